@@ -30,6 +30,9 @@ pub enum Error {
     /// Issued in the future by more than clocks may differ.
     #[error("ticket is not valid yet")]
     NotYet,
+    /// It lives longer than its kind may.
+    #[error("ticket lives longer than allowed")]
+    Lifetime,
     /// It names another device's key.
     #[error("ticket belongs to another device")]
     OtherDevice,

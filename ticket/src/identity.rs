@@ -1,6 +1,10 @@
 //! A node's own key pair.
 
+use std::path::Path;
+
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::{Error, PeerId};
 
@@ -32,34 +36,45 @@ impl Identity {
     /// # Errors
     /// If the file can be neither read nor written, or holds something else ([`Error::Identity`]
     /// inside an error of kind `InvalidData`).
-    pub fn load_or_create(path: &std::path::Path) -> std::io::Result<Self> {
-        use base64::Engine as _;
-        use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    pub fn load_or_create(path: &Path) -> std::io::Result<Self> {
+        use std::io::ErrorKind;
+
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::from_text(&text)
+                .map_err(|error| std::io::Error::new(ErrorKind::InvalidData, error)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Self::create(path),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn from_text(text: &str) -> Result<Self, Error> {
+        let mut seed = [0; 32];
+        match URL_SAFE_NO_PAD.decode_slice(text.trim(), &mut seed) {
+            Ok(32) => Ok(Self::from_seed(seed)),
+            _ => Err(Error::Identity),
+        }
+    }
+
+    /// The file appears whole or not at all, and the first of two programs that start at once wins.
+    fn create(path: &Path) -> std::io::Result<Self> {
         use std::io::{ErrorKind, Write as _};
         use std::os::unix::fs::OpenOptionsExt as _;
 
-        match std::fs::read_to_string(path) {
-            Ok(text) => {
-                let mut seed = [0; 32];
-                match URL_SAFE_NO_PAD.decode_slice(text.trim(), &mut seed) {
-                    Ok(32) => Ok(Self::from_seed(seed)),
-                    _ => Err(std::io::Error::new(ErrorKind::InvalidData, Error::Identity)),
-                }
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                if let Some(folder) = path.parent() {
-                    std::fs::create_dir_all(folder)?;
-                }
-                let identity = Self::generate();
-                let mut file = std::fs::OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(path)?;
-                writeln!(file, "{}", URL_SAFE_NO_PAD.encode(identity.seed))?;
-                Ok(identity)
-            }
-            Err(error) => Err(error),
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let identity = Self::generate();
+        let mut draft = path.as_os_str().to_owned();
+        draft.push(format!(".{}", &identity.id.to_string()[..8]));
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        let kept = writeln!(file, "{}", URL_SAFE_NO_PAD.encode(identity.seed))
+            .and_then(|()| file.sync_all())
+            .and_then(|()| std::fs::hard_link(&draft, path));
+        std::fs::remove_file(&draft)?;
+        match kept {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Self::load_or_create(path),
+            kept => kept.map(|()| identity),
         }
     }
 
@@ -86,5 +101,33 @@ impl Identity {
 impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Identity({:?})", self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_file_is_made_once_and_read_again() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/identity");
+        let made = Identity::load_or_create(&path).unwrap();
+        let read = Identity::load_or_create(&path).unwrap();
+        assert_eq!(made.id(), read.id());
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_holds_something_else_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("identity");
+        std::fs::write(&path, "notes").unwrap();
+        let error = Identity::load_or_create(&path).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "notes");
     }
 }

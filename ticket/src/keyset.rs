@@ -46,14 +46,24 @@ struct Jwk {
     purpose: KeyPurpose,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Jwks {
     keys: Vec<Jwk>,
+}
+
+/// Keys of kinds that this version does not know are passed over (RFC 7517 section 5), so that an
+/// older node goes on when a new kind appears.
+#[derive(Deserialize)]
+struct JwksRead {
+    keys: Vec<serde_json::Value>,
 }
 
 impl KeySet {
     /// At most this many keys are read from a document.
     pub const MAX_KEYS: usize = 64;
+
+    /// A longer document is refused unread, bytes.
+    pub const MAX_DOCUMENT: usize = 64 * 1024;
 
     /// A set of these keys.
     pub fn new(keys: Vec<PublishedKey>) -> Self {
@@ -91,21 +101,77 @@ impl KeySet {
     /// Reads the document that auth publishes.
     ///
     /// # Errors
-    /// [`Error::KeySet`] if it is not one, or holds more than [`Self::MAX_KEYS`] keys.
+    /// [`Error::KeySet`] if it is not one, is longer than [`Self::MAX_DOCUMENT`] or holds more
+    /// than [`Self::MAX_KEYS`] keys. A key of an unknown kind is passed over.
     pub fn from_json(json: &str) -> Result<Self, Error> {
-        let jwks: Jwks = serde_json::from_str(json).map_err(|_| Error::KeySet)?;
+        if json.len() > Self::MAX_DOCUMENT {
+            return Err(Error::KeySet);
+        }
+        let jwks: JwksRead = serde_json::from_str(json).map_err(|_| Error::KeySet)?;
         if jwks.keys.len() > Self::MAX_KEYS {
             return Err(Error::KeySet);
         }
-        jwks.keys
+        let keys = jwks
+            .keys
             .into_iter()
-            .map(|jwk| match (jwk.kty.as_str(), jwk.crv.as_str()) {
-                ("OKP", "Ed25519") => {
-                    Ok(PublishedKey { kid: jwk.kid, key: jwk.x, purpose: jwk.purpose })
-                }
-                _ => Err(Error::KeySet),
-            })
-            .collect::<Result<_, _>>()
-            .map(|keys| Self { keys })
+            .filter_map(|value| serde_json::from_value::<Jwk>(value).ok())
+            .filter(|jwk| jwk.kty == "OKP" && jwk.crv == "Ed25519" && jwk.kid.len() <= 128)
+            .map(|jwk| PublishedKey { kid: jwk.kid, key: jwk.x, purpose: jwk.purpose })
+            .collect();
+        Ok(Self { keys })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Identity;
+
+    #[test]
+    fn a_set_survives_publication() {
+        let key = |kid: &str, purpose| PublishedKey {
+            kid: kid.into(),
+            key: Identity::generate().id(),
+            purpose,
+        };
+        let set = KeySet::new(vec![
+            key("a", KeyPurpose::UserTicket),
+            key("b", KeyPurpose::ChannelTicket),
+        ]);
+        assert_eq!(KeySet::from_json(&set.to_json()), Ok(set.clone()));
+        assert!(set.find("a", KeyPurpose::UserTicket).is_some());
+        assert!(set.find("a", KeyPurpose::ChannelTicket).is_none());
+    }
+
+    #[test]
+    fn unknown_kinds_of_keys_are_passed_over() {
+        let id = Identity::generate().id();
+        let json = format!(
+            r#"{{"keys":[
+                {{"kty":"RSA","n":"AQAB","e":"AQAB","kid":"r"}},
+                {{"kty":"OKP","crv":"X25519","x":"{id}","kid":"x","braidcast_purpose":"user-ticket"}},
+                {{"kty":"OKP","crv":"Ed25519","x":"{id}","kid":"n","braidcast_purpose":"something-new"}},
+                {{"kty":"OKP","crv":"Ed25519","x":"{id}","kid":"k","braidcast_purpose":"user-ticket"}}
+            ],"more":1}}"#
+        );
+        let set = KeySet::from_json(&json).unwrap();
+        assert_eq!(set.keys().len(), 1);
+        assert_eq!(set.keys()[0].kid, "k");
+    }
+
+    #[test]
+    fn what_is_no_key_set_or_too_large_is_refused() {
+        for bad in ["", "[]", "{}", r#"{"keys":1}"#] {
+            assert_eq!(KeySet::from_json(bad), Err(Error::KeySet), "{bad}");
+        }
+        let many = PublishedKey {
+            kid: "k".into(),
+            key: Identity::generate().id(),
+            purpose: KeyPurpose::UserTicket,
+        };
+        let set = KeySet::new(vec![many; KeySet::MAX_KEYS + 1]);
+        assert_eq!(KeySet::from_json(&set.to_json()), Err(Error::KeySet));
+        let long = format!(r#"{{"keys":[],"more":"{}"}}"#, "x".repeat(KeySet::MAX_DOCUMENT));
+        assert_eq!(KeySet::from_json(&long), Err(Error::KeySet));
     }
 }

@@ -15,4 +15,4 @@ pub use keyset::{KeyPurpose, KeySet, PublishedKey};
 pub use location::{Country, Location, Nearness};
 pub use peer::{PeerId, ShortId};
 pub use role::Role;
-pub use token::{ChannelTicket, Confirmation, Issuer, UserTicket};
+pub use token::{ChannelTicket, Confirmation, Issuer, MAX_TOKEN, UserTicket};
