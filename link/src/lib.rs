@@ -1,1 +1,16 @@
-//! link
+//! The shell that drives `swarm` engines over QUIC: endpoint, identity, tickets on connecting, streams, shard store;
+//! and a node's session with the platform (sign-in at auth, rendezvous).
+//!
+//! Three layers, each usable alone:
+//! - [`Endpoint`]: one UDP socket, mutual authentication by Ed25519 identity. Rendezvous uses only this and [`protocol`].
+//! - [`Node`]: peers of any number of swarms over one endpoint.
+//! - [`Session`]: keeps a node signed in, its ticket and clock fresh, and joins channels by name.
+
+mod endpoint;
+mod node;
+pub mod protocol;
+mod session;
+
+pub use endpoint::{Connection, ConnectionError, Endpoint, Incoming, Purpose};
+pub use node::{Admit, JoinSpec, Node, NodeConfig, NodeStats, Played, Swarm, SwarmStats};
+pub use session::{Joined, Login, Part, Session, SessionConfig, SessionError, SessionState};

@@ -1,0 +1,303 @@
+//! What a node and rendezvous say to each other: frames on one bidirectional QUIC stream that the node opens.
+//!
+//! A frame is a type (one byte), a length (four bytes, big endian) and a postcard body, so that an older side skips
+//! what it does not know.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use swarm::{PeerHint, Substreams};
+use ticket::PeerId;
+
+/// The version of this protocol.
+pub const VERSION: u16 = 1;
+/// The longest frame, bytes.
+pub const MAX_FRAME: usize = 256 * 1024;
+
+/// A swarm's id ([`segment::SwarmId`]) as it travels.
+pub type Swarm = [u8; 16];
+
+/// A channel of the line-up.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ChannelInfo {
+    /// The id that tickets and addresses use.
+    pub id: String,
+    /// The name that people read.
+    pub name: String,
+    /// Position in the line-up, from 1.
+    pub number: u32,
+    /// The logo's address, if there is one.
+    pub logo: Option<String>,
+    /// Whether a headend is publishing it now.
+    pub live: bool,
+    /// Its renditions' names and bit rates (bits per second), best first.
+    pub renditions: Vec<(String, u64)>,
+}
+
+/// What is needed to take part in a rendition's swarm. Nothing in it is secret.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Parameters {
+    /// The channel's id.
+    pub channel: String,
+    /// The rendition's name.
+    pub rendition: String,
+    /// The channel's public key.
+    pub key: [u8; 32],
+    /// Sub-streams.
+    pub n: u8,
+    /// K of the full layer.
+    pub k: u8,
+    /// K of the essential layer, if there is one.
+    pub essential_k: Option<u8>,
+    /// Segment duration (T), milliseconds.
+    pub segment_ms: u16,
+    /// Playout delay (D), milliseconds.
+    pub delay_ms: u32,
+    /// Media bit rate, bits per second, about.
+    pub bitrate: u64,
+}
+
+/// The content key of one epoch, as it travels (encrypted, between two that have proved who they are).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochKey {
+    /// The epoch.
+    pub epoch: u32,
+    /// The secret.
+    pub key: [u8; 32],
+}
+
+/// Never shows the secret.
+impl std::fmt::Debug for EpochKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "EpochKey({})", self.epoch)
+    }
+}
+
+/// What a headend announces of one rendition of a channel, and again with each new epoch.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Publication {
+    /// The channel's name for people.
+    pub name: String,
+    /// How to take part.
+    pub parameters: Parameters,
+    /// Segments that one content key serves.
+    pub epoch_segments: u64,
+    /// Content keys: the epoch now and the next.
+    pub keys: Vec<EpochKey>,
+}
+
+/// How a node fares in one swarm; sent every few seconds and when it changes much.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct SwarmReport {
+    /// Which.
+    pub swarm: Swarm,
+    /// Sub-streams that flow in or are made here.
+    pub have: Substreams,
+    /// How many more sub-streams it would push.
+    pub free: u16,
+    /// How many it pushes.
+    pub pushed: u16,
+    /// Capture to arrival, milliseconds.
+    pub lag_ms: u32,
+    /// Start time, milliseconds; 0 if it has not started.
+    pub startup_ms: u32,
+    /// Stalls since it joined.
+    pub stalls: u32,
+    /// Milliseconds stalled since it joined.
+    pub stall_ms: u64,
+    /// Media bytes in since it joined: from headends, repeaters, viewers.
+    pub bytes_in: [u64; 3],
+    /// Media bytes out since it joined: to headends, repeaters, viewers.
+    pub bytes_out: [u64; 3],
+}
+
+/// From a node to rendezvous.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Request {
+    /// First frame.
+    Hello {
+        /// [`VERSION`].
+        version: u16,
+        /// The user ticket.
+        ticket: String,
+        /// Addresses that others should use for this node; empty: the one that rendezvous sees.
+        advertise: Vec<SocketAddr>,
+        /// Program and version, for the operator.
+        software: String,
+    },
+    /// A fresh channel ticket, please; with a fresh user ticket if there is one.
+    Renew {
+        /// The user ticket.
+        ticket: Option<String>,
+    },
+    /// Take part in a rendition. Answered by `Channel` or `NoChannel`.
+    Join {
+        /// The channel's id.
+        channel: String,
+        /// The rendition; `None`: the best.
+        rendition: Option<String>,
+    },
+    /// No longer in this swarm.
+    Leave {
+        /// Which.
+        swarm: Swarm,
+    },
+    /// Peers for a swarm that was joined. Answered by `Peers`.
+    FindPeers {
+        /// Which.
+        swarm: Swarm,
+    },
+    /// Headends only: this rendition is published here.
+    Publish(Publication),
+    /// How things are.
+    Report(Vec<SwarmReport>),
+    /// What time is it? Answered by `Clock`.
+    Clock {
+        /// The node's own clock; echoed.
+        sent: u64,
+    },
+}
+
+/// Why rendezvous refuses something. The text beside it is for people.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The user ticket does not pass: expired, forged, another device's, another platform's.
+    Ticket,
+    /// The session, account or node was revoked.
+    Revoked,
+    /// The channel is not in the package.
+    NotEntitled,
+    /// There is no such channel or rendition, or no headend publishes it.
+    NoSuchChannel,
+    /// The node's role does not allow this.
+    Role,
+    /// Too many nodes, swarms or requests.
+    Limit,
+    /// A protocol version that is not known.
+    Version,
+}
+
+/// From rendezvous to a node.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Event {
+    /// Answer to `Hello`.
+    Welcome {
+        /// The channel ticket.
+        ticket: String,
+        /// The address the node is seen at.
+        observed: SocketAddr,
+        /// The published key set, JSON.
+        key_set: String,
+        /// What it may watch, carry or publish.
+        line_up: Vec<ChannelInfo>,
+        /// Microseconds since 1970.
+        time: u64,
+    },
+    /// `Hello` or `Renew` is refused; the connection closes.
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// For people.
+        reason: String,
+    },
+    /// Answer to `Renew`.
+    Ticket {
+        /// The channel ticket.
+        ticket: String,
+    },
+    /// Answer to `Join`.
+    Channel {
+        /// How to take part.
+        parameters: Parameters,
+        /// Content keys (viewers only): the epoch now and the next.
+        keys: Vec<EpochKey>,
+        /// Up to 30 peers, nearest first.
+        peers: Vec<PeerHint>,
+    },
+    /// Answer to `Join` that refuses.
+    NoChannel {
+        /// The channel's id.
+        channel: String,
+        /// Why.
+        refusal: Refusal,
+        /// For people.
+        reason: String,
+    },
+    /// Answer to `FindPeers`.
+    Peers {
+        /// Which swarm.
+        swarm: Swarm,
+        /// Up to 30, nearest first.
+        peers: Vec<PeerHint>,
+    },
+    /// New content keys of a swarm that was joined (viewers only), in good time.
+    Keys {
+        /// Which swarm.
+        swarm: Swarm,
+        /// The epoch now and the next.
+        keys: Vec<EpochKey>,
+    },
+    /// The line-up changed.
+    LineUp(Vec<ChannelInfo>),
+    /// The key set changed.
+    KeySet(String),
+    /// These sessions (`jti`) are revoked: drop who bears their tickets.
+    Revoked(Vec<String>),
+    /// Answer to `Clock`: microseconds since 1970.
+    Clock {
+        /// Echoed.
+        sent: u64,
+        /// When the request came.
+        received: u64,
+    },
+    /// Peers that this node reported or that vanished from a swarm; do not try them.
+    Lost {
+        /// Which swarm.
+        swarm: Swarm,
+        /// Who.
+        peers: Vec<PeerId>,
+    },
+}
+
+/// A frame that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// The stream ended or broke.
+    #[error("stream ended")]
+    Ended,
+    /// Longer than [`MAX_FRAME`].
+    #[error("frame of {0} bytes is too long")]
+    TooLong(usize),
+    /// A known type with a malformed body.
+    #[error("frame of type {0} is malformed")]
+    Malformed(u8),
+}
+
+/// What travels in frames.
+pub trait Frame: Sized {
+    /// Type and body.
+    fn encode(&self) -> Vec<u8>;
+    /// From type and body; `None` if the type is not known here.
+    ///
+    /// # Errors
+    /// If the type is known and the body malformed.
+    fn decode(kind: u8, body: &[u8]) -> Result<Option<Self>, FrameError>;
+}
+
+/// Reads the next frame that is known here.
+///
+/// # Errors
+/// If the stream ends or what comes is no frame.
+pub async fn read<F: Frame>(stream: &mut quinn::RecvStream) -> Result<F, FrameError> {
+    let _ = stream;
+    todo!()
+}
+
+/// Writes a frame.
+///
+/// # Errors
+/// If the stream is closed.
+pub async fn write<F: Frame>(stream: &mut quinn::SendStream, frame: &F) -> Result<(), FrameError> {
+    let _ = (stream, frame);
+    todo!()
+}
