@@ -41,9 +41,7 @@ pub fn init(common: &Common) {
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr as fn() -> _);
     // Err means that a subscriber is there already, which is what is wanted.
     let _already = match common.log_format {
-        Format::Text => {
-            builder.with_target(false).with_ansi(io::stderr().is_terminal()).try_init()
-        }
+        Format::Text => builder.with_target(false).with_ansi(io::stderr().is_terminal()).try_init(),
         Format::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
     };
 }
