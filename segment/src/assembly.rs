@@ -2,17 +2,39 @@
 
 use bytes::Bytes;
 
-use crate::{Header, Layer, Proven, Shard};
+use crate::erasure::Code;
+use crate::shard::{Piece, Signature, Source};
+use crate::tree::{self, Tree};
+use crate::{Header, Layer, LayerHeader, Proven, RebuildError, Shard};
 
 /// Collects proven shards of one root; rebuilds layers, regenerates shards.
+///
+/// Twin headends may sign one root with two capture times: header and signature are then those of the
+/// first shard, also in what is regenerated.
 pub struct Assembly {
     header: Header,
+    signature: Signature,
+    essential: Option<Word>,
+    full: Word,
+    /// Shards with every layer, as they came or were made.
+    whole: Vec<Option<Shard>>,
 }
 
 impl Assembly {
     /// Starts with a first shard.
     pub fn new(first: Proven) -> Self {
-        Self { header: *first.shard().header() }
+        let shard = first.shard();
+        let header = *shard.header();
+        let word = |layer: LayerHeader| Word::new(layer, header.n, shard);
+        let mut assembly = Self {
+            header,
+            signature: *shard.signature(),
+            essential: header.essential.map(word),
+            full: word(header.full),
+            whole: vec![None; usize::from(header.n)],
+        };
+        assembly.add(first);
+        assembly
     }
 
     /// The segment's header.
@@ -22,32 +44,196 @@ impl Assembly {
 
     /// Adds a shard. `false` if it is of another root or brings nothing new.
     pub fn add(&mut self, shard: Proven) -> bool {
-        let _ = shard;
-        todo!()
+        let shard = shard.into_shard();
+        if shard.header().root != self.header.root {
+            return false;
+        }
+        let index = usize::from(shard.index());
+        let mut new = false;
+        for word in self.essential.iter_mut().chain([&mut self.full]) {
+            if let Some(piece) = shard.part(word.head.layer).and_then(|part| part.piece.as_ref()) {
+                new |= word.add(index, piece);
+            }
+        }
+        if new && shard.layers() == self.header.layer_set() {
+            self.whole[index] = Some(shard);
+        }
+        new
     }
 
     /// Bit i is set if shard i is held with every layer.
     pub fn held(&self) -> u64 {
-        todo!()
+        self.full.held & self.essential.as_ref().map_or(u64::MAX, |word| word.held)
+    }
+
+    /// Bit i is set if shard i's piece of `layer` is held. 0 for a layer that the segment has not.
+    pub fn held_layer(&self, layer: Layer) -> u64 {
+        self.word(layer).map_or(0, |word| word.held)
     }
 
     /// Whether `layer` can be rebuilt.
     pub fn can_rebuild(&self, layer: Layer) -> bool {
-        let _ = layer;
-        todo!()
+        self.word(layer).is_some_and(|word| word.enough().is_ok())
     }
 
     /// The sealed bytes of `layer`, or `None` if there are fewer than K shards of it. The first call
     /// may decode; the result is kept.
     pub fn sealed(&mut self, layer: Layer) -> Option<Bytes> {
-        let _ = layer;
-        todo!()
+        self.rebuild(layer).ok()
+    }
+
+    /// As [`sealed`](Self::sealed), with the reason if there is nothing.
+    ///
+    /// # Errors
+    /// Too few shards, no such layer, or a channel that signed pieces that do not fit together. The
+    /// last is found whenever the code was needed, and every call gives it from then on.
+    pub fn rebuild(&mut self, layer: Layer) -> Result<Bytes, RebuildError> {
+        let word = match layer {
+            Layer::Essential => self.essential.as_mut().ok_or(RebuildError::Absent)?,
+            Layer::Full => &mut self.full,
+        };
+        word.sealed()
     }
 
     /// Shard `index`, byte for byte as the headend made it: held, or regenerated if every layer can
     /// be rebuilt.
     pub fn shard(&mut self, index: u8) -> Option<Shard> {
-        let _ = index;
-        todo!()
+        let at = usize::from(index);
+        if let Some(shard) = self.whole.get(at)? {
+            return Some(shard.clone());
+        }
+        for word in self.essential.iter_mut().chain([&mut self.full]) {
+            if word.pieces[at].is_none() {
+                word.complete().ok()?;
+            }
+        }
+        let essential = match &self.essential {
+            Some(word) => Some(word.source(index)?),
+            None => None,
+        };
+        let full = self.full.source(index)?;
+        let shard = Shard::encode(&self.header, &self.signature, index, essential, full);
+        self.whole[at] = Some(shard.clone());
+        Some(shard)
     }
+
+    /// As [`shard`](Self::shard), to be kept or handed on as proven: what it is made of is.
+    pub fn proven(&mut self, index: u8) -> Option<Proven> {
+        self.shard(index).map(|shard| Proven::of(self, shard))
+    }
+
+    fn word(&self, layer: Layer) -> Option<&Word> {
+        match layer {
+            Layer::Essential => self.essential.as_ref(),
+            Layer::Full => Some(&self.full),
+        }
+    }
+}
+
+/// The code word of one layer.
+struct Word {
+    head: LayerHeader,
+    n: u8,
+    root: tree::Hash,
+    /// Bit i is set if piece i is held.
+    held: u64,
+    pieces: Vec<Option<Piece>>,
+    /// The sealed bytes, padded to K whole pieces.
+    data: Option<Bytes>,
+    /// The parity pieces one after the other, and the tree over all N.
+    rest: Option<(Bytes, Tree)>,
+    inconsistent: bool,
+}
+
+impl Word {
+    fn new(head: LayerHeader, n: u8, first: &Shard) -> Self {
+        Self {
+            head,
+            n,
+            root: first.part(head.layer).map(|part| part.root).unwrap_or_default(),
+            held: 0,
+            pieces: vec![None; usize::from(n)],
+            data: None,
+            rest: None,
+            inconsistent: false,
+        }
+    }
+
+    fn add(&mut self, index: usize, piece: &Piece) -> bool {
+        let slot = &mut self.pieces[index];
+        let new = slot.is_none();
+        if new {
+            *slot = Some(piece.clone());
+            self.held |= 1 << index;
+        }
+        new
+    }
+
+    fn enough(&self) -> Result<(), RebuildError> {
+        let (held, k) = (self.held.count_ones() as u8, self.head.k);
+        if self.inconsistent {
+            Err(RebuildError::Inconsistent)
+        } else if held < k {
+            Err(RebuildError::TooFew { held, k })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn sealed(&mut self) -> Result<Bytes, RebuildError> {
+        self.enough()?;
+        // Without decoding every node that has the data pieces has the same bytes. With it, they are
+        // the same only if the channel made a code word: the tree over what follows from them tells.
+        if self.held.trailing_ones() < u32::from(self.head.k) {
+            self.complete()?;
+        }
+        Ok(self.data()?.slice(..self.head.len as usize))
+    }
+
+    /// The data pieces, decoded if need be, not compared with the root.
+    fn data(&mut self) -> Result<Bytes, RebuildError> {
+        self.enough()?;
+        if self.data.is_none() {
+            let held = |i: usize| self.pieces[i].as_ref().map(|piece| &piece.bytes);
+            let data = Code::new(self.head.k, self.n).data(held, self.head.piece_len());
+            self.data = data.map(Bytes::from);
+        }
+        self.data.clone().ok_or(RebuildError::Inconsistent)
+    }
+
+    /// Makes all pieces and the tree, and compares that with the root.
+    fn complete(&mut self) -> Result<(), RebuildError> {
+        let data = self.data()?;
+        if self.rest.is_some() {
+            return Ok(());
+        }
+        let piece = self.head.piece_len();
+        let parity = Bytes::from(Code::new(self.head.k, self.n).parity(&data, piece));
+        let tree = tree_over(self.head.layer, &data, &parity, piece);
+        if tree.root() != self.root {
+            self.inconsistent = true;
+            self.data = None;
+            return Err(RebuildError::Inconsistent);
+        }
+        self.rest = Some((parity, tree));
+        Ok(())
+    }
+
+    /// Piece `index` with its path: held, or made after [`complete`](Self::complete).
+    fn source(&self, index: u8) -> Option<Source<'_>> {
+        if let Some(piece) = &self.pieces[usize::from(index)] {
+            return Some(Source::held(self.root, piece));
+        }
+        let (parity, tree) = self.rest.as_ref()?;
+        let (data, len) = (self.data.as_ref()?, self.head.piece_len());
+        let piece =
+            data.chunks_exact(len).chain(parity.chunks_exact(len)).nth(usize::from(index))?;
+        Some(Source::made(tree, index, piece))
+    }
+}
+
+/// The tree over the pieces of a word: data and parity, each one after the other.
+pub(crate) fn tree_over(layer: Layer, data: &[u8], parity: &[u8], piece: usize) -> Tree {
+    let pieces = data.chunks_exact(piece).chain(parity.chunks_exact(piece));
+    Tree::new((0..).zip(pieces).map(|(i, piece)| tree::leaf(layer.number(), i, piece)).collect())
 }

@@ -33,6 +33,37 @@ pub enum DecodeError {
     Field(&'static str),
 }
 
+/// A layer that cannot be rebuilt.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// The segment has no such layer.
+    #[error("segment has no such layer")]
+    Absent,
+    /// Too few shards of it.
+    #[error("{held} shards of the {k} needed")]
+    TooFew {
+        /// Those held.
+        held: u8,
+        /// Those needed.
+        k: u8,
+    },
+    /// The channel signed pieces that do not belong to one code word: what one rebuilds would depend
+    /// on which shards came first. No shards will mend it; worth counting.
+    #[error("signed pieces are not of one code word")]
+    Inconsistent,
+}
+
+/// Text that is not what it should be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum TextError {
+    /// Not a swarm id.
+    #[error("swarm id is not 32 hexadecimal digits")]
+    SwarmId,
+    /// Not a channel key.
+    #[error("channel key is not 43 characters of base64url")]
+    ChannelKey,
+}
+
 /// A shard that proves nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ProofError {
@@ -69,7 +100,7 @@ pub enum OpenError {
     /// What was sealed is not a layer.
     #[error("sealed content is malformed")]
     Content,
-    /// No layer was given.
+    /// No layer was given, or the full one of two without the essential one.
     #[error("no layer to open")]
     Nothing,
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+
 use crate::SwarmId;
 
 /// A channel's public key (Ed25519): its identity.
@@ -10,7 +12,11 @@ pub struct ChannelKey(pub [u8; 32]);
 
 impl fmt::Debug for ChannelKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ChannelKey({:02x}{:02x}{:02x}{:02x})", self.0[0], self.0[1], self.0[2], self.0[3])
+        write!(
+            f,
+            "ChannelKey({:02x}{:02x}{:02x}{:02x})",
+            self.0[0], self.0[1], self.0[2], self.0[3]
+        )
     }
 }
 
@@ -47,18 +53,16 @@ impl ChannelSecret {
         Self(bytes)
     }
 
-    /// The seed of the key that signs segments.
-    pub(crate) fn signing_seed(&self) -> [u8; 32] {
-        blake3::derive_key("braidcast 2026 channel signing key", &self.0)
+    /// The key that signs segments.
+    pub(crate) fn signing_pair(&self) -> Ed25519KeyPair {
+        let seed = blake3::derive_key("braidcast 2026 channel signing key", &self.0);
+        Ed25519KeyPair::from_seed_unchecked(&seed).expect("32 bytes always make a key")
     }
 
     /// The public key that checks segments.
     pub fn channel_key(&self) -> ChannelKey {
-        use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
-        let pair = Ed25519KeyPair::from_seed_unchecked(&self.signing_seed())
-            .expect("32 bytes always make a key");
         let mut key = [0; 32];
-        key.copy_from_slice(pair.public_key().as_ref());
+        key.copy_from_slice(self.signing_pair().public_key().as_ref());
         ChannelKey(key)
     }
 

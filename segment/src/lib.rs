@@ -6,19 +6,27 @@
 
 mod assembly;
 mod coding;
+mod erasure;
 mod error;
 mod header;
 mod id;
 mod key;
 mod layer;
 mod open;
+mod packet;
 mod proof;
+mod seal;
 mod sealer;
 mod shard;
+mod split;
+mod tables;
+mod tree;
 
 pub use assembly::Assembly;
 pub use coding::Coding;
-pub use error::{CodingError, DecodeError, OpenError, ProofError, SealError};
+pub use error::{
+    CodingError, DecodeError, OpenError, ProofError, RebuildError, SealError, TextError,
+};
 pub use header::{Header, LayerHeader, Root};
 pub use id::SwarmId;
 pub use key::{ChannelKey, ChannelSecret, ContentKey};
