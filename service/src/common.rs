@@ -70,3 +70,59 @@ impl Common {
         Ok(Some(config))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::config::{Check, Problems};
+
+    #[derive(Debug, Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        common: Common,
+    }
+
+    #[derive(Debug, Default, PartialEq, serde::Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Config {
+        name: String,
+    }
+
+    impl Check for Config {
+        fn check(&self, problems: &mut Problems) {
+            if self.name.is_empty() {
+                problems.add("name", "must be given");
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_command_line_is_the_default() {
+        let parsed = Arguments::parse_from(["x"]).common;
+        assert_eq!(format!("{parsed:?}"), format!("{:?}", Common::default()));
+        assert!(Arguments::try_parse_from(["x", "--log", "swarm=loud"]).is_err());
+    }
+
+    #[test]
+    fn a_check_gives_nothing_to_run_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.toml");
+        std::fs::write(&path, "name = 'a'").unwrap();
+        let mut common = Common { config: Some(path.clone()), ..Common::default() };
+        let read = common.configuration::<Config>().unwrap();
+        assert_eq!(read, Some(Config { name: "a".into() }));
+        common.check = true;
+        assert_eq!(common.configuration::<Config>().unwrap(), None);
+        std::fs::write(&path, "nam = 'a'").unwrap();
+        let error = common.configuration::<Config>().unwrap_err().to_string();
+        assert!(error.contains("did you mean `name`?"), "{error}");
+    }
+
+    #[test]
+    fn without_a_file_the_defaults_are_checked() {
+        let error = Common::default().configuration::<Config>().unwrap_err().to_string();
+        assert_eq!(error, "built-in defaults (no --config FILE given): key `name`: must be given");
+    }
+}

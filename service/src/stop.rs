@@ -73,6 +73,47 @@ impl Stop {
 mod tests {
     use super::*;
 
+    const SIGNALLED: &str = "SERVICE_TEST_SIGNALLED";
+
+    /// What the program does that the test below starts and signals: the same test, told so by its
+    /// environment.
+    #[tokio::main(flavor = "current_thread")]
+    async fn hang_when_asked_to_stop() {
+        let stop = Stop::on_signals().unwrap();
+        println!("\nlistening");
+        stop.requested().await;
+        println!("\nasked to stop");
+        std::future::pending::<()>().await;
+    }
+
+    #[test]
+    fn one_signal_asks_and_the_second_ends_the_program() {
+        use std::{
+            io::{BufRead, BufReader},
+            process::{Command, Stdio},
+        };
+        if std::env::var_os(SIGNALLED).is_some() {
+            return hang_when_asked_to_stop();
+        }
+        let name = "stop::tests::one_signal_asks_and_the_second_ends_the_program";
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([name, "--exact", "--nocapture"])
+            .env(SIGNALLED, "1")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let signal = |name: &str| {
+            let id = child.id().to_string();
+            assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+        };
+        assert!(lines.any(|line| line == "listening"));
+        signal("-TERM");
+        assert!(lines.any(|line| line == "asked to stop"));
+        signal("-INT");
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+    }
+
     #[tokio::test]
     async fn a_part_ends_with_the_whole_but_not_the_reverse() {
         let whole = Stop::new();

@@ -226,11 +226,11 @@ impl de::Error for Fault {
     }
 
     fn invalid_type(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::custom(format_args!("found {found}, expected {expected}"))
+        Self::custom(format_args!("found {found}, expected {}", in_words(expected)))
     }
 
     fn invalid_value(found: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::custom(format_args!("found {found}, expected {expected}"))
+        Self::invalid_type(found, expected)
     }
 
     fn unknown_variant(found: &str, known: &'static [&'static str]) -> Self {
@@ -251,6 +251,23 @@ impl de::Error for Fault {
 
     fn missing_field(field: &'static str) -> Self {
         Self { kind: FaultKind::Missing(field), place: None }
+    }
+}
+
+/// What serde expects, for people who do not know Rust.
+fn in_words(expected: &dyn de::Expected) -> String {
+    let text = expected.to_string();
+    match text.as_str() {
+        "u8" => "a whole number from 0 to 255".into(),
+        "u16" => "a whole number from 0 to 65535".into(),
+        "u32" | "u64" | "usize" => "a whole number, 0 or more".into(),
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number".into(),
+        "f32" | "f64" => "a number".into(),
+        "a boolean" => "true or false".into(),
+        "a sequence" => "a list".into(),
+        "a map" => "a section".into(),
+        other if other.starts_with("struct ") => "a section".into(),
+        _ => text,
     }
 }
 

@@ -71,7 +71,7 @@ impl fmt::Display for Rate {
         let bits = self.bits_per_second;
         let (name, unit) = UNITS
             .into_iter()
-            .find(|(_, unit)| bits >= *unit && bits % (unit / 1_000).max(1) == 0)
+            .find(|(_, unit)| bits >= *unit && bits.is_multiple_of((unit / 1_000).max(1)))
             .unwrap_or(("bit", 1));
         write!(f, "{} {name}/s", bits as f64 / unit as f64)
     }

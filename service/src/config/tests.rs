@@ -143,13 +143,10 @@ fn a_wrong_type_or_value_is_explained() {
             "limits = { up = -1 }",
             "key `up` at line 1 in section [limits]: found integer `-1`, expected a bit rate",
         ),
-        (
-            "sources = 'file:a'",
-            "key `sources` at line 1: found string \"file:a\", expected a sequence",
-        ),
+        ("sources = 'file:a'", "key `sources` at line 1: found string \"file:a\", expected a list"),
         (
             "[[sources]]\nuri='a:b'\nweight = 256",
-            "key `weight` at line 3 in section [sources.0]: found integer `256`, expected u8",
+            "key `weight` at line 3 in section [sources.0]: found integer `256`, expected a whole number from 0 to 255",
         ),
         ("[[sources]]\nuri='a:b'\nweight = 99999999999999999999", "the number is too large"),
     ] {
