@@ -1,0 +1,33 @@
+# The recipes of this project. CI calls the same ones (.ci/run), so that "checked" means one thing.
+# Each does all of its own set-up and is quick when nothing is missing.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test clip demo test bench lint deny
+
+help: ## list the recipes
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | sort | expand -t 14
+
+setup: ## system packages through apt (sudo if not root) and a check of the Rust toolchain
+	@deploy/setup.sh
+
+setup-test:
+	@deploy/setup.sh test
+
+clip: ## fetch the clip that the demo and the tests play into .cache/, checked by its hash
+	@deploy/clip.sh
+
+demo: setup clip ## a whole platform on this machine: DEMO_SECONDS=60 stops by itself, CLIP=FILE plays another video
+	@. deploy/environment.sh; cargo build --workspace --bins && exec "$${CARGO_TARGET_DIR:-target}/debug/braidcast-demo"
+
+test: setup-test clip ## every test, those with the real programs included
+	@. deploy/environment.sh; cargo build --workspace --bins && cargo test --workspace --no-fail-fast
+
+bench: setup ## the benchmarks of all crates
+	@. deploy/environment.sh; cargo bench --workspace --bench '*'
+
+lint: setup ## formatting and lints, warnings refused
+	@. deploy/environment.sh; cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings
+
+deny: ## licences and advisories of all dependencies (needs cargo-deny and the network)
+	cargo deny check

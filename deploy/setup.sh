@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# Installs what building and running needs: system packages through apt, and a check of the Rust
+# toolchain. Says nothing and takes no time when all is there.
+#
+#   deploy/setup.sh          to build and to run
+#   deploy/setup.sh test     and what only the tests need
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+# Building: C for the libraries that hold some, GStreamer's headers. Running: GStreamer's plugins.
+packages=(
+  build-essential cmake pkg-config ca-certificates
+  libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
+  gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
+  gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
+  fonts-dejavu-core
+)
+# Taken where the distribution has them: a window, sound and the older way to hardware encoders.
+wanted=(gstreamer1.0-x gstreamer1.0-gl gstreamer1.0-alsa gstreamer1.0-pulseaudio)
+# Tests decode what viewers received with another decoder, and run auth on PostgreSQL too.
+if [ "${1:-}" = test ]; then
+  packages+=(ffmpeg postgresql)
+fi
+
+installed() { dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed; }
+
+offered() { [ -n "$(apt-cache madison "$1" 2>/dev/null)" ]; }
+
+install_packages() {
+  local missing=() optional=() package
+  for package in "${packages[@]}"; do installed "$package" || missing+=("$package"); done
+  for package in "${wanted[@]}"; do installed "$package" || optional+=("$package"); done
+  # What the distribution does not have must not cost an update of the lists each time.
+  if [ ${#missing[@]} -eq 0 ]; then
+    for package in "${optional[@]}"; do ! offered "$package" || missing+=("$package"); done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    optional=()
+  fi
+
+  local root=()
+  if [ "$(id -u)" != 0 ]; then
+    if ! command -v sudo >/dev/null; then
+      say "as root, install these packages, then run this again: ${missing[*]}"
+      exit 1
+    fi
+    root=(sudo)
+  fi
+  say "installing ${missing[*]}"
+  local apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
+  "${apt[@]}" update
+  for package in "${optional[@]}"; do ! offered "$package" || missing+=("$package"); done
+  "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# Without apt one can still build, if GStreamer is there.
+check_without_apt() {
+  local need
+  for need in cc pkg-config cmake; do
+    command -v "$need" >/dev/null || { say "please install $need (this is no Debian or Ubuntu, so it cannot be done here)"; exit 1; }
+  done
+  if ! pkg-config --atleast-version=1.22 gstreamer-1.0 gstreamer-app-1.0; then
+    say "please install GStreamer 1.22 or newer with its headers and the plugins base, good, bad, ugly and libav"
+    exit 1
+  fi
+}
+
+rust_needed() { sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml; }
+
+rust_version() {
+  . deploy/environment.sh
+  rustc --version 2>/dev/null | cut -d' ' -f2
+}
+
+rust_is_new_enough() {
+  local have=$1
+  [ -n "$have" ] && [ "$(printf '%s\n%s\n' "$(rust_needed)" "${have%%-*}" | sort -V | head -1)" = "$(rust_needed)" ]
+}
+
+check_rust() {
+  local have
+  have=$(rust_version || true)
+  rust_is_new_enough "$have" && return 0
+
+  . deploy/environment.sh
+  # rustup is a package of Debian 13 and Ubuntu 24.04.
+  if ! command -v rustup >/dev/null && command -v apt-get >/dev/null && offered rustup; then
+    packages=(rustup) wanted=()
+    install_packages
+  fi
+  if command -v rustup >/dev/null; then
+    say "Rust ${have:-is not there}${have:+ is too old}: rustup installs the stable toolchain"
+    if rustup toolchain install stable --profile minimal --component rustfmt --component clippy; then
+      rustup default stable >/dev/null
+    fi
+  fi
+  have=$(rust_version || true)
+  if ! rust_is_new_enough "$have"; then
+    say "Rust $(rust_needed) or newer is needed${have:+ and this is $have}: install it from https://rustup.rs, then run this again"
+    exit 1
+  fi
+}
+
+if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then
+  install_packages
+else
+  check_without_apt
+fi
+check_rust
