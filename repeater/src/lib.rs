@@ -1,1 +1,6 @@
-//! repeater
+//! The repeater: takes sub-streams in and fans them out. It holds no content key, so what it carries
+//! is noise to it, and it can check every shard, so it passes on nothing that was altered.
+
+mod config;
+
+pub use config::{Config, Http, Limits, Serve};
