@@ -1,13 +1,18 @@
 //! What a node and rendezvous say to each other: frames on one bidirectional QUIC stream that the node opens.
 //!
 //! A frame is a type (one byte), a length (four bytes, big endian) and a postcard body, so that an older side skips
-//! what it does not know.
+//! what it does not know. Types are the variants of [`Request`] and [`Event`], counted from 0 in the order below:
+//! new ones go to the end, and so do new fields of old ones, which an older side leaves unread.
+
+mod frame;
 
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use swarm::{PeerHint, Substreams};
 use ticket::PeerId;
+
+pub use frame::{Frame, FrameError, read, write};
 
 /// The version of this protocol.
 pub const VERSION: u16 = 1;
@@ -257,47 +262,4 @@ pub enum Event {
         /// Who.
         peers: Vec<PeerId>,
     },
-}
-
-/// A frame that cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum FrameError {
-    /// The stream ended or broke.
-    #[error("stream ended")]
-    Ended,
-    /// Longer than [`MAX_FRAME`].
-    #[error("frame of {0} bytes is too long")]
-    TooLong(usize),
-    /// A known type with a malformed body.
-    #[error("frame of type {0} is malformed")]
-    Malformed(u8),
-}
-
-/// What travels in frames.
-pub trait Frame: Sized {
-    /// Type and body.
-    fn encode(&self) -> Vec<u8>;
-    /// From type and body; `None` if the type is not known here.
-    ///
-    /// # Errors
-    /// If the type is known and the body malformed.
-    fn decode(kind: u8, body: &[u8]) -> Result<Option<Self>, FrameError>;
-}
-
-/// Reads the next frame that is known here.
-///
-/// # Errors
-/// If the stream ends or what comes is no frame.
-pub async fn read<F: Frame>(stream: &mut quinn::RecvStream) -> Result<F, FrameError> {
-    let _ = stream;
-    todo!()
-}
-
-/// Writes a frame.
-///
-/// # Errors
-/// If the stream is closed.
-pub async fn write<F: Frame>(stream: &mut quinn::SendStream, frame: &F) -> Result<(), FrameError> {
-    let _ = (stream, frame);
-    todo!()
 }

@@ -1,0 +1,278 @@
+//! One UDP socket, and QUIC connections on it whose both ends have proved their identity.
+
+mod socket;
+mod tls;
+mod transport;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use quinn::crypto::rustls::HandshakeData;
+use quinn::{ClientConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use rustls::pki_types::CertificateDer;
+use ticket::{Identity, PeerId};
+use tokio::time::timeout;
+
+use self::socket::{Meter, Socket};
+use self::tls::Tls;
+
+/// A handshake that takes longer is given up.
+const HANDSHAKE: Duration = Duration::from_secs(4);
+/// With this many inbound handshakes under way, addresses are validated first.
+const CROWDED: usize = 32;
+/// With this many, further ones are refused.
+const FULL: usize = 1024;
+/// The longest reason that is taken from a peer, bytes.
+const MAX_REASON: usize = 200;
+
+/// What a connection is for; negotiated as ALPN (RFC 7301), so that versions can differ later.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Purpose {
+    /// Between peers of swarms.
+    Peers,
+    /// Between a node and rendezvous.
+    Rendezvous,
+}
+
+impl Purpose {
+    /// The ALPN name.
+    pub fn alpn(self) -> &'static [u8] {
+        match self {
+            Purpose::Peers => b"braidcast/1",
+            Purpose::Rendezvous => b"braidcast-rendezvous/1",
+        }
+    }
+}
+
+/// Why a connection did not come about, or ended.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// Nobody answered.
+    #[error("no answer")]
+    Unreachable,
+    /// Somebody else answered than was expected.
+    #[error("another node answers at this address")]
+    OtherPeer,
+    /// It was refused.
+    #[error("refused: {0}")]
+    Refused(String),
+}
+
+impl From<quinn::ConnectionError> for ConnectionError {
+    fn from(error: quinn::ConnectionError) -> Self {
+        use quinn::ConnectionError as Quic;
+        match error {
+            Quic::ApplicationClosed(close) => Self::Refused(reason(&close.reason)),
+            Quic::ConnectionClosed(close) => Self::Refused(close.error_code.to_string()),
+            Quic::TransportError(error) => Self::Refused(error.to_string()),
+            Quic::VersionMismatch => Self::Refused("no common version".into()),
+            Quic::Reset | Quic::TimedOut | Quic::LocallyClosed | Quic::CidsExhausted => {
+                Self::Unreachable
+            }
+        }
+    }
+}
+
+/// What a peer says, fit to be logged and shown: short, without control characters.
+pub(crate) fn reason(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_REASON)]);
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// One UDP socket with QUIC on it, for both directions and all purposes.
+#[derive(Clone)]
+pub struct Endpoint {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    quic: quinn::Endpoint,
+    local: SocketAddr,
+    identity: Arc<Identity>,
+    tls: Tls,
+    transport: Arc<TransportConfig>,
+    meter: Arc<Meter>,
+    /// Inbound handshakes under way.
+    handshakes: Arc<AtomicUsize>,
+}
+
+/// An established connection to a peer that has proved its identity.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Who is at the other end.
+    pub peer: PeerId,
+    /// What for.
+    pub purpose: Purpose,
+    /// The transport.
+    pub quic: quinn::Connection,
+}
+
+impl Connection {
+    fn new(quic: quinn::Connection) -> Result<Self, ConnectionError> {
+        let unproved = || ConnectionError::Refused("no proof of identity".into());
+        let chain = quic.peer_identity().and_then(|any| any.downcast::<Chain>().ok());
+        let peer = chain.and_then(|chain| tls::peer_of(&chain).ok()).ok_or_else(unproved)?;
+        let data = quic.handshake_data().and_then(|any| any.downcast::<HandshakeData>().ok());
+        let purpose = data
+            .and_then(|data| data.protocol)
+            .and_then(|alpn| {
+                [Purpose::Peers, Purpose::Rendezvous].into_iter().find(|p| p.alpn() == alpn)
+            })
+            .ok_or_else(unproved)?;
+        Ok(Self { peer, purpose, quic })
+    }
+}
+
+type Chain = Vec<CertificateDer<'static>>;
+
+/// An inbound connection whose handshake has not ended.
+pub struct Incoming {
+    quic: quinn::Incoming,
+    _slot: Slot,
+}
+
+/// Counts a handshake as long as it lives.
+struct Slot(Arc<AtomicUsize>);
+
+impl Slot {
+    fn take(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Incoming {
+    /// Where it comes from; not validated yet.
+    pub fn remote_addr(&self) -> SocketAddr {
+        self.quic.remote_address()
+    }
+
+    /// Refuses it without a handshake.
+    pub fn refuse(self) {
+        self.quic.refuse();
+    }
+
+    /// Completes the handshake, within 4 s.
+    ///
+    /// # Errors
+    /// If the other end gives up or proves no identity.
+    pub async fn establish(self) -> Result<Connection, ConnectionError> {
+        let connecting = self.quic.accept()?;
+        let quic =
+            timeout(HANDSHAKE, connecting).await.map_err(|_| ConnectionError::Unreachable)??;
+        Connection::new(quic)
+    }
+}
+
+impl Endpoint {
+    /// Binds to `addr` (port 0: any free one) and accepts connections for `accept`. Needs a tokio
+    /// runtime.
+    ///
+    /// # Errors
+    /// If the socket cannot be bound.
+    pub fn bind(addr: SocketAddr, identity: Arc<Identity>, accept: &[Purpose]) -> io::Result<Self> {
+        let tls = Tls::new(&identity)?;
+        let transport = transport::transport();
+        let meter = Arc::new(Meter::default());
+        let socket = Socket::bind(addr, meter.clone())?;
+        let server = if accept.is_empty() {
+            None
+        } else {
+            let mut server = ServerConfig::with_crypto(Arc::new(tls.server(accept)?));
+            server.transport_config(transport.clone());
+            // What is sent before anybody is known.
+            server.incoming_buffer_size(64 << 10).incoming_buffer_size_total(8 << 20);
+            server.max_incoming(FULL);
+            Some(server)
+        };
+        let quic = quinn::Endpoint::new_with_abstract_socket(
+            transport::endpoint(&identity),
+            server,
+            Arc::new(socket),
+            Arc::new(TokioRuntime),
+        )?;
+        let local = quic.local_addr()?;
+        let handshakes = Arc::new(AtomicUsize::new(0));
+        let shared = Shared { quic, local, identity, tls, transport, meter, handshakes };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Who this node is.
+    pub fn id(&self) -> PeerId {
+        self.shared.identity.id()
+    }
+
+    /// The address it is bound to.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared.local
+    }
+
+    /// Bytes received and sent on the socket so far: UDP payloads, QUIC's headers included.
+    pub fn wire_bytes(&self) -> (u64, u64) {
+        self.shared.meter.read()
+    }
+
+    /// Connects to `peer` at `addr`, within 4 s.
+    ///
+    /// # Errors
+    /// If nobody, or somebody else, answers there.
+    pub async fn connect(
+        &self,
+        addr: SocketAddr,
+        peer: PeerId,
+        purpose: Purpose,
+    ) -> Result<Connection, ConnectionError> {
+        let other = Arc::new(AtomicBool::new(false));
+        let crypto = self
+            .shared
+            .tls
+            .client(peer, purpose, other.clone())
+            .map_err(|error| ConnectionError::Refused(error.to_string()))?;
+        let mut config = ClientConfig::new(Arc::new(crypto));
+        config.transport_config(self.shared.transport.clone());
+        // The name is not sent: see `tls`.
+        let connecting = self
+            .shared
+            .quic
+            .connect_with(config, addr, "braidcast")
+            .map_err(|_| ConnectionError::Unreachable)?;
+        match timeout(HANDSHAKE, connecting).await {
+            Ok(Ok(quic)) => Connection::new(quic),
+            Ok(Err(_)) if other.load(Ordering::Relaxed) => Err(ConnectionError::OtherPeer),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(ConnectionError::Unreachable),
+        }
+    }
+
+    /// The next inbound connection; `None` once the endpoint is closed. Addresses are validated
+    /// (RFC 9000 section 8.1) when the node is under load.
+    pub async fn accept(&self) -> Option<Incoming> {
+        loop {
+            let quic = self.shared.quic.accept().await?;
+            let under_way = self.shared.handshakes.load(Ordering::Relaxed);
+            if under_way >= FULL {
+                quic.refuse();
+            } else if under_way >= CROWDED && quic.may_retry() && !quic.remote_address_validated() {
+                // Fails only if it was validated already.
+                let _ = quic.retry();
+            } else {
+                return Some(Incoming { quic, _slot: Slot::take(&self.shared.handshakes) });
+            }
+        }
+    }
+
+    /// Tells all connections `reason`, and waits (at most a second) until they are told.
+    pub async fn close(&self, reason: &str) {
+        self.shared.quic.close(VarInt::from_u32(0), reason.as_bytes());
+        let _ = timeout(Duration::from_secs(1), self.shared.quic.wait_idle()).await;
+    }
+}
