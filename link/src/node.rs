@@ -9,8 +9,8 @@ use segment::{ChannelKey, Coding, Header, SwarmId};
 use swarm::{Cause, PeerHint, Serve};
 use ticket::{ChannelTicket, Identity, KeySet, Location, PeerId, Role};
 
-/// Whether a peer with this ticket may connect to this node.
-pub type Admit = Arc<dyn Fn(&ChannelTicket) -> bool + Send + Sync>;
+/// Whether a peer with this ticket, that connects from this address, may connect to this node.
+pub type Admit = Arc<dyn Fn(&ChannelTicket, SocketAddr) -> bool + Send + Sync>;
 
 /// A node's configuration.
 #[derive(Clone)]
@@ -21,7 +21,8 @@ pub struct NodeConfig {
     pub bind: SocketAddr,
     /// What it does.
     pub role: Role,
-    /// The platform (the tickets' audience).
+    /// The platform (the tickets' audience). Empty: not known yet, no peer is let in; the session learns it from auth
+    /// and calls [`Node::set_platform`].
     pub platform: String,
     /// The most connections at one time.
     pub max_connections: usize,
@@ -138,6 +139,12 @@ impl Node {
         todo!()
     }
 
+    /// The platform (the tickets' audience), for who did not know it at the start.
+    pub fn set_platform(&self, platform: String) {
+        let _ = platform;
+        todo!()
+    }
+
     /// The keys that peers' tickets are checked with.
     pub fn set_key_set(&self, keys: KeySet) {
         let _ = keys;
@@ -205,6 +212,12 @@ impl Swarm {
     /// What may be sent in this swarm from now on, bits per second.
     pub fn set_uplink(&self, rate: Option<u64>) {
         let _ = rate;
+        todo!()
+    }
+
+    /// The most sub-streams pushed at one time in this swarm from now on; children above it are let go.
+    pub fn set_max_pushed(&self, most: Option<u32>) {
+        let _ = most;
         todo!()
     }
 
