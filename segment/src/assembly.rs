@@ -237,3 +237,71 @@ pub(crate) fn tree_over(layer: Layer, data: &[u8], parity: &[u8], piece: usize) 
     let pieces = data.chunks_exact(piece).chain(parity.chunks_exact(piece));
     Tree::new((0..).zip(pieces).map(|(i, piece)| tree::leaf(layer.number(), i, piece)).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ChannelSecret, Root, SwarmId, Verifier, proof};
+
+    /// Four shards that the channel itself signed, though their parity is not that of their data.
+    fn no_code_word() -> Vec<Proven> {
+        let secret = ChannelSecret::new([5; 32]);
+        let swarm = SwarmId::new(&secret.channel_key(), "main");
+        let full = LayerHeader { layer: Layer::Full, k: 2, len: 64 };
+        let (data, parity) = ([1; 64], [2; 64]);
+        let tree = tree_over(Layer::Full, &data, &parity, 32);
+        let mut header = Header {
+            number: 1,
+            capture: 2,
+            duration_ms: 250,
+            epoch: 0,
+            random_access: false,
+            n: 4,
+            essential: None,
+            full,
+            root: Root([0; 16]),
+        };
+        header.root = header.root_of(None, &tree.root());
+        let signed = secret.signing_pair().sign(&proof::message(&swarm, &header));
+        let signature = signed.as_ref().try_into().unwrap();
+        let mut verifier = Verifier::new(swarm, secret.channel_key());
+        let pieces = data.chunks(32).chain(parity.chunks(32));
+        (0..)
+            .zip(pieces)
+            .map(|(i, piece)| {
+                let source = Source::made(&tree, i, piece);
+                let shard = Shard::encode(&header, &signature, i, None, source);
+                verifier.check(Shard::decode(shard.wire().clone()).unwrap()).unwrap()
+            })
+            .collect()
+    }
+
+    fn assembly(shards: &[Proven]) -> Assembly {
+        let mut assembly = Assembly::new(shards[0].clone());
+        shards[1..].iter().for_each(|shard| assert!(assembly.add(shard.clone())));
+        assembly
+    }
+
+    #[test]
+    fn what_decodes_to_another_word_than_was_signed_is_refused() {
+        let shards = no_code_word();
+        for pair in [[0, 2], [1, 3], [2, 3]] {
+            let mut assembly = assembly(&pair.map(|i: usize| shards[i].clone()));
+            assert!(assembly.can_rebuild(Layer::Full));
+            assert_eq!(assembly.rebuild(Layer::Full), Err(RebuildError::Inconsistent));
+            assert!(!assembly.can_rebuild(Layer::Full));
+            assert_eq!(assembly.sealed(Layer::Full), None);
+            assert!(assembly.shard(0).is_none() || pair.contains(&0));
+        }
+    }
+
+    #[test]
+    fn nothing_is_regenerated_that_the_channel_did_not_sign() {
+        let shards = no_code_word();
+        let mut assembly = assembly(&shards[..2]);
+        assert!(assembly.sealed(Layer::Full).is_some(), "the data pieces are what they are");
+        assert!(assembly.shard(3).is_none());
+        assert_eq!(assembly.rebuild(Layer::Full), Err(RebuildError::Inconsistent));
+        assert_eq!(assembly.rebuild(Layer::Essential), Err(RebuildError::Absent));
+    }
+}

@@ -21,13 +21,6 @@ impl SwarmId {
     }
 }
 
-/// 32 hexadecimal digits.
-impl fmt::Display for SwarmId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
 /// The first eight digits.
 impl fmt::Debug for SwarmId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

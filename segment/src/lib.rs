@@ -20,6 +20,7 @@ mod sealer;
 mod shard;
 mod split;
 mod tables;
+mod text;
 mod tree;
 
 pub use assembly::Assembly;
@@ -35,6 +36,21 @@ pub use open::{Opened, open};
 pub use proof::{Proven, Verifier};
 pub use sealer::{Cut, Sealer};
 pub use shard::Shard;
+
+/// Parsers that are not public, for the fuzz targets.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    /// The packets of two layers' contents.
+    pub fn join(essential: &[u8], full: &[u8]) -> Option<Vec<u8>> {
+        crate::split::join(essential, full)
+    }
+
+    /// The packets of the essential layer's content.
+    pub fn alone(essential: &[u8]) -> Option<Vec<u8>> {
+        crate::split::alone(essential)
+    }
+}
 
 /// The most sub-streams a rendition may have.
 pub const MAX_N: u8 = 64;
