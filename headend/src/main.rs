@@ -1,1 +1,3 @@
+//! The headend's program.
+
 fn main() {}

@@ -1,0 +1,166 @@
+//! The configuration file.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// One channel.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Channel {
+    /// Names it in calls, metrics and logs: lower-case letters, digits, `-`, `_`; at most 64.
+    pub id: String,
+    /// Its name for people.
+    pub name: String,
+    /// Where the pictures come from.
+    pub source: Source,
+    /// Whether the source is encoded or passed through.
+    pub mode: Mode,
+    /// Duration of a segment, milliseconds, 100 to 2000.
+    pub segment_ms: u32,
+    /// Distance of random access points, milliseconds; whole segments. Encoding only.
+    pub gop_ms: u32,
+    /// A source that gives nothing for so long is lost, milliseconds.
+    pub lost_after_ms: u32,
+    /// Encoding of the picture; in pass-through, that of the slate.
+    pub video: Video,
+    /// Encoding of the sound.
+    pub audio: Audio,
+}
+
+impl Default for Channel {
+    fn default() -> Self {
+        Self {
+            id: String::new(),
+            name: String::new(),
+            source: Source::Test,
+            mode: Mode::Encode,
+            segment_ms: 250,
+            gop_ms: 1000,
+            lost_after_ms: 1000,
+            video: Video::default(),
+            audio: Audio::default(),
+        }
+    }
+}
+
+/// Where pictures come from.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Source {
+    /// A test picture with a running clock, and a tone.
+    Test,
+    /// A file, over and over.
+    File {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// MPEG-TS over UDP.
+    Udp {
+        /// Where to receive: a multicast group, or an own address (`0.0.0.0` for all).
+        address: SocketAddr,
+        /// For a multicast group: the network interface, such as `eth0`.
+        #[serde(default)]
+        interface: Option<String>,
+    },
+    /// MPEG-TS over SRT; the sender calls.
+    SrtListener {
+        /// Where to listen.
+        address: SocketAddr,
+        /// Time to repair losses, milliseconds.
+        #[serde(default = "srt_latency")]
+        latency_ms: u32,
+        /// 10 to 79 characters; none for no encryption.
+        #[serde(default)]
+        passphrase: Option<String>,
+    },
+    /// MPEG-TS over SRT; this end calls.
+    SrtCaller {
+        /// `HOST:PORT` of the sender.
+        address: String,
+        /// Time to repair losses, milliseconds.
+        #[serde(default = "srt_latency")]
+        latency_ms: u32,
+        /// 10 to 79 characters; none for no encryption.
+        #[serde(default)]
+        passphrase: Option<String>,
+        /// `streamid` to ask for.
+        #[serde(default)]
+        stream_id: Option<String>,
+    },
+}
+
+fn srt_latency() -> u32 {
+    120
+}
+
+impl Source {
+    /// Whether it runs in its own time, rather than as fast as it is read.
+    pub fn is_live(&self) -> bool {
+        !matches!(self, Self::File { .. })
+    }
+}
+
+/// What happens to a source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Decoded and encoded anew: H.264 and AAC, random access points on the segments' grid.
+    Encode,
+    /// Its own H.264 or H.265, sound tracks and subtitles.
+    PassThrough,
+}
+
+/// Encoding of the picture.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Video {
+    /// Pixels, even.
+    pub width: u32,
+    /// Pixels, even.
+    pub height: u32,
+    /// Pictures a second; whole, and a whole number between random access points.
+    pub fps: u32,
+    /// Bit rate, kbit/s.
+    pub bitrate_kbit: u32,
+    /// Name of a GStreamer encoder to use; otherwise the best that works.
+    pub encoder: Option<String>,
+    /// How hard x264 tries: `ultrafast` to `slow`.
+    pub preset: String,
+}
+
+impl Default for Video {
+    fn default() -> Self {
+        Self {
+            width: 1280,
+            height: 720,
+            fps: 25,
+            bitrate_kbit: 3000,
+            encoder: None,
+            preset: "veryfast".into(),
+        }
+    }
+}
+
+/// Encoding of the sound: AAC, 48 kHz, two channels.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audio {
+    /// Bit rate, kbit/s.
+    pub bitrate_kbit: u32,
+}
+
+impl Default for Audio {
+    fn default() -> Self {
+        Self { bitrate_kbit: 128 }
+    }
+}
+
+/// An address that a socket is bound to, or asked for.
+pub(crate) fn host(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => format!("[{v6}]"),
+    }
+}

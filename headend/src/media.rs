@@ -1,0 +1,158 @@
+//! The media part of a channel: from its source to cut segments, on threads of its own.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::bounded;
+use segment::Cut;
+use tokio::sync::mpsc;
+
+use crate::assemble::{Outlet, interleave};
+use crate::cancel::Cancel;
+use crate::clock::{Clock, Skew, millis};
+use crate::conduct::Conductor;
+use crate::config::Channel;
+use crate::cut::{Cutter, Item, Rule};
+use crate::encode::{self, Encoder};
+use crate::feed::feed;
+use crate::numbers::Numbers;
+use crate::pipeline::Error;
+use crate::source;
+use crate::stats::Stats;
+use crate::still;
+
+/// Segments that may wait for the sealer: 4 s of the usual 250 ms. One that finds the queue full is
+/// dropped and counted.
+pub const QUEUE: usize = 16;
+/// The longest pause before a failed channel begins anew.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// A running channel. Dropping it ends it.
+#[derive(Debug)]
+pub struct Media {
+    /// Its segments, in order.
+    pub cuts: mpsc::Receiver<Cut>,
+    /// Its figures.
+    pub stats: Arc<Stats>,
+    cancel: Cancel,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Media {
+    /// Starts a channel. Whatever fails in it is retried with a pause that doubles, and told by
+    /// [`Stats`]. `state`: the folder where segment numbers are kept.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn start(channel: Channel, state: Option<PathBuf>) -> std::io::Result<Self> {
+        let (cuts_in, cuts) = mpsc::channel(QUEUE);
+        let stats = Arc::new(Stats::default());
+        let cancel = Cancel::new();
+        let part = Part {
+            numbers: Numbers::open(state.as_deref(), &channel.id),
+            channel,
+            cuts: cuts_in,
+            stats: stats.clone(),
+            cancel: cancel.clone(),
+        };
+        let span = tracing::info_span!("channel", id = %part.channel.id);
+        let thread = thread::Builder::new()
+            .name(format!("media {}", part.channel.id))
+            .spawn(move || span.in_scope(|| part.run()))?;
+        Ok(Self { cuts, stats, cancel, thread: Some(thread) })
+    }
+
+    /// Ends it; returns when its threads and pipelines are gone. Blocks for a moment.
+    pub fn stop(&mut self) {
+        self.cancel.set();
+        if let Some(thread) = self.thread.take() {
+            // A panic there was printed where it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Media {
+    fn drop(&mut self) {
+        self.cancel.set();
+    }
+}
+
+struct Part {
+    channel: Channel,
+    numbers: Numbers,
+    cuts: mpsc::Sender<Cut>,
+    stats: Arc<Stats>,
+    cancel: Cancel,
+}
+
+impl Part {
+    fn run(mut self) {
+        let mut pause = Duration::from_millis(250);
+        while !self.cancel.is_set() {
+            let began = Instant::now();
+            let Err(error) = self.encoded() else { break };
+            tracing::error!(%error, again_in = ?pause, "channel failed");
+            self.stats.set_source_up(false);
+            self.stats.set_trouble(Some(error.to_string()));
+            self.stats.restarts.fetch_add(1, Relaxed);
+            if began.elapsed() > LONGEST {
+                pause = Duration::from_millis(250);
+            }
+            self.cancel.sleep(pause);
+            pause = (pause * 2).min(LONGEST);
+        }
+    }
+
+    /// One run of a channel that is encoded.
+    fn encoded(&mut self) -> Result<(), Error> {
+        let Self { channel, numbers, cuts, stats, .. } = self;
+        let cancel = self.cancel.child();
+        let segment = millis(channel.segment_ms);
+        let slate = still::draw(&channel.video, &channel.name)?;
+        let gop = channel.video.fps * channel.gop_ms / 1000;
+        let multiple = u64::from(channel.gop_ms / channel.segment_ms);
+        let clock = Clock::starting_at(numbers.first(segment, multiple), segment);
+        let (video_in, video) = bounded(8);
+        let (audio_in, audio) = bounded(32);
+        let out = (video_in, audio_in);
+        let encoder =
+            Encoder::start(&channel.video, &channel.audio, gop, clock.base(), out, &cancel)?;
+        tracing::info!(video = encoder.names.0, audio = encoder.names.1, "encoding");
+        let (runs_in, runs) = bounded(1);
+        let mut outlet = Outlet { cuts, numbers, stats, skew: Skew::new(clock.skew()) };
+        let span = tracing::Span::current();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let _in = span.enter();
+                let decode = |sink| source::decode(channel, sink, &cancel);
+                source::repeat(feed, decode, &runs_in, stats, &cancel);
+            });
+            scope.spawn(|| {
+                let _in = span.enter();
+                let mut cutter = Cutter::new(segment, Rule::Grid);
+                cutter.push(Item::Tracks(encode::tracks()));
+                interleave(&video, &audio, |unit| {
+                    outlet.push(&mut cutter, Item::Unit(unit), || clock.skew());
+                });
+            });
+            let conductor = Conductor {
+                channel,
+                clock,
+                encoder: &encoder,
+                slate,
+                runs: &runs,
+                stats,
+                cancel: &cancel,
+            };
+            let result = conductor.run();
+            cancel.set();
+            // Closes the queues that the assembler reads.
+            drop(encoder);
+            result
+        })
+    }
+}

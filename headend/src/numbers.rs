@@ -1,0 +1,65 @@
+//! Segment numbers over a restart: the last one lies in a file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::clock;
+
+/// Remembers the last number of a channel.
+#[derive(Clone, Debug)]
+pub struct Numbers {
+    path: Option<PathBuf>,
+    last: Option<u64>,
+}
+
+impl Numbers {
+    /// Numbers kept in `folder`, if there is one, under the channel's id. A file that cannot be read
+    /// is as good as none: the wall clock is the first guard, the file the second.
+    pub fn open(folder: Option<&Path>, channel: &str) -> Self {
+        let path = folder.map(|folder| folder.join(format!("{channel}.number")));
+        let read = path.as_deref().and_then(|path| fs::read_to_string(path).ok());
+        let last = read.and_then(|text| text.trim().parse().ok());
+        Self { path, last }
+    }
+
+    /// The number to begin with: where the wall clock is, but after the last; a multiple of
+    /// `multiple`, so that random access points of all runs lie on one grid.
+    pub fn first(&self, segment: i64, multiple: u64) -> u64 {
+        let now = clock::from_micros(clock::wall_micros()) / segment;
+        let least =
+            (now.unsigned_abs() + 1).max(self.last.map_or(0, |last| last.saturating_add(1)));
+        least.div_ceil(multiple.max(1)) * multiple.max(1)
+    }
+
+    /// Keeps a number before its segment leaves.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn record(&mut self, number: u64) -> std::io::Result<()> {
+        self.last = Some(number);
+        let Some(path) = &self.path else { return Ok(()) };
+        let beside = path.with_extension("number.new");
+        fs::write(&beside, format!("{number}\n"))?;
+        fs::rename(&beside, path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_never_go_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut numbers = Numbers::open(Some(folder.path()), "one");
+        let first = numbers.first(22_500, 4);
+        assert_eq!(first % 4, 0);
+        numbers.record(first + 1_000_000).unwrap();
+        let again = Numbers::open(Some(folder.path()), "one");
+        assert_eq!(again.first(22_500, 1), first + 1_000_001);
+        assert_eq!(again.first(22_500, 4) % 4, 0);
+        assert!(again.first(22_500, 4) > first + 1_000_000);
+        let other = Numbers::open(Some(folder.path()), "two");
+        assert!(other.first(22_500, 1) <= first + 8, "channels do not mix");
+    }
+}

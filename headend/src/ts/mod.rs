@@ -1,0 +1,8 @@
+//! MPEG transport streams (ISO/IEC 13818-1): packets, tables, PES, and both ways between bytes and
+//! [`Unit`](crate::unit::Unit)s.
+
+mod crc;
+pub mod mux;
+pub mod packet;
+pub mod pes;
+pub mod psi;

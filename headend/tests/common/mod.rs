@@ -1,0 +1,185 @@
+//! What the tests share: clips, running channels, and tools that look at streams.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use headend::config::{Channel, Video};
+use headend::media::Media;
+use segment::Cut;
+
+/// Generous: the machine may be busy with other tests.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A small picture, quickly encoded.
+pub fn small(fps: u32) -> Video {
+    Video {
+        width: 320,
+        height: 180,
+        fps,
+        bitrate_kbit: 400,
+        encoder: Some("x264enc".into()),
+        preset: "ultrafast".into(),
+    }
+}
+
+/// A channel with a small picture.
+pub fn channel(source: headend::config::Source) -> Channel {
+    Channel {
+        id: "test".into(),
+        name: "Test & <Channel>".into(),
+        source,
+        video: small(25),
+        ..Channel::default()
+    }
+}
+
+/// Starts a channel without a state folder.
+pub fn start(channel: Channel) -> Media {
+    Media::start(channel, None).unwrap()
+}
+
+/// The next segment.
+pub fn next(media: &mut Media) -> Cut {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Ok(cut) = media.cuts.try_recv() {
+            return cut;
+        }
+        assert!(Instant::now() < until, "no segment came: {:?}", media.stats);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// So many segments.
+pub fn take(media: &mut Media, count: usize) -> Vec<Cut> {
+    (0..count).map(|_| next(media)).collect()
+}
+
+/// So many segments, from the next random access point on.
+pub fn take_clean(media: &mut Media, count: usize) -> Vec<Cut> {
+    let mut cuts = until(media, |cut, _| cut.random_access);
+    cuts.drain(..cuts.len() - 1);
+    cuts.extend(take(media, count - 1));
+    cuts
+}
+
+/// Segments until one satisfies, that one included.
+pub fn until(media: &mut Media, mut enough: impl FnMut(&Cut, &Media) -> bool) -> Vec<Cut> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut cuts = Vec::new();
+    loop {
+        let cut = next(media);
+        let stop = enough(&cut, media);
+        cuts.push(cut);
+        if stop {
+            return cuts;
+        }
+        assert!(Instant::now() < deadline, "it did not happen: {:?}", media.stats);
+    }
+}
+
+/// The bytes of all.
+pub fn join(cuts: &[Cut]) -> Vec<u8> {
+    cuts.iter().flat_map(|cut| cut.ts.to_vec()).collect()
+}
+
+/// Numbers grow by one, captures by about the segments' durations, and everything is whole packets.
+pub fn check_joined(cuts: &[Cut]) {
+    for pair in cuts.windows(2) {
+        assert_eq!(pair[1].number, pair[0].number + 1);
+        let step = pair[1].capture as i64 - pair[0].capture as i64;
+        let stated = i64::from(pair[0].duration_ms) * 1000;
+        assert!((step - stated).abs() <= 2_500, "capture moved {step}, duration {stated}");
+    }
+    for cut in cuts {
+        assert_eq!(cut.ts.len() % 188, 0);
+        assert!(cut.ts.chunks(188).all(|packet| packet[0] == 0x47));
+    }
+}
+
+/// Runs a tool; its standard output. It must succeed and say nothing on standard error.
+pub fn tool(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?}: {errors}");
+    assert!(errors.trim().is_empty(), "{program} {arguments:?} says: {errors}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Decodes everything with ffmpeg, which must find nothing wrong.
+pub fn ffmpeg_decodes(path: &Path) {
+    let path = path.to_str().unwrap();
+    tool("ffmpeg", &["-nostdin", "-v", "error", "-xerror", "-i", path, "-f", "null", "-"]);
+}
+
+/// Decodes everything with GStreamer; numbers of pictures and of sound buffers.
+pub fn gstreamer_decodes(path: &Path) -> (u64, u64) {
+    use gstreamer as gst;
+    use gstreamer::prelude::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    gst::init().unwrap();
+    let pipeline = gst::Pipeline::new();
+    let source = gst::ElementFactory::make("filesrc").property("location", path).build().unwrap();
+    let decoder = gst::ElementFactory::make("decodebin").build().unwrap();
+    pipeline.add_many([&source, &decoder]).unwrap();
+    source.link(&decoder).unwrap();
+    let counts = [Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0))];
+    let weak = pipeline.downgrade();
+    let seen = counts.clone();
+    decoder.connect_pad_added(move |_, pad| {
+        let pipeline = weak.upgrade().unwrap();
+        let sink = gst::ElementFactory::make("fakesink").property("sync", false).build().unwrap();
+        sink.set_property("async", false);
+        pipeline.add(&sink).unwrap();
+        sink.sync_state_with_parent().unwrap();
+        pad.link(&sink.static_pad("sink").unwrap()).unwrap();
+        let name = pad.query_caps(None).structure(0).unwrap().name().to_string();
+        let count = seen[usize::from(!name.starts_with("video"))].clone();
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+            count.fetch_add(1, Ordering::Relaxed);
+            gst::PadProbeReturn::Ok
+        });
+    });
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let bus = pipeline.bus().unwrap();
+    let kinds = [gst::MessageType::Eos, gst::MessageType::Error, gst::MessageType::Warning];
+    let message = bus.timed_pop_filtered(gst::ClockTime::from_seconds(90), &kinds);
+    let ended = message.as_ref().is_some_and(|m| m.type_() == gst::MessageType::Eos);
+    pipeline.set_state(gst::State::Null).unwrap();
+    assert!(ended, "gstreamer says: {message:?}");
+    (counts[0].load(Ordering::Relaxed), counts[1].load(Ordering::Relaxed))
+}
+
+/// Decoding times of the packets of a stream (`v` or `a`), seconds, in order of the file.
+pub fn decoding_times(path: &Path, stream: &str) -> Vec<f64> {
+    let path = path.to_str().unwrap();
+    let entries = ["-show_entries", "packet=dts_time", "-of", "csv=p=0", path];
+    let out =
+        tool("ffprobe", &[&["-v", "error", "-select_streams", stream][..], &entries].concat());
+    let time = |line: &str| line.trim_matches([',', ' ']).parse().ok();
+    out.lines().filter_map(time).collect()
+}
+
+/// A clip made for a test: `seconds` of a moving picture with a tone.
+pub fn make_clip(path: &Path, seconds: u32, fps: u32, codecs: &[&str]) {
+    let video = format!("testsrc2=size=320x180:rate={fps}:duration={seconds}");
+    let audio = format!("sine=frequency=440:sample_rate=48000:duration={seconds}");
+    let inputs =
+        ["-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", &video, "-f", "lavfi", "-i"];
+    let arguments = [&inputs[..], &[&audio], codecs, &[path.to_str().unwrap()]].concat();
+    let output = Command::new("ffmpeg").args(&arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The real clip that set-up keeps, if it is there.
+pub fn real_clip() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/clip");
+    let entries = std::fs::read_dir(folder).ok()?;
+    let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    files.into_iter().find(|path| path.extension().is_some_and(|e| e == "mp4"))
+}
