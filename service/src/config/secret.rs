@@ -4,6 +4,8 @@ use std::{env, fmt, fs, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::Problems;
+
 /// Where a secret is found: `{ file = "/etc/braidcast/credential" }` or `{ env = "CREDENTIAL" }`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -51,6 +53,17 @@ impl Secret {
             return Err(SecretError::Empty(self.to_string()));
         }
         Ok(SecretText(text.to_owned()))
+    }
+}
+
+impl Secret {
+    /// Adds a problem under `key` if the secret cannot be read; for [`Check`](super::Check).
+    pub fn check(&self, key: impl fmt::Display, problems: &mut Problems) {
+        if let Err(error) = self.read() {
+            let cause = std::error::Error::source(&error);
+            let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+            problems.add(key, format!("{error}{cause}"));
+        }
     }
 }
 
@@ -110,5 +123,14 @@ mod tests {
         let absent = Secret::Env("BRAIDCAST_NO_SUCH_VARIABLE".into()).read().unwrap_err();
         assert!(absent.to_string().contains("BRAIDCAST_NO_SUCH_VARIABLE"));
         assert!(Secret::Env("PATH".into()).read().is_ok());
+
+        let mut problems = Problems::new();
+        Secret::Env("PATH".into()).check("good", &mut problems);
+        Secret::File(folder.path().join("none")).check("bad", &mut problems);
+        let problems = problems.into_vec();
+        assert_eq!(problems.len(), 1);
+        let said = problems[0].to_string();
+        assert!(said.contains("key `bad`: cannot read the secret file"), "{said}");
+        assert!(said.contains("No such file"), "{said}");
     }
 }
