@@ -73,7 +73,7 @@ proptest! {
         let mut verifier = verifier(&sealer);
         let shards = sealer.seal(&cut(ts.clone().into())).unwrap();
         let one = opened(&sealer, &mut assembly(&mut verifier, &shards, &[2]));
-        prop_assert!(!one.whole && one.ts.len() % 188 == 0);
+        prop_assert!(!one.whole && one.ts.len().is_multiple_of(188));
         let two = opened(&sealer, &mut assembly(&mut verifier, &shards, &[2, 0]));
         prop_assert_eq!(two.ts, ts);
     }
