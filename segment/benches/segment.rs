@@ -109,14 +109,14 @@ fn way_back(c: &mut Criterion) {
     group.finish();
 }
 
-/// The code alone, beside the crate's use of it.
+/// Code and hash alone, beside the crate's use of them.
 fn code(c: &mut Criterion) {
     use reed_solomon_erasure::galois_8::ReedSolomon;
     let code = ReedSolomon::new(8, 4).expect("8 of 12 is a code");
     let piece = PACKETS * 188 / 8;
     let data = vec![vec![0x5a_u8; piece]; 8];
     let mut parity = vec![vec![0_u8; piece]; 4];
-    let mut group = c.benchmark_group("erasure code alone");
+    let mut group = c.benchmark_group("code and hash alone");
     group.throughput(Throughput::Bytes(8 * piece as u64));
     group.bench_function("encode 8 to 12", |b| {
         b.iter(|| code.encode_sep(black_box(&data), &mut parity))
@@ -129,6 +129,10 @@ fn code(c: &mut Criterion) {
             |mut word: Vec<Option<Vec<u8>>>| code.reconstruct_data(&mut word),
             BatchSize::SmallInput,
         )
+    });
+    group.throughput(Throughput::Bytes(piece as u64));
+    group.bench_function("hash of one piece", |b| {
+        b.iter(|| blake3::keyed_hash(&[7; 32], black_box(&data[0])))
     });
     group.finish();
 }

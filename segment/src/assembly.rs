@@ -209,7 +209,8 @@ impl Word {
         }
         let piece = self.head.piece_len();
         let parity = Bytes::from(Code::new(self.head.k, self.n).parity(&data, piece));
-        let tree = tree_over(self.head.layer, &data, &parity, piece);
+        let known = |i: usize| self.pieces[i].as_ref().map(|piece| piece.leaf);
+        let tree = tree_over(self.head.layer, &data, &parity, piece, known);
         if tree.root() != self.root {
             self.inconsistent = true;
             self.data = None;
@@ -232,10 +233,20 @@ impl Word {
     }
 }
 
-/// The tree over the pieces of a word: data and parity, each one after the other.
-pub(crate) fn tree_over(layer: Layer, data: &[u8], parity: &[u8], piece: usize) -> Tree {
+/// The tree over the pieces of a word: data and parity, each one after the other. Hashes that are
+/// `known` are not computed again.
+pub(crate) fn tree_over(
+    layer: Layer,
+    data: &[u8],
+    parity: &[u8],
+    piece: usize,
+    known: impl Fn(usize) -> Option<tree::Hash>,
+) -> Tree {
     let pieces = data.chunks_exact(piece).chain(parity.chunks_exact(piece));
-    Tree::new((0..).zip(pieces).map(|(i, piece)| tree::leaf(layer.number(), i, piece)).collect())
+    let leaf = |(i, piece): (u8, &[u8])| {
+        known(usize::from(i)).unwrap_or_else(|| tree::leaf(layer.number(), i, piece))
+    };
+    Tree::new((0..).zip(pieces).map(leaf).collect())
 }
 
 #[cfg(test)]
@@ -249,7 +260,7 @@ mod tests {
         let swarm = SwarmId::new(&secret.channel_key(), "main");
         let full = LayerHeader { layer: Layer::Full, k: 2, len: 64 };
         let (data, parity) = ([1; 64], [2; 64]);
-        let tree = tree_over(Layer::Full, &data, &parity, 32);
+        let tree = tree_over(Layer::Full, &data, &parity, 32, |_| None);
         let mut header = Header {
             number: 1,
             capture: 2,

@@ -155,7 +155,7 @@ impl Word {
         let piece = head.piece_len();
         sealed.resize(piece * usize::from(head.k), 0);
         let parity = Code::new(head.k, n).parity(&sealed, piece);
-        let tree = tree_over(head.layer, &sealed, &parity, piece);
+        let tree = tree_over(head.layer, &sealed, &parity, piece, |_| None);
         Self { data: sealed, parity, piece, tree }
     }
 

@@ -15,9 +15,10 @@ const HAS_FULL: u8 = 8;
 /// An Ed25519 signature.
 pub(crate) type Signature = [u8; 64];
 
-/// A piece of a layer and the hashes beside its way to the layer's root.
+/// A piece of a layer, its hash, and the hashes beside its way to the layer's root.
 #[derive(Clone, Debug)]
 pub(crate) struct Piece {
+    pub(crate) leaf: tree::Hash,
     pub(crate) path: Bytes,
     pub(crate) bytes: Bytes,
 }
@@ -95,7 +96,7 @@ impl Shard {
             let bytes = take(&mut rest, layer.piece_len())?;
             let leaf = tree::leaf(layer.layer.number(), index, &bytes);
             let root = tree::climb(leaf, index, n, &path);
-            Ok(Part { root, piece: Some(Piece { path, bytes }) })
+            Ok(Part { root, piece: Some(Piece { leaf, path, bytes }) })
         };
         let essential_part = essential.map(&mut part).transpose()?;
         let full_part = part(full)?;
@@ -216,7 +217,14 @@ impl Shard {
 /// What [`Shard::encode`] writes of one layer.
 pub(crate) struct Source<'a> {
     root: tree::Hash,
-    piece: Option<(Path<'a>, &'a [u8])>,
+    piece: Option<Written<'a>>,
+}
+
+/// A piece to be written.
+struct Written<'a> {
+    leaf: tree::Hash,
+    path: Path<'a>,
+    bytes: &'a [u8],
 }
 
 /// Where the hashes of a path come from.
@@ -236,12 +244,14 @@ impl<'a> Source<'a> {
 
     /// A piece of the layer of this root.
     pub(crate) fn held(root: tree::Hash, piece: &'a Piece) -> Self {
-        Self { root, piece: Some((Path::Bytes(&piece.path), &piece.bytes)) }
+        let Piece { leaf, path, bytes } = piece;
+        Self { root, piece: Some(Written { leaf: *leaf, path: Path::Bytes(path), bytes }) }
     }
 
     /// Piece `index` of the word that `tree` covers.
-    pub(crate) fn made(tree: &'a Tree, index: u8, piece: &'a [u8]) -> Self {
-        Self { root: tree.root(), piece: Some((Path::Tree(tree, index), piece)) }
+    pub(crate) fn made(tree: &'a Tree, index: u8, bytes: &'a [u8]) -> Self {
+        let path = Path::Tree(tree, index);
+        Self { root: tree.root(), piece: Some(Written { leaf: tree.leaf(index), path, bytes }) }
     }
 
     fn root_only(self) -> Self {
@@ -252,43 +262,43 @@ impl<'a> Source<'a> {
         if self.piece.is_some() { flag } else { 0 }
     }
 
-    fn path_len(path: &Path<'_>) -> usize {
-        match path {
-            Path::Bytes(bytes) => bytes.len(),
-            Path::Tree(tree, index) => tree.path(*index).count() * HASH,
-        }
-    }
-
     fn len(&self) -> usize {
-        self.piece.as_ref().map_or(HASH, |(path, piece)| Self::path_len(path) + piece.len())
+        self.piece.as_ref().map_or(HASH, |piece| piece.path.len() + piece.bytes.len())
     }
 
     fn write(&self, wire: &mut Vec<u8>) {
         match &self.piece {
             None => wire.extend(self.root),
-            Some((path, piece)) => {
-                match path {
+            Some(piece) => {
+                match &piece.path {
                     Path::Bytes(bytes) => wire.extend_from_slice(bytes),
                     Path::Tree(tree, index) => tree.path(*index).for_each(|h| wire.extend(h)),
                 }
-                wire.extend_from_slice(piece);
+                wire.extend_from_slice(piece.bytes);
             }
         }
     }
 
     /// What was written, as slices of the wire.
     fn part(&self, rest: &mut Bytes) -> Part {
-        let piece = match &self.piece {
-            None => {
-                rest.advance(HASH);
-                None
-            }
-            Some((path, piece)) => {
-                let path = rest.split_to(Self::path_len(path));
-                Some(Piece { path, bytes: rest.split_to(piece.len()) })
-            }
-        };
+        let piece = self.piece.as_ref().map(|piece| Piece {
+            leaf: piece.leaf,
+            path: rest.split_to(piece.path.len()),
+            bytes: rest.split_to(piece.bytes.len()),
+        });
+        if piece.is_none() {
+            rest.advance(HASH);
+        }
         Part { root: self.root, piece }
+    }
+}
+
+impl Path<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Tree(tree, index) => tree.path(*index).count() * HASH,
+        }
     }
 }
 

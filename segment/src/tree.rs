@@ -1,6 +1,6 @@
 //! The hash tree over the pieces of one layer.
 //!
-//! Hashes are BLAKE3 in its key derivation mode, cut to 16 bytes: what must not be found is a second
+//! Hashes are BLAKE3 with a key that says what for, cut to 16 bytes: what must not be found is a second
 //! piece for a given hash, not a collision, which only the channel itself could look for.
 
 /// A hash of the tree.
@@ -15,18 +15,28 @@ pub(crate) fn hash(context: &str, parts: &[&[u8]]) -> Hash {
     for part in parts {
         hasher.update(part);
     }
-    let mut out = [0; HASH];
-    out.copy_from_slice(&hasher.finalize().as_bytes()[..HASH]);
-    out
+    cut(&hasher.finalize())
 }
 
-/// The hash of piece `index` of the layer with this number on the wire.
+/// The hash of piece `index` of the layer with this number on the wire. What it is the piece of is
+/// the key, so that the piece is hashed in one call, which is three times as fast as in two.
 pub(crate) fn leaf(layer: u8, index: u8, piece: &[u8]) -> Hash {
-    hash("braidcast 2026 shard leaf", &[&[layer, index], piece])
+    let mut key = *b"braidcast 2026 shard leaf\0\0\0\0\0\0\0";
+    (key[25], key[26]) = (layer, index);
+    cut(&blake3::keyed_hash(&key, piece))
 }
 
-fn node(left: &[u8], right: &[u8]) -> Hash {
-    hash("braidcast 2026 shard node", &[left, right])
+fn node(left: &Hash, right: &Hash) -> Hash {
+    let mut both = [0; 2 * HASH];
+    both[..HASH].copy_from_slice(left);
+    both[HASH..].copy_from_slice(right);
+    cut(&blake3::keyed_hash(b"braidcast 2026 shard node\0\0\0\0\0\0\0", &both))
+}
+
+fn cut(hash: &blake3::Hash) -> Hash {
+    let mut out = [0; HASH];
+    out.copy_from_slice(&hash.as_bytes()[..HASH]);
+    out
 }
 
 /// The hashes beside the way from leaf `index` of `n` to the root: how many there are.
@@ -42,7 +52,8 @@ pub(crate) fn path_len(index: u8, n: u8) -> usize {
 /// The root that leaf `index` of `n` and its path lead to; `path` has [`path_len`] hashes.
 pub(crate) fn climb(leaf: Hash, index: u8, n: u8, path: &[u8]) -> Hash {
     let (mut index, mut n, mut hash) = (index, n, leaf);
-    let mut path = path.chunks_exact(HASH);
+    let (path, _) = path.as_chunks();
+    let mut path = path.iter();
     while n > 1 {
         if index ^ 1 < n
             && let Some(beside) = path.next()
@@ -78,6 +89,11 @@ impl Tree {
     /// The root.
     pub(crate) fn root(&self) -> Hash {
         self.levels.last().and_then(|top| top.first()).copied().unwrap_or_default()
+    }
+
+    /// Leaf `index`, which there is.
+    pub(crate) fn leaf(&self, index: u8) -> Hash {
+        self.levels[0][usize::from(index)]
     }
 
     /// The hashes beside the way from leaf `index` up, lowest first.

@@ -9,6 +9,14 @@ pub(crate) fn h(context: &str, input: &[u8]) -> [u8; 16] {
     blake3::derive_key(context, input)[..16].try_into().unwrap()
 }
 
+/// BLAKE3 under a key of a name and two more bytes, cut to 16 bytes.
+pub(crate) fn keyed(name: &str, more: [u8; 2], input: &[u8]) -> [u8; 16] {
+    let mut key = [0; 32];
+    key[..25].copy_from_slice(name.as_bytes());
+    key[25..27].copy_from_slice(&more);
+    blake3::keyed_hash(&key, input).as_bytes()[..16].try_into().unwrap()
+}
+
 pub(crate) fn swarm_id(channel_key: &[u8], rendition: &str) -> [u8; 16] {
     h("braidcast 2026 swarm id", &[channel_key, rendition.as_bytes()].concat())
 }
@@ -115,15 +123,15 @@ pub(crate) fn read(wire: &[u8], swarm: &[u8], channel_key: &[u8]) -> Shard {
             (at, width) = (at / 2, width.div_ceil(2));
         }
         layer.piece = take(layer.len.div_ceil(usize::from(layer.k))).to_vec();
-        let leaf = [&[layer.number, index], &layer.piece[..]].concat();
-        layer.root = h("braidcast 2026 shard leaf", &leaf);
+        let place = [layer.number, index];
+        layer.root = keyed("braidcast 2026 shard leaf", place, &layer.piece);
         for (side, beside) in path {
             let pair = match side {
                 0 => [&layer.root, beside].concat(),
                 1 => [beside, &layer.root].concat(),
                 _ => continue,
             };
-            layer.root = h("braidcast 2026 shard node", &pair);
+            layer.root = keyed("braidcast 2026 shard node", [0, 0], &pair);
         }
     }
     assert!(rest.is_empty());
