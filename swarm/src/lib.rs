@@ -6,6 +6,7 @@
 //! but its seed: the same inputs give the same outputs on every machine. The shell keeps the shards
 //! that it proved, and sends those that the engine names.
 
+mod codec;
 mod config;
 mod engine;
 mod input;
@@ -15,12 +16,11 @@ mod stats;
 mod substreams;
 mod time;
 
+pub use codec::DecodeError;
 pub use config::{Config, Serve};
 pub use engine::Engine;
 pub use input::{Arrival, ConnectError, Delivery, Input, PeerInfo};
-pub use message::{
-    Availability, DecodeError, Grant, Message, Offer, PeerHint, Refusal, ShardRef, Shed,
-};
+pub use message::{Availability, Grant, Message, Offer, PeerHint, Refusal, ShardRef, Shed};
 pub use output::{Cause, Offence, Output, Parting, Urgency};
 pub use stats::{ByRole, ParentStats, Stats};
 pub use substreams::Substreams;

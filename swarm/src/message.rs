@@ -93,7 +93,8 @@ pub struct PeerHint {
     pub age_s: u8,
 }
 
-/// One message. On the wire: type, length, body, so that an older node skips what it does not know.
+/// One message. On the wire: type, length, body, so that an older node skips what it does not know. The order of the
+/// variants is their type on the wire: new ones go to the end.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Message {
     /// First message on both sides of a partnership: what can be had here.
@@ -190,36 +191,4 @@ pub enum Message {
     Peers(Vec<PeerHint>),
     /// The sender leaves the swarm.
     Bye,
-}
-
-/// Bytes that are not a message.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum DecodeError {
-    /// Malformed or out of bounds.
-    #[error("message of type {0} is malformed")]
-    Malformed(u8),
-    /// Longer than a message may be.
-    #[error("message of {0} bytes is too long")]
-    TooLong(usize),
-}
-
-impl Message {
-    /// The longest message, bytes.
-    pub const MAX_LEN: usize = 16 * 1024;
-
-    /// Type, length (both in the body's framing: one byte, then a varint) and body.
-    pub fn encode(&self) -> Vec<u8> {
-        todo!()
-    }
-
-    /// Reads one message from the start of `bytes`: the message (`None` if its type is not known here) and how many
-    /// bytes it took; or nothing if it is not all there yet.
-    ///
-    /// # Errors
-    /// If a known type is malformed or a length is out of bounds: the sender is not a sound peer.
-    #[allow(clippy::type_complexity)]
-    pub fn decode(bytes: &[u8]) -> Result<Option<(Option<Self>, usize)>, DecodeError> {
-        let _ = bytes;
-        todo!()
-    }
 }

@@ -1,38 +1,294 @@
 //! The state machine.
+//!
+//! Its parts, each in a file of its own: whom it knows and meets (`known`, `meet`, `partner`, `standby`, `trust`), what
+//! flows in (`feed`, `intake`, `choice`, `improve`, `silence`, `path`), what it holds (`window`, `arrival`), what flows
+//! out (`push`, `uplink`, `burst`), holes (`repair`), the first picture (`start`), and playing (`playout`, `cause`).
 
-use crate::{Config, Input, Output, Stats, Time, TimeoutReason};
+mod announce;
+mod arrival;
+mod burst;
+mod cause;
+mod choice;
+mod counters;
+mod feed;
+mod improve;
+mod intake;
+mod known;
+mod meet;
+mod partner;
+mod path;
+mod playout;
+mod push;
+mod repair;
+mod silence;
+mod standby;
+mod start;
+mod timers;
+mod trust;
+mod uplink;
+mod window;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg32;
+use ticket::{PeerId, Role, ShortId};
+
+use self::counters::Counters;
+use self::feed::{Debt, Feed};
+use self::known::Known;
+use self::partner::Partner;
+use self::path::Path;
+use self::playout::Playout;
+use self::push::Pushes;
+use self::repair::Pull;
+use self::start::{Pending, Start};
+use self::timers::Timers;
+use self::uplink::Uplink;
+use self::window::Window;
+use crate::output::Parting;
+use crate::{Config, Input, Message, Output, Stats, Time, TimeoutReason};
 
 /// One node's part in one swarm.
 pub struct Engine {
-    _config: Config,
+    config: Config,
+    me: ShortId,
+    rng: Pcg32,
+    began: Time,
+    now: Time,
+    /// Platform's microseconds since 1970 minus the node's.
+    clock: Option<i64>,
+    out: VecDeque<Output>,
+    timers: Timers,
+    partners: BTreeMap<PeerId, Partner>,
+    known: Known,
+    window: Window,
+    feeds: Vec<Feed>,
+    debts: Vec<Debt>,
+    /// When sub-streams were last lost, newest last.
+    losses: VecDeque<Time>,
+    /// How each sub-stream came here; `None`: it cannot be had here.
+    paths: Vec<Option<Path>>,
+    pushes: Pushes,
+    uplink: Uplink,
+    pulls: Vec<Pull>,
+    start: Start,
+    /// Starts that wait for data.
+    pending: Vec<Pending>,
+    /// Repeaters hold enough to answer a start until then.
+    warm_until: Option<Time>,
+    playout: Playout,
+    counters: Counters,
+    /// When the set of parents was first looked for: a moment after the first hello.
+    gathering: Option<Time>,
+    asked_for_peers: Option<Time>,
+    last_exchange: Time,
+    /// When a better parent is looked for again.
+    next_move: Option<Time>,
+    left: bool,
 }
 
 impl Engine {
     /// An engine that begins at `now`. The same seed and inputs give the same outputs.
     pub fn new(config: Config, seed: u64, now: Time) -> Self {
-        let _ = (seed, now);
-        Self { _config: config }
+        let mut timers = Timers::default();
+        timers.set(TimeoutReason::Peers, now + Duration::from_secs(1));
+        timers.set(TimeoutReason::Probe, now + Duration::from_secs(2));
+        let n = usize::from(config.n.clamp(1, 64));
+        let mut engine = Self {
+            me: config.me.short(),
+            rng: Pcg32::seed_from_u64(seed),
+            began: now,
+            now,
+            clock: None,
+            out: VecDeque::new(),
+            timers,
+            partners: BTreeMap::new(),
+            known: Known::default(),
+            window: Window::new(config.segment, config.keep),
+            feeds: Vec::new(),
+            debts: Vec::new(),
+            losses: VecDeque::new(),
+            paths: vec![None; n],
+            pushes: Pushes::new(n),
+            uplink: Uplink::new(config.uplink, config.max_pushed, now),
+            pulls: Vec::new(),
+            start: Start::default(),
+            pending: Vec::new(),
+            warm_until: None,
+            playout: Playout::default(),
+            counters: Counters::default(),
+            gathering: None,
+            asked_for_peers: None,
+            last_exchange: now,
+            next_move: None,
+            left: false,
+            config,
+        };
+        engine.refresh_paths();
+        engine
     }
 
     /// Takes one input at `now`, which never goes back.
     pub fn handle_input(&mut self, now: Time, input: Input) {
-        let _ = (now, input);
-        todo!()
+        self.now = self.now.max(now);
+        if self.left {
+            return;
+        }
+        match input {
+            Input::Connected { peer, info } => self.connected(peer, info),
+            Input::NotConnected { peer, error } => self.not_connected(peer, error),
+            Input::Disconnected { peer } => self.disconnected(peer),
+            Input::Message { from, message } => self.message(from, message),
+            Input::Shard { from, arrival } => self.shard(from, &arrival),
+            Input::BadShard { from } => self.bad_shard(from),
+            Input::Published { header, shard_bytes } => self.published(&header, shard_bytes),
+            Input::Delivery { to, shard, delivery } => self.delivered(to, shard, delivery),
+            Input::Candidates { peers } => self.candidates(peers),
+            Input::Clock { offset } => self.clock(offset),
+            Input::Uplink { rate } => {
+                self.uplink.limit(rate, self.now);
+                self.shed_overload();
+            }
+            Input::Serve(serve) => self.serve(serve),
+            Input::Leave => self.leave(),
+            Input::Timeout => self.timeout(),
+        }
     }
 
     /// The next thing to do, until there is none.
     pub fn poll_output(&mut self) -> Option<Output> {
-        todo!()
+        self.out.pop_front()
     }
 
     /// When to call with [`Input::Timeout`], and why.
     pub fn next_timeout(&self) -> Option<(Time, TimeoutReason)> {
-        todo!()
+        if self.left { None } else { self.timers.next() }
     }
 
     /// What was counted, as of `now`.
     pub fn stats(&self, now: Time) -> Stats {
-        let _ = now;
-        todo!()
+        self.count(now)
+    }
+
+    fn timeout(&mut self) {
+        while let Some(reason) = self.timers.take_due(self.now) {
+            match reason {
+                TimeoutReason::Playout => self.play(),
+                TimeoutReason::Repair => self.mend(),
+                TimeoutReason::Parents => self.tend_parents(),
+                TimeoutReason::Announce => self.announce_all(),
+                TimeoutReason::Probe => self.probe_partners(),
+                TimeoutReason::Peers => self.tend_peers(),
+                TimeoutReason::Forget => self.forget(),
+            }
+        }
+    }
+
+    fn message(&mut self, from: PeerId, message: Message) {
+        let now = self.now;
+        let Some(partner) = self.partners.get_mut(&from) else { return };
+        partner.heard = now;
+        self.counters.control_bytes += message.encoded_len() as u64;
+        match message {
+            Message::Hello(offer) => self.hello(from, offer),
+            Message::Search { wanted } => self.searched(from, wanted),
+            Message::Offer(offer) => self.offered(from, offer),
+            Message::Subscribe { substreams, from: first } => {
+                self.subscribed(from, substreams, first);
+            }
+            Message::Grant(grant) => self.granted(from, grant),
+            Message::Unsubscribe { substreams } => self.unsubscribed(from, substreams),
+            Message::Shed { substreams, reason } => self.shed_by(from, substreams, reason),
+            Message::Have { available, free } => self.have(from, available, free),
+            Message::Gone { substreams } => self.gone(from, substreams),
+            Message::Request { shards, within_ms } => self.requested(from, shards, within_ms),
+            Message::Unavailable { shards } => self.unavailable(from, &shards),
+            Message::Start { playout, k } => self.start_asked(from, playout, k),
+            Message::Starting { range } => self.starting(from, range),
+            Message::Quality { late_ms, lost, .. } => self.quality(from, late_ms, lost),
+            Message::Probe { token } => self.probed(from, token),
+            Message::ProbeReply { token, free, lag_ms } => {
+                self.probe_replied(from, token, free, lag_ms);
+            }
+            Message::Peers(peers) => self.heard_of(from, peers),
+            Message::Bye => self.disconnected(from),
+        }
+    }
+
+    fn send(&mut self, to: PeerId, message: Message) {
+        self.counters.control_bytes += message.encoded_len() as u64;
+        self.out.push_back(Output::Send { to, message });
+    }
+
+    fn clock(&mut self, offset: i64) {
+        self.clock = Some(offset);
+        self.maybe_start();
+        self.play();
+    }
+
+    fn leave(&mut self) {
+        let partners: Vec<PeerId> = self.partners.keys().copied().collect();
+        for peer in partners {
+            self.send(peer, Message::Bye);
+            self.out.push_back(Output::Disconnect { peer, reason: Parting::Leaving });
+        }
+        self.partners.clear();
+        self.feeds.clear();
+        self.left = true;
+    }
+
+    fn forget(&mut self) {
+        let keep = self.config.keep.as_micros() as u64;
+        let limit = match self.platform() {
+            Some(platform) => Some(platform.saturating_sub(keep)),
+            None => self.window.newest_capture().map(|capture| capture.saturating_sub(keep)),
+        };
+        if let Some(before) = limit.and_then(|limit| self.window.forget(limit)) {
+            self.out.push_back(Output::Forget { before });
+        }
+        if self.window.oldest().is_some() {
+            self.timers.set(TimeoutReason::Forget, self.now + Duration::from_secs(1));
+        }
+    }
+
+    /// Now on the platform's clock, microseconds since 1970.
+    fn platform(&self) -> Option<u64> {
+        Some(self.now.0.saturating_add_signed(self.clock?))
+    }
+
+    /// A moment on the platform's clock as the node's.
+    fn local(&self, platform: u64) -> Option<Time> {
+        Some(Time(platform.saturating_add_signed(self.clock?.checked_neg()?)))
+    }
+
+    /// When a segment is due to be played, on the node's clock.
+    fn due(&self, number: u64) -> Option<Time> {
+        let capture = self.window.capture_of(number)?;
+        self.local(capture.saturating_add(self.config.playout_delay.as_micros() as u64))
+    }
+
+    /// When a segment is of no more use to players: when it is due, else the delay after it was first seen.
+    fn deadline(&self, number: u64) -> Time {
+        self.due(number).unwrap_or_else(|| {
+            let seen = self.window.get(number).map_or(self.now, |slot| slot.first);
+            seen + self.config.playout_delay
+        })
+    }
+
+    fn is_viewer(&self) -> bool {
+        self.config.role == Role::Viewer
+    }
+
+    /// A number below `bound` by chance.
+    fn chance(&mut self, bound: u32) -> u32 {
+        (u64::from(self.rng.next_u32()) * u64::from(bound.max(1)) >> 32) as u32
+    }
+
+    /// Between `least` and twice that, by chance: so that nodes do not act in step.
+    fn spread(&mut self, least: Duration) -> Duration {
+        let us = u64::from(self.chance(1024)) * least.as_micros() as u64 / 1024;
+        least + Duration::from_micros(us)
     }
 }

@@ -1,0 +1,204 @@
+//! Shards that come in, or are made here.
+
+use std::time::Duration;
+
+use segment::Header;
+use ticket::PeerId;
+
+use super::Engine;
+use super::counters::add;
+use super::window::Change;
+use crate::output::Offence;
+use crate::{Arrival, Delivery, Message, ShardRef, Substreams, TimeoutReason};
+
+/// How far ahead of the platform's clock a segment may be captured.
+const AHEAD: Duration = Duration::from_secs(5);
+/// A proven shard that is older than what is kept by more than this is a replay.
+const REPLAY: Duration = Duration::from_secs(5);
+
+impl Engine {
+    pub(super) fn shard(&mut self, from: PeerId, arrival: &Arrival) {
+        let now = self.now;
+        let Some(partner) = self.partners.get_mut(&from) else { return };
+        partner.heard = now;
+        add(&mut self.counters.bytes_in, partner.info.role, arrival.bytes.into());
+        let shard = ShardRef { number: arrival.header.number, index: arrival.index };
+        if arrival.index >= self.config.n {
+            self.offend(from, Offence::Protocol);
+            return;
+        }
+        if !self.in_time(from, &arrival.header) {
+            return;
+        }
+        self.pull_came(&from, shard);
+        self.start_progress(&from, shard.number);
+        let change = self.window.take(arrival, now);
+        self.feed_came(&from, shard);
+        match change {
+            Change::Lost => {}
+            Change::Duplicate => self.counters.duplicate_bytes += u64::from(arrival.bytes),
+            Change::New { edge, whole } => {
+                self.uplink.measure(arrival.bytes, self.config.segment);
+                if edge {
+                    self.edge_moved();
+                }
+                self.push(shard);
+                if whole {
+                    self.whole(shard.number);
+                }
+            }
+        }
+    }
+
+    /// Whether a segment is within the window; replays are noted.
+    fn in_time(&mut self, from: PeerId, header: &Header) -> bool {
+        let keep = self.config.keep;
+        let (late, early, replay) = match self.platform() {
+            Some(platform) => {
+                let oldest = platform.saturating_sub(keep.as_micros() as u64);
+                (
+                    header.capture < oldest,
+                    header.capture > platform.saturating_add(AHEAD.as_micros() as u64),
+                    header.capture < oldest.saturating_sub(REPLAY.as_micros() as u64),
+                )
+            }
+            None => {
+                let newest = self.window.newest_capture().unwrap_or_default();
+                (header.capture < newest.saturating_sub(keep.as_micros() as u64), false, false)
+            }
+        };
+        if replay || early {
+            self.offend(from, Offence::Replay);
+        }
+        !late && !early
+    }
+
+    /// Keeps account of the feed that a shard came by.
+    fn feed_came(&mut self, from: &PeerId, shard: ShardRef) {
+        let now = self.now;
+        let behind =
+            self.window.get(shard.number).map_or(Duration::ZERO, |slot| now.since(slot.first));
+        let ours = |feed: &&mut super::Feed| feed.parent == *from && feed.index == shard.index;
+        let Some(feed) = self.feeds.iter_mut().find(ours) else { return };
+        let began = !feed.flows();
+        feed.granted = feed.granted.or(Some(now));
+        feed.came(shard.number, behind, now);
+        let replaces = feed.replaces.take();
+        if let Some(last) = feed.makes_good.take() {
+            self.counters.failovers += 1;
+            let gap = now.since(last).saturating_sub(self.config.segment);
+            self.counters.failover_max = self.counters.failover_max.max(gap);
+        }
+        if let Some((index, parent)) = replaces {
+            self.replaced(index, parent);
+        } else if began {
+            self.refresh_paths();
+        }
+    }
+
+    /// A segment newer than all before began to come.
+    pub(super) fn edge_moved(&mut self) {
+        let check = self.now + Duration::from_millis(150);
+        self.timers.set(TimeoutReason::Repair, check);
+        self.timers.arm(TimeoutReason::Forget, self.now + Duration::from_secs(1));
+        self.play();
+    }
+
+    /// A segment can be rebuilt, and so every shard of it.
+    fn whole(&mut self, number: u64) {
+        self.pulls.retain(|pull| pull.shard.number != number);
+        self.push_regenerated(number);
+        self.answer_pending();
+        let startup = self.now.since(self.began);
+        if self.is_viewer()
+            && self.counters.startup.is_none()
+            && self.window.get(number).is_some_and(|slot| slot.random_access)
+        {
+            self.counters.startup = Some(startup);
+        }
+        self.play();
+    }
+
+    /// Gives children what does not come here by itself: sub-streams that a repeater does not pull, and those whose feed
+    /// has a hole or was lost just now.
+    pub(super) fn push_regenerated(&mut self, number: u64) {
+        let Some(slot) = self.window.get(number) else { return };
+        if !slot.whole() {
+            return;
+        }
+        let open = self.pushes.demanded().without(slot.pushed);
+        for index in open.iter() {
+            let comes = self.feeds.iter().any(|feed| {
+                let due = feed.flows() && feed.suspect.is_none() && feed.newest < number;
+                feed.index == index && due
+            });
+            if !comes {
+                self.push(ShardRef { number, index });
+            }
+        }
+    }
+
+    pub(super) fn published(&mut self, header: &Header, shard_bytes: u32) {
+        self.window.publish(header, shard_bytes, self.now);
+        self.uplink.measure(shard_bytes, self.config.segment);
+        self.timers.arm(TimeoutReason::Forget, self.now + Duration::from_secs(1));
+        for index in self.pushes.demanded().iter() {
+            self.push(ShardRef { number: header.number, index });
+        }
+        if self.window.oldest() == Some(header.number) {
+            self.announce_soon();
+        }
+        self.answer_pending();
+    }
+
+    pub(super) fn delivered(&mut self, to: PeerId, shard: ShardRef, delivery: Delivery) {
+        let bytes = self.window.get(shard.number).map_or(0, |slot| slot.shard_bytes);
+        if let (Delivery::Sent(_), Some(partner)) = (delivery, self.partners.get(&to)) {
+            add(&mut self.counters.bytes_out, partner.info.role, bytes.into());
+        }
+        // What a server drops for one slow receiver says nothing of its own uplink.
+        let pushed = self.pushes.total();
+        if self.is_viewer() && self.uplink.delivered(delivery, pushed, self.now) {
+            self.shed_overload();
+        }
+    }
+
+    /// A child is served badly: if many say so, the uplink is overloaded.
+    pub(super) fn quality(&mut self, from: PeerId, late_ms: u16, lost: u8) {
+        if !self.charge(&from, 1) || self.pushes.of(&from).is_empty() || !self.is_viewer() {
+            return;
+        }
+        if (late_ms > 300 || lost > 3) && self.uplink.fall(self.pushes.total(), self.now) {
+            self.shed_overload();
+        }
+    }
+
+    /// Tells parents whose sub-streams are bad that they are, and only then.
+    pub(super) fn complain(&mut self) {
+        let now = self.now;
+        let fastest = self.feeds.iter().map(|feed| feed.late_us).min().unwrap_or_default();
+        let mut bad = Vec::new();
+        for feed in self.feeds.iter().filter(|feed| feed.flows()) {
+            let late_ms = (feed.late_us - fastest) / 1000;
+            let lost = feed.missed.count_ones() as u8;
+            if late_ms > 300 || lost > 3 {
+                bad.push((feed.parent, feed.index, late_ms.min(u64::from(u16::MAX)) as u16, lost));
+            }
+        }
+        for (parent, index, late_ms, lost) in bad {
+            let Some(partner) = self.partners.get_mut(&parent) else { continue };
+            if partner.complained.is_none_or(|at| now.since(at) >= Duration::from_secs(2)) {
+                partner.complained = Some(now);
+                self.send(parent, Message::Quality { index, late_ms, lost });
+            }
+        }
+    }
+
+    /// Sub-streams that a segment may still get from feeds that are not late.
+    pub(super) fn expected(&self, number: u64) -> Substreams {
+        let coming = self.feeds.iter().filter(|feed| {
+            feed.flows() && feed.suspect.is_none() && feed.newest < number && feed.from <= number
+        });
+        coming.map(|feed| feed.index).collect()
+    }
+}

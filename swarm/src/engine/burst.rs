@@ -1,0 +1,116 @@
+//! Answering a start: a burst from the latest random access point at or before the playout point.
+
+use std::time::Duration;
+
+use ticket::{PeerId, Role};
+
+use super::Engine;
+use super::start::Pending;
+use crate::output::Urgency;
+use crate::{Message, ShardRef, TimeoutReason};
+
+/// A start that cannot be answered from what is held waits so long for data from upstream.
+const WAIT: Duration = Duration::from_secs(1);
+/// A repeater that was asked for a start pulls enough to answer the next ones so long.
+const WARM: Duration = Duration::from_secs(300);
+/// The most starts that wait.
+const MAX_PENDING: usize = 64;
+/// What one start costs of a peer's allowance.
+const COST: u32 = 64;
+
+impl Engine {
+    pub(super) fn start_asked(&mut self, from: PeerId, playout: u64, k: u8) {
+        let may = self.charge(&from, COST) && self.serves(&from);
+        let spare = !self.is_viewer() || self.free_for(&from) > 0;
+        if !may || !spare || self.pending.len() >= MAX_PENDING {
+            self.send(from, Message::Starting { range: None });
+            return;
+        }
+        if self.config.role == Role::Repeater {
+            self.warm_until = Some(self.now + WARM);
+        }
+        self.pending.retain(|pending| pending.peer != from);
+        self.pending.push(Pending { peer: from, playout, k, at: self.now, rest: None });
+        self.answer_pending();
+        self.pull_upstream();
+        self.timers.arm(TimeoutReason::Parents, self.now + WAIT);
+    }
+
+    /// Where a burst for this playout point begins: the latest random access point at or before it, else the oldest.
+    fn access_point(&self, playout: u64, k: u8) -> Option<u64> {
+        let mut oldest = None;
+        let mut latest = None;
+        for (number, slot) in self.window.iter() {
+            if slot.random_access && slot.held().len() >= k {
+                oldest = oldest.or(Some(number));
+                if slot.capture <= playout {
+                    latest = Some(number);
+                }
+            }
+        }
+        latest.or(oldest)
+    }
+
+    /// Goes on with the starts that wait for data.
+    pub(super) fn answer_pending(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let pending = std::mem::take(&mut self.pending);
+        for mut start in pending {
+            let expired = self.now.since(start.at) >= WAIT;
+            if start.rest.is_none() {
+                // Only a repeater with an upstream can hope for more.
+                let hopeless = expired || self.config.role != Role::Repeater;
+                let first = self.access_point(start.playout, start.k);
+                match first.zip(self.window.newest()) {
+                    Some((first, newest)) => {
+                        self.send(start.peer, Message::Starting { range: Some((first, newest)) });
+                        start.rest = Some((first, newest));
+                    }
+                    None if hopeless => {
+                        self.send(start.peer, Message::Starting { range: None });
+                        continue;
+                    }
+                    None => {}
+                }
+            }
+            self.burst(&mut start);
+            let over = start.rest.is_some_and(|(next, last)| next > last);
+            let dead = start.rest.is_some() && self.now.since(start.at) >= WAIT * 2;
+            if !over && !dead {
+                self.pending.push(start);
+            }
+        }
+    }
+
+    /// Sends what is held of a burst, in order of deadline, data shards first.
+    fn burst(&mut self, start: &mut Pending) {
+        let Some((next, last)) = &mut start.rest else { return };
+        while *next <= *last {
+            let number = *next;
+            let Some(slot) = self.window.get(number) else {
+                // Not made by the source, or not here yet.
+                let known = self.window.gap.is_some_and(|(a, b)| (a..=b).contains(&number));
+                if !known && self.window.newest().is_some_and(|newest| newest <= number + 2) {
+                    return;
+                }
+                *next += 1;
+                continue;
+            };
+            if slot.held().len() < start.k && !slot.whole() {
+                return;
+            }
+            let shards: Vec<_> = slot
+                .held()
+                .iter()
+                .take(start.k.into())
+                .map(|index| (ShardRef { number, index }, slot.layers_of(index)))
+                .collect();
+            for (shard, layers) in shards {
+                self.send_shard(&start.peer, shard, layers, Urgency::Start);
+            }
+            *next += 1;
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Which parents for which sub-streams.
+
+use std::collections::BTreeMap;
+
+use ticket::{Nearness, PeerId, Role};
+
+use super::Engine;
+use super::partner::Partner;
+use super::path::MAX_PATH;
+use crate::Substreams;
+
+/// One step of nearness. All other terms of a parent's cost are weighed against it.
+const NEARNESS: i64 = 100;
+/// A repeater's uplink is paid for, so viewers are preferred to a repeater that is as near.
+const REPEATER: i64 = 90;
+/// The same for the headend, which is one for all.
+const HEADEND: i64 = 400;
+/// A server with little to spare is left to those who have nobody else.
+const SCARCE: i64 = 150;
+/// Each further sub-stream from the same viewer, or the same server.
+const SAME_VIEWER: i64 = 80;
+const SAME_SERVER: i64 = 25;
+/// More than N-K sub-streams already pass through it.
+const EXPOSED: i64 = 60;
+
+/// A partner that could be a parent.
+struct Choice {
+    peer: PeerId,
+    cost: i64,
+    viewer: bool,
+    free: u16,
+    used: i64,
+    offered: Substreams,
+}
+
+impl Choice {
+    fn rank(&self) -> i64 {
+        self.cost + self.used * if self.viewer { SAME_VIEWER } else { SAME_SERVER }
+    }
+}
+
+impl Engine {
+    /// What a partner costs as a parent; less is better.
+    pub(super) fn cost(&self, peer: &PeerId, partner: &Partner, best_lag: u32) -> i64 {
+        let near = match partner.nearness {
+            Nearness::Subset => 0,
+            Nearness::As => NEARNESS,
+            Nearness::Country => 2 * NEARNESS,
+            Nearness::Far => 3 * NEARNESS,
+        };
+        if !self.is_viewer() {
+            // A chain of repeaters is for those that cannot reach the headend.
+            return near + if partner.info.role == Role::Headend { 0 } else { 10 * NEARNESS };
+        }
+        let paid = match partner.info.role {
+            Role::Headend => HEADEND,
+            Role::Repeater if self.settled_set() => REPEATER,
+            _ => 0,
+        };
+        let ours = self.feeds.iter().filter(|feed| feed.parent == *peer).count();
+        let room = usize::from(partner.free) + ours;
+        let scarce = partner.info.role != Role::Viewer && room <= 2 * usize::from(self.config.k);
+        let lag = i64::from(partner.lag_ms.saturating_sub(best_lag).min(1500)) / 5;
+        near + paid + lag + if scarce && self.settled_set() { SCARCE } else { 0 }
+    }
+
+    /// The least lag that any partner tells.
+    pub(super) fn best_lag(&self) -> u32 {
+        let told = self.partners.values().filter(|partner| !partner.offers.is_empty());
+        told.map(|partner| partner.lag_ms).min().unwrap_or_default()
+    }
+
+    /// What of a partner's offers may be taken: it does not come through this node, and is not too deep.
+    pub(super) fn takable(&self, peer: &PeerId, partner: &Partner) -> Substreams {
+        let sound = partner.offers.values().filter(|offer| {
+            !offer.path.contains(&self.me)
+                && offer.path.len() + 1 < MAX_PATH
+                && !self.pushes.to(offer.index).iter().any(|push| push.peer == *peer)
+        });
+        sound.map(|offer| offer.index).collect()
+    }
+
+    fn choices(&self) -> Vec<Choice> {
+        let best_lag = self.best_lag();
+        let exposed = self.exposure();
+        let slack = u32::from(self.config.n - self.config.k.min(self.config.n));
+        let usable = self.partners.iter().filter(|(_, partner)| {
+            partner.met && self.may_feed_me(partner.info.role) && self.now >= partner.back_off
+        });
+        usable
+            .map(|(&peer, partner)| {
+                let behind = exposed.get(&partner.short.0).copied().unwrap_or_default();
+                let viewer = partner.info.role == Role::Viewer;
+                let exposure = if viewer && behind >= slack.max(1) { EXPOSED } else { 0 };
+                Choice {
+                    peer,
+                    cost: self.cost(&peer, partner, best_lag) + exposure,
+                    viewer,
+                    free: partner.free,
+                    used: self.feeds.iter().filter(|feed| feed.parent == peer).count() as i64,
+                    offered: self.takable(&peer, partner),
+                }
+            })
+            .filter(|choice| choice.free > 0 && !choice.offered.is_empty())
+            .collect()
+    }
+
+    /// How many of this node's sub-streams pass through each ancestor.
+    fn exposure(&self) -> BTreeMap<u32, u32> {
+        let mut behind = BTreeMap::new();
+        for path in self.paths.iter().flatten() {
+            for short in &path.ancestors {
+                *behind.entry(short.0).or_default() += 1;
+            }
+        }
+        behind
+    }
+
+    /// Up to `count` of the sub-streams in `wanted`, each with the parent to ask.
+    pub(super) fn choose(&mut self, mut wanted: Substreams, count: usize) -> Vec<(PeerId, u8)> {
+        let mut choices = self.choices();
+        for choice in &mut choices {
+            choice.cost += i64::from(self.chance(20));
+        }
+        let reachable = choices.len();
+        let k = usize::from(self.config.k);
+        let limit = if reachable >= 2 * k { 1 } else { (k / reachable.max(1) + 1).max(2) } as i64;
+        let mut chosen = Vec::new();
+        while chosen.len() < count {
+            let has =
+                |choice: &&mut Choice| choice.free > 0 && !choice.offered.and(wanted).is_empty();
+            let order = |choice: &&mut Choice| {
+                // One viewer for too many sub-streams only if there is nobody else.
+                (choice.viewer && choice.used >= limit, choice.rank(), choice.peer)
+            };
+            let Some(best) = choices.iter_mut().filter(has).min_by_key(order) else { break };
+            let (peer, offered) = (best.peer, best.offered.and(wanted));
+            best.used += 1;
+            best.free -= 1;
+            let index = self.rarest(offered);
+            wanted.remove(index);
+            chosen.push((peer, index));
+        }
+        chosen
+    }
+
+    /// What is lost and has children first, then what the fewest other viewers have: so the swarm as a whole holds as
+    /// many different sub-streams as it can, and its members have something to exchange.
+    fn rarest(&mut self, offered: Substreams) -> u8 {
+        let mut best = (true, usize::MAX, u32::MAX, 0);
+        for index in offered.iter() {
+            let owed = self.debts.iter().any(|debt| debt.index == index)
+                && !self.pushes.to(index).is_empty();
+            let viewers = self.partners.values().filter(|p| p.info.role == Role::Viewer);
+            let holders = viewers.filter(|p| p.offers.contains_key(&index)).count();
+            best = best.min((!owed, holders, self.chance(1024), index));
+        }
+        best.3
+    }
+
+    /// The best upstream of a repeater for a sub-stream that it does not carry.
+    pub(super) fn upstream_for(&self, index: u8) -> Option<PeerId> {
+        self.partners
+            .iter()
+            .filter(|(_, partner)| partner.met && self.may_feed_me(partner.info.role))
+            .filter(|(peer, partner)| self.takable(peer, partner).contains(index))
+            .min_by_key(|(peer, partner)| (self.cost(peer, partner, 0), *peer))
+            .map(|(&peer, _)| peer)
+    }
+}

@@ -1,0 +1,82 @@
+//! A sub-stream that flows in from one parent, or is asked for.
+
+use std::time::Duration;
+
+use ticket::PeerId;
+
+use crate::Time;
+
+#[derive(Debug)]
+pub(super) struct Feed {
+    pub(super) index: u8,
+    pub(super) parent: PeerId,
+    pub(super) asked: Time,
+    pub(super) granted: Option<Time>,
+    /// When its last shard came.
+    pub(super) last: Option<Time>,
+    /// The newest segment whose shard came this way.
+    pub(super) newest: u64,
+    /// First segment asked for.
+    pub(super) from: u64,
+    /// How long after the first shard of a segment this feed's comes: a moving mean, microseconds.
+    pub(super) late_us: u64,
+    /// Shards that did not come, of the last 16: one bit each.
+    pub(super) missed: u16,
+    /// Since when it is late.
+    pub(super) suspect: Option<Time>,
+    /// The feed that is given up once this one flows.
+    pub(super) replaces: Option<(u8, PeerId)>,
+    /// Last shard of the lost feed that this one makes good.
+    pub(super) makes_good: Option<Time>,
+}
+
+impl Feed {
+    pub(super) fn new(index: u8, parent: PeerId, from: u64, now: Time) -> Self {
+        Self {
+            index,
+            parent,
+            asked: now,
+            granted: None,
+            last: None,
+            newest: 0,
+            from,
+            late_us: 0,
+            missed: 0,
+            suspect: None,
+            replaces: None,
+            makes_good: None,
+        }
+    }
+
+    pub(super) fn flows(&self) -> bool {
+        self.last.is_some()
+    }
+
+    /// How long after the first shard of a segment this feed's is late.
+    pub(super) fn grace(&self) -> Duration {
+        Duration::from_micros(120_000 + self.late_us * 3 / 2)
+    }
+
+    /// A shard came: `behind` is the time since the first shard of its segment.
+    pub(super) fn came(&mut self, number: u64, behind: Duration, now: Time) {
+        if self.flows() && number > self.newest {
+            let jump = (number - self.newest).min(16);
+            let holes = (1u32 << (jump - 1)) - 1;
+            self.missed = ((u32::from(self.missed) << jump) | holes) as u16;
+        }
+        let behind = behind.as_micros() as u64;
+        self.late_us = if self.flows() { (self.late_us * 7 + behind) / 8 } else { 0 };
+        self.last = Some(now);
+        self.newest = self.newest.max(number);
+        self.suspect = None;
+    }
+}
+
+/// A sub-stream that was lost and not yet made good.
+#[derive(Debug)]
+pub(super) struct Debt {
+    pub(super) index: u8,
+    /// When its last shard came.
+    pub(super) last: Time,
+    pub(super) lost: Time,
+}

@@ -1,0 +1,102 @@
+//! Moving to better parents, without a break: the old one is given up once the new one flows.
+
+use std::time::Duration;
+
+use ticket::{PeerId, Role};
+
+use super::Engine;
+use crate::{Message, Substreams, TimeoutReason};
+
+/// Better parents are looked for after this, up to twice that.
+const EVERY: Duration = Duration::from_millis(1200);
+/// A move must gain at least so much, against flapping.
+const GAIN: i64 = 40;
+
+impl Engine {
+    /// Moves one sub-stream to a better parent if there is one and all is well; viewers take from repeaters only what
+    /// no viewer has to give.
+    pub(super) fn improve(&mut self) {
+        if !self.is_viewer() {
+            return;
+        }
+        if self.next_move.is_none_or(|at| self.now >= at) {
+            let again = self.spread(EVERY);
+            self.next_move = Some(self.now + again);
+            let moving = self.feeds.iter().any(|feed| feed.replaces.is_some());
+            let (_, missing) = self.wanted();
+            if !moving && missing == 0 && self.settled_set() && self.debts.is_empty() {
+                self.move_one();
+            }
+        }
+        if let Some(at) = self.next_move {
+            self.timers.arm(TimeoutReason::Parents, at);
+        }
+    }
+
+    fn move_one(&mut self) {
+        let best_lag = self.best_lag();
+        let fastest = self.feeds.iter().map(|feed| feed.late_us).min().unwrap_or_default();
+        // What each feed costs now, the dearest first.
+        let mut feeds: Vec<(i64, u8, PeerId)> = Vec::new();
+        for feed in self.feeds.iter().filter(|feed| feed.flows()) {
+            let Some(partner) = self.partners.get(&feed.parent) else { continue };
+            let late_ms = (feed.late_us.saturating_sub(fastest) / 1000).min(1000) as i64;
+            let late = if late_ms > 300 { 100 + late_ms / 5 } else { late_ms / 10 };
+            let cost = self.cost(&feed.parent, partner, best_lag) + late;
+            feeds.push((cost, feed.index, feed.parent));
+        }
+        feeds.sort_unstable_by_key(|&(cost, index, peer)| (-cost, index, peer));
+        let taken: Substreams = self.feeds.iter().map(|feed| feed.index).collect();
+        for (cost, index, parent) in feeds {
+            // With children on it the sub-stream itself moves; otherwise another may take its place.
+            let mut wanted = Substreams::only(index);
+            if self.pushes.to(index).is_empty() {
+                wanted = wanted.or(Substreams::first(self.config.n).without(taken));
+            }
+            if let Some((peer, substream)) = self.better(cost, wanted, &parent, best_lag) {
+                self.subscribe(peer, Substreams::only(substream), Some((index, parent)));
+                return;
+            }
+        }
+    }
+
+    /// A partner that offers one of these at a cost that is worth the move.
+    fn better(
+        &mut self,
+        cost: i64,
+        wanted: Substreams,
+        now_from: &PeerId,
+        best_lag: u32,
+    ) -> Option<(PeerId, u8)> {
+        let limit = i64::from(self.config.k / 2).max(2);
+        let mut best: Option<(i64, PeerId, Substreams)> = None;
+        for (peer, partner) in &self.partners {
+            let idle = partner.met && partner.free > 0 && self.now >= partner.back_off;
+            if peer == now_from || !idle || !self.may_feed_me(partner.info.role) {
+                continue;
+            }
+            let offered = self.takable(peer, partner).and(wanted);
+            let used = self.feeds.iter().filter(|feed| feed.parent == *peer).count() as i64;
+            if offered.is_empty() || (partner.info.role == Role::Viewer && used >= limit) {
+                continue;
+            }
+            let there = self.cost(peer, partner, best_lag) + used * 10;
+            if there + GAIN <= cost && best.is_none_or(|(found, ..)| there < found) {
+                best = Some((there, *peer, offered));
+            }
+        }
+        let (_, peer, offered) = best?;
+        let pick = self.chance(offered.len().into()) as usize;
+        Some((peer, offered.iter().nth(pick)?))
+    }
+
+    /// The feed that was to take another's place flows: the other is given up.
+    pub(super) fn replaced(&mut self, index: u8, parent: PeerId) {
+        let before = self.feeds.len();
+        self.feeds.retain(|feed| (feed.index, feed.parent) != (index, parent));
+        if self.feeds.len() < before {
+            self.send(parent, Message::Unsubscribe { substreams: Substreams::only(index) });
+        }
+        self.refresh_paths();
+    }
+}

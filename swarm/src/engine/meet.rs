@@ -1,0 +1,278 @@
+//! Coming to know peers: candidates, connections, hellos, exchange.
+
+use std::time::Duration;
+
+use ticket::{PeerId, Role};
+
+use super::Engine;
+use super::partner::Partner;
+use crate::output::{Offence, Parting};
+use crate::{
+    ConnectError, Message, Offer, Output, PeerHint, PeerInfo, Substreams, Time, TimeoutReason,
+};
+
+/// Dialled at once when a viewer joins.
+const HANDFUL: usize = 8;
+/// Rendezvous is asked at most this often.
+const ASK_EVERY: Duration = Duration::from_secs(5);
+/// Candidates are refreshed at least this often.
+const REFRESH: Duration = Duration::from_secs(60);
+/// Known peers are exchanged this often.
+const EXCHANGE: Duration = Duration::from_secs(15);
+
+impl Engine {
+    pub(super) fn connected(&mut self, peer: PeerId, info: PeerInfo) {
+        if peer == self.config.me {
+            return;
+        }
+        if let Some(offence) = self.known.banned(&peer) {
+            self.out.push_back(Output::Disconnect { peer, reason: Parting::Misbehaved(offence) });
+            return;
+        }
+        if self.partners.contains_key(&peer) {
+            self.disconnected(peer);
+        }
+        let hint = PeerHint {
+            peer,
+            role: info.role,
+            location: info.location,
+            addrs: info.addrs.iter().copied().take(4).collect(),
+            age_s: 0,
+        };
+        self.known.hear(hint, self.now);
+        self.known.answered(peer, false, self.now);
+        if self.partners.len() >= usize::from(self.config.max_partners) && !self.make_room(&info) {
+            self.out.push_back(Output::Disconnect { peer, reason: Parting::Unneeded });
+            return;
+        }
+        let nearness = self.config.location.nearness(&info.location);
+        self.partners.insert(peer, Partner::new(info, peer.short(), nearness, self.now));
+        let offer = self.offer_to(&peer, Substreams::first(self.config.n), true);
+        self.send(peer, Message::Hello(offer));
+    }
+
+    /// A useless partner goes for a new one, the farthest first; a viewer makes room for servers in any case.
+    fn make_room(&mut self, coming: &PeerInfo) -> bool {
+        let nearness = self.config.location.nearness(&coming.location);
+        let idle = |peer: &PeerId, partner: &Partner| {
+            !self.is_parent(peer) && !self.pushes.feeds(peer) && self.settled(partner.since)
+        };
+        let candidate = self
+            .partners
+            .iter()
+            .filter(|(peer, partner)| partner.info.role == Role::Viewer && idle(peer, partner))
+            .max_by_key(|(peer, partner)| (partner.nearness, **peer))
+            .map(|(&peer, partner)| (peer, partner.nearness));
+        match candidate {
+            Some((peer, far)) if far > nearness || coming.role != Role::Viewer => {
+                self.drop_partner(peer, Parting::Unneeded);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn settled(&self, since: Time) -> bool {
+        self.now.since(since) > Duration::from_secs(5)
+    }
+
+    pub(super) fn not_connected(&mut self, peer: PeerId, error: ConnectError) {
+        let _ = error;
+        self.known.answered(peer, true, self.now);
+        self.dial();
+    }
+
+    pub(super) fn disconnected(&mut self, peer: PeerId) {
+        if self.partners.remove(&peer).is_none() {
+            return;
+        }
+        self.known.answered(peer, false, self.now);
+        self.pushes.forget(&peer);
+        self.pulls.retain(|pull| pull.peer != peer);
+        self.pending.retain(|pending| pending.peer != peer);
+        self.start_lost(&peer);
+        self.lose_parent(&peer);
+        self.timers.arm(TimeoutReason::Peers, self.now + Duration::from_millis(200));
+    }
+
+    pub(super) fn candidates(&mut self, peers: Vec<PeerHint>) {
+        self.hear_all(peers);
+        self.dial();
+    }
+
+    /// Peers that another peer has heard of.
+    pub(super) fn heard_of(&mut self, from: PeerId, peers: Vec<PeerHint>) {
+        if self.charge(&from, 1) {
+            self.hear_all(peers);
+            self.dial();
+        }
+    }
+
+    fn hear_all(&mut self, peers: Vec<PeerHint>) {
+        for hint in peers.into_iter().take(64) {
+            if hint.peer != self.config.me && hint.age_s <= 60 {
+                self.known.hear(hint, self.now);
+            }
+        }
+    }
+
+    /// How many partners this node looks for by itself; others come by themselves.
+    fn sought(&self) -> usize {
+        let sought = match self.config.role {
+            Role::Viewer => {
+                let whole = self.settled_set();
+                if whole { HANDFUL.max(usize::from(self.config.k) + 4) } else { HANDFUL * 3 }
+            }
+            Role::Repeater => 4,
+            Role::Headend | Role::Rendezvous => 0,
+        };
+        sought.min(self.config.max_partners.into())
+    }
+
+    /// Dials known peers as far as more are wanted: servers and near ones first, some at random.
+    pub(super) fn dial(&mut self) {
+        let have = self.partners.len() + self.known.dialling();
+        let mut room = self.sought().saturating_sub(have).min(HANDFUL);
+        let servers = self.partners.values().filter(|p| p.info.role != Role::Viewer).count();
+        let mut servers_wanted = 2usize.saturating_sub(servers);
+        if room == 0 && servers_wanted == 0 {
+            return;
+        }
+        let repeaters_known = self.known.to_dial(self.now).any(|hint| hint.role == Role::Repeater);
+        let mut ranked: Vec<_> = self
+            .known
+            .to_dial(self.now)
+            .filter(|hint| !self.partners.contains_key(&hint.peer) && self.may_feed_me(hint.role))
+            .filter(|hint| hint.role != Role::Headend || !self.is_viewer() || !repeaters_known)
+            .cloned()
+            .collect();
+        ranked.sort_by_key(|hint| {
+            let upstream = !self.is_viewer() && hint.role == Role::Headend;
+            (!upstream, self.config.location.nearness(&hint.location), hint.age_s / 16, hint.peer)
+        });
+        // Some by chance keep the swarm in one piece.
+        if ranked.len() > HANDFUL {
+            let pick = HANDFUL - 1 + self.chance((ranked.len() - HANDFUL + 1) as u32) as usize;
+            ranked.swap(HANDFUL - 1, pick);
+        }
+        for hint in ranked {
+            let server = hint.role != Role::Viewer;
+            let wanted = if server && self.is_viewer() { &mut servers_wanted } else { &mut room };
+            if *wanted == 0 {
+                continue;
+            }
+            *wanted -= 1;
+            self.known.dialled(hint.peer, self.now);
+            self.out.push_back(Output::Connect { peer: hint.peer, addrs: hint.addrs });
+        }
+    }
+
+    /// Whether a node of this role may be a parent of this one.
+    pub(super) fn may_feed_me(&self, role: Role) -> bool {
+        match self.config.role {
+            Role::Viewer => role != Role::Rendezvous,
+            Role::Repeater => matches!(role, Role::Headend | Role::Repeater),
+            Role::Headend | Role::Rendezvous => false,
+        }
+    }
+
+    /// Known peers are tended now and then: dialled, exchanged, refreshed.
+    pub(super) fn tend_peers(&mut self) {
+        self.timers.set(TimeoutReason::Peers, self.now + Duration::from_secs(1));
+        let partners: Vec<PeerId> = self.partners.keys().copied().collect();
+        for &peer in &partners {
+            self.known.alive(peer, self.now);
+        }
+        self.forgive();
+        self.uplink.rise(self.now);
+        self.dial();
+        let short = self.is_viewer()
+            && self.partners.len() + self.known.dialling() < self.sought().min(HANDFUL);
+        let short = short || (self.config.role == Role::Repeater && partners.is_empty());
+        let asked = self.asked_for_peers;
+        let every = if short { ASK_EVERY } else { REFRESH };
+        if self.config.role != Role::Headend && asked.is_none_or(|at| self.now.since(at) >= every) {
+            self.asked_for_peers = Some(self.now);
+            self.out.push_back(Output::FindPeers);
+        }
+        if self.now.since(self.last_exchange) >= EXCHANGE && !partners.is_empty() {
+            self.last_exchange = self.now;
+            let pick = partners[self.chance(partners.len() as u32) as usize];
+            let peers = self.hints_for(&pick, 16);
+            if !peers.is_empty() {
+                self.send(pick, Message::Peers(peers));
+            }
+        }
+    }
+
+    fn hints_for(&self, peer: &PeerId, most: usize) -> Vec<PeerHint> {
+        let Some(partner) = self.partners.get(peer) else { return Vec::new() };
+        self.known.fresh(&partner.info.location, *peer, most, self.now)
+    }
+
+    /// What can be had here, for one peer.
+    pub(super) fn offer_to(&self, peer: &PeerId, wanted: Substreams, peers: bool) -> Offer {
+        let serves = self.serves(peer);
+        Offer {
+            available: if serves { self.available_to(peer, wanted) } else { Vec::new() },
+            free: self.free_for(peer),
+            lag_ms: self.lag_ms(),
+            peers: if peers { self.hints_for(peer, 8) } else { Vec::new() },
+        }
+    }
+
+    pub(super) fn hello(&mut self, from: PeerId, offer: Offer) {
+        let Some(partner) = self.partners.get_mut(&from) else { return };
+        if partner.met {
+            self.offend(from, Offence::Flood);
+            return;
+        }
+        partner.met = true;
+        self.take_offer(from, offer);
+        self.maybe_start();
+        self.gather();
+    }
+
+    pub(super) fn searched(&mut self, from: PeerId, wanted: Substreams) {
+        if self.charge(&from, 2) {
+            let offer = self.offer_to(&from, wanted, true);
+            self.send(from, Message::Offer(offer));
+        }
+    }
+
+    pub(super) fn offered(&mut self, from: PeerId, offer: Offer) {
+        if let Some(partner) = self.partners.get_mut(&from) {
+            partner.answered = Some(self.now);
+        }
+        self.take_offer(from, offer);
+        self.fill();
+    }
+
+    fn take_offer(&mut self, from: PeerId, offer: Offer) {
+        let Offer { available, free, lag_ms, peers } = offer;
+        self.hear_all(peers);
+        if let Some(partner) = self.partners.get_mut(&from) {
+            partner.lag_ms = lag_ms;
+        }
+        self.note_available(&from, available, free);
+        self.dial();
+    }
+
+    /// Takes from what a partner may still ask for; whether it may. Who asks far too much is dropped.
+    pub(super) fn charge(&mut self, peer: &PeerId, cost: u32) -> bool {
+        let refill = u32::from(self.config.n) * 8;
+        let now = self.now;
+        let Some(partner) = self.partners.get_mut(peer) else { return false };
+        let seconds = now.since(partner.allowance_at).as_millis() as u32 / 100;
+        if seconds > 0 {
+            partner.allowance = (partner.allowance + seconds * refill / 10).min(refill * 8);
+            partner.allowance_at = now;
+        }
+        if partner.allowance < cost {
+            self.offend(*peer, Offence::Flood);
+            return false;
+        }
+        partner.allowance -= cost;
+        true
+    }
+}

@@ -1,0 +1,144 @@
+//! How each sub-stream comes here: ancestors against loops.
+
+use ticket::{PeerId, Role, ShortId};
+
+use super::Engine;
+use super::feed::Feed;
+use crate::{Availability, Substreams};
+
+/// The most ancestors of a sub-stream; what is deeper is not passed on.
+pub(super) const MAX_PATH: usize = 16;
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Path {
+    /// Nearest the source first.
+    pub(super) ancestors: Vec<ShortId>,
+    pub(super) rank: u8,
+}
+
+impl Path {
+    pub(super) fn names(&self, short: ShortId) -> bool {
+        self.ancestors.contains(&short)
+    }
+}
+
+impl Engine {
+    /// The feed that carries a sub-stream: the oldest that flows, else none.
+    pub(super) fn main_feed(&self, index: u8) -> Option<&Feed> {
+        self.feeds.iter().find(|feed| feed.index == index && feed.flows())
+    }
+
+    /// The path of sub-stream `index` when it is taken from `parent`, as that told it.
+    fn path_through(&self, parent: &PeerId, index: u8) -> Option<Path> {
+        let partner = self.partners.get(parent)?;
+        let offer = partner.offers.get(&index);
+        let mut ancestors = offer.map(|offer| offer.path.clone()).unwrap_or_default();
+        if ancestors.len() >= MAX_PATH {
+            return None;
+        }
+        ancestors.push(partner.short);
+        Some(Path { ancestors, rank: offer.map_or(0, |offer| offer.rank).saturating_add(1) })
+    }
+
+    /// How a sub-stream comes here now.
+    fn path_now(&self, index: u8, regenerated: &Option<Path>) -> Option<Path> {
+        match self.config.role {
+            Role::Headend => Some(Path { ancestors: Vec::new(), rank: 0 }),
+            Role::Viewer | Role::Rendezvous => {
+                let feed = self.main_feed(index)?;
+                self.path_through(&feed.parent, index)
+            }
+            Role::Repeater => {
+                if let Some(feed) = self.main_feed(index) {
+                    return self.path_through(&feed.parent, index);
+                }
+                regenerated.clone().or_else(|| {
+                    let upstream = self.upstream_for(index)?;
+                    self.path_through(&upstream, index)
+                })
+            }
+        }
+    }
+
+    /// What a repeater makes from K inputs: the union of their ancestors, ranked above all of them.
+    fn regenerated(&self) -> Option<Path> {
+        if self.config.role != Role::Repeater {
+            return None;
+        }
+        let flowing: Substreams =
+            self.feeds.iter().filter(|feed| feed.flows()).map(|feed| feed.index).collect();
+        if flowing.len() < self.config.k {
+            return None;
+        }
+        let mut ancestors = Vec::new();
+        let mut rank = 0;
+        for index in flowing.iter() {
+            let feed = self.main_feed(index)?;
+            let path = self.path_through(&feed.parent, index)?;
+            rank = rank.max(path.rank);
+            for short in path.ancestors {
+                if !ancestors.contains(&short) {
+                    ancestors.push(short);
+                }
+            }
+        }
+        let rank = rank.saturating_add(1);
+        (ancestors.len() <= MAX_PATH).then_some(Path { ancestors, rank })
+    }
+
+    /// Works the paths out anew after feeds or parents' paths have changed. Children hear of it at once.
+    pub(super) fn refresh_paths(&mut self) {
+        let regenerated = self.regenerated();
+        let mut moved = Substreams::NONE;
+        let mut gone = Substreams::NONE;
+        let mut came = false;
+        for index in 0..self.paths.len() as u8 {
+            let path = self.path_now(index, &regenerated);
+            let old = &mut self.paths[usize::from(index)];
+            if *old == path {
+                continue;
+            }
+            match (&old, &path) {
+                // A viewer that lost its feed goes on from others for a moment: told when it has not found another.
+                (Some(_), None) if self.debts.iter().any(|debt| debt.index == index) => continue,
+                (Some(_), None) => gone.insert(index),
+                (None, Some(_)) => came = true,
+                _ => moved.insert(index),
+            }
+            *old = path;
+        }
+        if !gone.is_empty() {
+            self.tell_gone(gone);
+        }
+        if !moved.is_empty() {
+            self.tell_children(moved);
+        }
+        if came {
+            self.announce_soon();
+        }
+    }
+
+    /// What `asker` may be told of the sub-streams in `wanted`: not what came through it.
+    pub(super) fn available_to(&self, asker: &PeerId, wanted: Substreams) -> Vec<Availability> {
+        let Some(partner) = self.partners.get(asker) else { return Vec::new() };
+        let Some(newest) = self.newest_told() else { return Vec::new() };
+        let told = |index: u8| {
+            let path = self.paths.get(usize::from(index))?.as_ref()?;
+            if path.names(partner.short) || path.ancestors.len() >= MAX_PATH {
+                return None;
+            }
+            let newest = self.main_feed(index).map_or(newest, |feed| feed.newest);
+            Some(Availability { index, newest, path: path.ancestors.clone(), rank: path.rank })
+        };
+        wanted.iter().filter_map(told).collect()
+    }
+
+    /// The newest segment here, or what an upstream told a repeater that holds nothing yet.
+    fn newest_told(&self) -> Option<u64> {
+        self.window.newest().or_else(|| {
+            let upstream =
+                self.partners.values().filter(|partner| partner.info.role != Role::Viewer);
+            upstream.filter_map(|partner| partner.newest()).max()
+        })
+    }
+}

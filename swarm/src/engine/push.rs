@@ -1,0 +1,254 @@
+//! What flows out: children, admission, cut-through.
+
+use std::time::Duration;
+
+use segment::LayerSet;
+use ticket::{PeerId, Role};
+
+use super::Engine;
+use crate::output::{Offence, Urgency};
+use crate::{Grant, Message, Output, Refusal, Serve, ShardRef, Shed, Substreams, Time};
+
+/// One sub-stream to one child.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Push {
+    pub(super) peer: PeerId,
+    /// First segment wanted.
+    pub(super) from: u64,
+    since: Time,
+}
+
+/// Children by sub-stream.
+#[derive(Debug)]
+pub(super) struct Pushes {
+    by_index: Vec<Vec<Push>>,
+    total: u32,
+}
+
+impl Pushes {
+    pub(super) fn new(n: usize) -> Self {
+        Self { by_index: vec![Vec::new(); n], total: 0 }
+    }
+
+    pub(super) fn total(&self) -> u32 {
+        self.total
+    }
+
+    pub(super) fn to(&self, index: u8) -> &[Push] {
+        self.by_index.get(usize::from(index)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Sub-streams that somebody takes.
+    pub(super) fn demanded(&self) -> Substreams {
+        (0..self.by_index.len() as u8).filter(|&index| !self.to(index).is_empty()).collect()
+    }
+
+    pub(super) fn of(&self, peer: &PeerId) -> Substreams {
+        let takes = |&index: &u8| self.to(index).iter().any(|push| push.peer == *peer);
+        (0..self.by_index.len() as u8).filter(takes).collect()
+    }
+
+    pub(super) fn feeds(&self, peer: &PeerId) -> bool {
+        self.by_index.iter().flatten().any(|push| push.peer == *peer)
+    }
+
+    /// Who takes any of these.
+    pub(super) fn children(&self, substreams: Substreams) -> Vec<PeerId> {
+        let mut children: Vec<PeerId> =
+            substreams.iter().flat_map(|index| self.to(index)).map(|push| push.peer).collect();
+        children.sort_unstable();
+        children.dedup();
+        children
+    }
+
+    fn add(&mut self, index: u8, push: Push) {
+        if let Some(list) = self.by_index.get_mut(usize::from(index)) {
+            list.push(push);
+            self.total += 1;
+        }
+    }
+
+    /// Takes out; which were there.
+    fn remove(&mut self, peer: &PeerId, substreams: Substreams) -> Substreams {
+        let mut removed = Substreams::NONE;
+        for (index, list) in self.by_index.iter_mut().enumerate() {
+            let index = index as u8;
+            if substreams.contains(index)
+                && let Some(place) = list.iter().position(|push| push.peer == *peer)
+            {
+                list.remove(place);
+                self.total -= 1;
+                removed.insert(index);
+            }
+        }
+        removed
+    }
+
+    pub(super) fn forget(&mut self, peer: &PeerId) {
+        self.remove(peer, Substreams(u64::MAX));
+    }
+
+    /// The one that was added last.
+    fn newest(&self) -> Option<(u8, PeerId)> {
+        let all = self.by_index.iter().enumerate();
+        let all = all.flat_map(|(index, list)| list.iter().map(move |push| (index as u8, push)));
+        all.max_by_key(|(index, push)| (push.since, *index)).map(|(index, push)| (index, push.peer))
+    }
+}
+
+impl Engine {
+    /// Whether this node feeds such a peer at all.
+    pub(super) fn serves(&self, peer: &PeerId) -> bool {
+        let Some(partner) = self.partners.get(peer) else { return false };
+        match self.config.serve {
+            Serve::All => true,
+            Serve::Repeaters => matches!(partner.info.role, Role::Repeater | Role::Headend),
+            Serve::Nobody => false,
+        }
+    }
+
+    /// How many more sub-streams it would push to this peer.
+    pub(super) fn free_for(&self, peer: &PeerId) -> u16 {
+        if !self.serves(peer) {
+            return 0;
+        }
+        let free = self.uplink.capacity().saturating_sub(self.pushes.total());
+        free.min(u32::from(u16::MAX)) as u16
+    }
+
+    pub(super) fn subscribed(&mut self, from: PeerId, substreams: Substreams, first: u64) {
+        if substreams.iter().any(|index| index >= self.config.n) {
+            self.offend(from, Offence::Protocol);
+            return;
+        }
+        if !self.charge(&from, 1 + u32::from(substreams.len())) {
+            return;
+        }
+        let mut granted = Substreams::NONE;
+        let mut reason = None;
+        // What nobody takes yet goes first: it spreads more different sub-streams among the children.
+        let mut asked: Vec<u8> = substreams.iter().collect();
+        asked.sort_by_key(|&index| (self.pushes.to(index).len(), index));
+        for index in asked {
+            match self.refusal(&from, index) {
+                Some(refusal) => reason = Some(refusal),
+                None => {
+                    granted.insert(index);
+                    if !self.pushes.to(index).iter().any(|push| push.peer == from) {
+                        self.pushes.add(index, Push { peer: from, from: first, since: self.now });
+                    }
+                }
+            }
+        }
+        let refused = substreams.without(granted);
+        let reason = reason.filter(|_| !refused.is_empty());
+        self.send(from, Message::Grant(Grant { granted, refused, reason }));
+        self.send_backlog(&from, granted, first);
+        if !granted.is_empty() {
+            self.pull_upstream();
+        }
+    }
+
+    fn refusal(&self, peer: &PeerId, index: u8) -> Option<Refusal> {
+        let partner = self.partners.get(peer)?;
+        if !self.serves(peer) {
+            return Some(Refusal::NotServed);
+        }
+        let Some(path) = self.paths.get(usize::from(index)).and_then(Option::as_ref) else {
+            return Some(Refusal::NotHeld);
+        };
+        let asked_of_it =
+            |index| self.feeds.iter().any(|feed| feed.index == index && feed.parent == *peer);
+        if path.names(partner.short) || asked_of_it(index) {
+            return Some(Refusal::Loop);
+        }
+        let already = self.pushes.to(index).iter().any(|push| push.peer == *peer);
+        (!already && self.free_for(peer) == 0).then_some(Refusal::Full)
+    }
+
+    /// What is held already of a new subscription, oldest segment first.
+    fn send_backlog(&mut self, to: &PeerId, substreams: Substreams, first: u64) {
+        let mut backlog = Vec::new();
+        for (number, slot) in self.window.from(first) {
+            for index in slot.held().and(substreams).iter() {
+                backlog.push((ShardRef { number, index }, slot.layers_of(index)));
+            }
+        }
+        let cost = backlog.len() as u32 / 2;
+        if !backlog.is_empty() && self.charge(to, cost) {
+            for (shard, layers) in backlog {
+                self.send_shard(to, shard, layers, Urgency::Push);
+            }
+        }
+    }
+
+    pub(super) fn send_shard(
+        &mut self,
+        to: &PeerId,
+        shard: ShardRef,
+        layers: LayerSet,
+        urgency: Urgency,
+    ) {
+        let role = self.partners.get(to).map(|partner| partner.info.role);
+        let due = self.deadline(shard.number);
+        let deadline = match (role, urgency) {
+            (_, Urgency::Start) => due.max(self.now + Duration::from_secs(2)),
+            (Some(Role::Viewer), _) => due.max(self.now + Duration::from_millis(50)),
+            _ => due + self.config.keep.saturating_sub(self.config.playout_delay),
+        };
+        self.out.push_back(Output::SendShard { to: *to, shard, layers, deadline, urgency });
+    }
+
+    /// Gives a shard that is held to all children of its sub-stream.
+    pub(super) fn push(&mut self, shard: ShardRef) {
+        let Some(slot) = self.window.get_mut(shard.number) else { return };
+        if slot.pushed.contains(shard.index) {
+            return;
+        }
+        slot.pushed.insert(shard.index);
+        let layers = slot.layers_of(shard.index);
+        for place in 0..self.pushes.to(shard.index).len() {
+            let push = self.pushes.to(shard.index)[place];
+            if shard.number >= push.from {
+                self.send_shard(&push.peer, shard, layers, Urgency::Push);
+            }
+        }
+    }
+
+    pub(super) fn unsubscribed(&mut self, from: PeerId, substreams: Substreams) {
+        if self.charge(&from, 1) {
+            self.stop_pushing(&from, substreams, None);
+            self.pull_upstream();
+        }
+    }
+
+    /// Stops pushing, and tells the child if it was not its wish.
+    pub(super) fn stop_pushing(&mut self, to: &PeerId, substreams: Substreams, why: Option<Shed>) {
+        let stopped = self.pushes.remove(to, substreams);
+        if stopped.is_empty() {
+            return;
+        }
+        self.out.push_back(Output::Cancel { to: *to, substreams: stopped });
+        if let Some(reason) = why {
+            self.send(*to, Message::Shed { substreams: stopped, reason });
+        }
+    }
+
+    /// Sheds the newest children until the uplink carries the rest.
+    pub(super) fn shed_overload(&mut self) {
+        while self.pushes.total() > self.uplink.capacity() {
+            let Some((index, peer)) = self.pushes.newest() else { return };
+            self.stop_pushing(&peer, Substreams::only(index), Some(Shed::Overload));
+        }
+    }
+
+    pub(super) fn serve(&mut self, serve: Serve) {
+        self.config.serve = serve;
+        for peer in self.pushes.children(Substreams::first(self.config.n)) {
+            if !self.serves(&peer) {
+                self.stop_pushing(&peer, Substreams(u64::MAX), Some(Shed::Leaving));
+            }
+        }
+        self.announce_soon();
+    }
+}

@@ -1,0 +1,110 @@
+//! Feeds that fall silent.
+
+use std::time::Duration;
+
+use ticket::PeerId;
+
+use super::Engine;
+use super::intake::ANSWER;
+use crate::{Message, Substreams, Time, TimeoutReason};
+
+/// A parent that granted and never pushed is given up.
+const PROMISE: Duration = Duration::from_millis(1500);
+/// Between two looks at what is late.
+const LOOK: Duration = Duration::from_millis(60);
+/// A probe that has no answer after this and twice the round trip.
+const PROBE: Duration = Duration::from_millis(120);
+
+impl Engine {
+    /// Looks at what is late, and does something about it.
+    pub(super) fn mend(&mut self) {
+        let late = self.find_late();
+        let holes = self.repair();
+        self.complain();
+        let segment = self.config.segment;
+        let again = if late || holes { LOOK } else { segment * 2 };
+        if self.window.newest().is_some() {
+            self.timers.arm(TimeoutReason::Repair, self.now + again);
+        }
+    }
+
+    /// Suspects feeds that are behind the others, asks their parents whether they are there, and moves on without those
+    /// that are not; whether any is suspected.
+    fn find_late(&mut self) -> bool {
+        let now = self.now;
+        let segment = self.config.segment;
+        let Some((newest, edge_at)) = self.window.newest().zip(self.window.edge_at()) else {
+            return false;
+        };
+        let still = now.since(edge_at) >= segment * 2;
+        let mut probe: Vec<PeerId> = Vec::new();
+        let mut lost: Vec<(PeerId, u8)> = Vec::new();
+        let mut broken: Vec<(PeerId, u8)> = Vec::new();
+        let mut suspected = false;
+        for place in 0..self.feeds.len() {
+            let feed = &self.feeds[place];
+            if !feed.flows() {
+                let due = feed.granted.is_some_and(|at| now.since(at) >= PROMISE);
+                if due && !still && feed.from + 2 < newest {
+                    broken.push((feed.parent, feed.index));
+                }
+                continue;
+            }
+            let behind = self.overdue(feed.newest, feed.grace());
+            let quiet = still && feed.last.is_some_and(|at| now.since(at) >= segment * 2);
+            if !behind && !quiet {
+                continue;
+            }
+            suspected = true;
+            let since = feed.suspect.unwrap_or(now);
+            let (parent, index, fresh) = (feed.parent, feed.index, feed.suspect.is_none());
+            self.feeds[place].suspect = Some(since);
+            if fresh {
+                probe.push(parent);
+            }
+            let unanswered = self.unanswered(&parent);
+            let silent = behind && !still && now.since(since) >= segment * 3 / 2;
+            if unanswered || silent {
+                lost.push((parent, index));
+            }
+        }
+        probe.sort_unstable();
+        probe.dedup();
+        for peer in probe {
+            self.probe(peer);
+        }
+        for (parent, index) in broken {
+            self.broken_promise(parent, index);
+        }
+        for (parent, index) in lost {
+            let unanswered = self.unanswered(&parent);
+            if let Some(partner) = self.partners.get_mut(&parent) {
+                partner.back_off = now + ANSWER * 3;
+                if !unanswered {
+                    partner.offers.remove(&index);
+                }
+            }
+            self.send(parent, Message::Unsubscribe { substreams: Substreams::only(index) });
+            let all = if unanswered { Substreams(u64::MAX) } else { Substreams::only(index) };
+            self.lose(&parent, all);
+        }
+        suspected
+    }
+
+    /// Whether a segment after `newest` has been coming from others for longer than `grace`.
+    fn overdue(&self, newest: u64, grace: Duration) -> bool {
+        self.window
+            .from(newest + 1)
+            .next()
+            .is_some_and(|(_, slot)| self.now.since(slot.first) > grace)
+    }
+
+    /// Whether a partner owes an answer to a probe for too long.
+    fn unanswered(&self, peer: &PeerId) -> bool {
+        let Some(partner) = self.partners.get(peer) else { return true };
+        let limit = PROBE + partner.info.rtt * 2;
+        partner
+            .probe
+            .is_some_and(|(_, at): (u32, Time)| self.now.since(at) >= limit && partner.heard <= at)
+    }
+}

@@ -1,0 +1,157 @@
+//! The first picture: the latest random access point at or before the playout point and all since, from the nearest
+//! holder, while the set of parents is built. Asking is here; answering is in `burst`.
+
+use std::time::Duration;
+
+use ticket::{PeerId, Role};
+
+use super::Engine;
+use crate::{Message, Time, TimeoutReason};
+
+/// A holder that does not answer, or stops sending, for so long is given up for another.
+const PATIENCE: Duration = Duration::from_millis(300);
+/// Holders asked before the set of parents alone has to do.
+const TRIES: usize = 3;
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Idle,
+    Asked(PeerId, Time),
+    /// The burst comes; when its last shard came.
+    Bursting(PeerId, Time),
+    Over,
+}
+
+/// A viewer's start.
+#[derive(Debug, Default)]
+pub(super) struct Start {
+    state: State,
+    tried: Vec<PeerId>,
+    range: Option<(u64, u64)>,
+}
+
+/// A start that waits for data, at a holder.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) peer: PeerId,
+    pub(super) playout: u64,
+    pub(super) k: u8,
+    /// When it came.
+    pub(super) at: Time,
+    /// Once begun: the next segment to send, and the last.
+    pub(super) rest: Option<(u64, u64)>,
+}
+
+impl Start {
+    /// Whether an answer is awaited: parents are asked for what follows the burst, so they wait for it too.
+    pub(super) fn awaited(&self) -> bool {
+        matches!(self.state, State::Asked(..))
+    }
+
+    /// First segment of the burst.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.range.map(|(first, _)| first)
+    }
+
+    /// Last segment of the burst.
+    pub(super) fn covered(&self) -> Option<u64> {
+        self.range.map(|(_, last)| last)
+    }
+
+    /// The burst that is still coming.
+    pub(super) fn bursting(&self, now: Time) -> Option<(u64, u64)> {
+        match self.state {
+            State::Bursting(_, last) if now.since(last) < PATIENCE => self.range,
+            _ => None,
+        }
+    }
+}
+
+impl Engine {
+    /// Asks the nearest holder for the first picture, servers first.
+    pub(super) fn maybe_start(&mut self) {
+        if !self.is_viewer() || !matches!(self.start.state, State::Idle) {
+            return;
+        }
+        let Some(platform) = self.platform() else { return };
+        let holders = self.partners.iter().filter(|(peer, partner)| {
+            partner.met && !partner.offers.is_empty() && !self.start.tried.contains(peer)
+        });
+        let best = holders.min_by_key(|(peer, partner)| {
+            let viewer = partner.info.role == Role::Viewer;
+            (viewer, partner.nearness, partner.info.rtt, **peer)
+        });
+        let Some((&peer, partner)) = best else { return };
+        // A server may be about to answer.
+        let waiting = self.gathering.is_none_or(|until| self.now < until);
+        if partner.info.role == Role::Viewer && waiting {
+            return;
+        }
+        self.start.tried.push(peer);
+        self.start.state = State::Asked(peer, self.now);
+        let delay = self.config.playout_delay.as_micros() as u64;
+        let playout = platform.saturating_sub(delay);
+        self.send(peer, Message::Start { playout, k: self.config.k });
+        self.timers.arm(TimeoutReason::Parents, self.now + PATIENCE);
+    }
+
+    pub(super) fn starting(&mut self, from: PeerId, range: Option<(u64, u64)>) {
+        match self.start.state {
+            State::Asked(peer, _) if peer == from => {}
+            _ => return,
+        }
+        // No honest holder keeps more than this.
+        let most = 4 * 60 * 4;
+        match range.filter(|(first, last)| last - first < most) {
+            Some(range) => {
+                self.start.range = Some(range);
+                self.start.state = State::Bursting(from, self.now);
+                self.timers.arm(TimeoutReason::Parents, self.now + PATIENCE);
+                self.fill();
+            }
+            None => self.next_holder(),
+        }
+    }
+
+    fn next_holder(&mut self) {
+        self.start.state = if self.start.tried.len() < TRIES { State::Idle } else { State::Over };
+        self.maybe_start();
+        self.fill();
+    }
+
+    pub(super) fn start_lost(&mut self, peer: &PeerId) {
+        match self.start.state {
+            State::Asked(holder, _) if holder == *peer => self.next_holder(),
+            State::Bursting(holder, _) if holder == *peer => self.start.state = State::Over,
+            _ => {}
+        }
+    }
+
+    /// A shard of the burst came.
+    pub(super) fn start_progress(&mut self, from: &PeerId, number: u64) {
+        if let (State::Bursting(holder, last), Some((first, until))) =
+            (&mut self.start.state, self.start.range)
+            && holder == from
+            && (first..=until).contains(&number)
+        {
+            *last = self.now;
+        }
+    }
+
+    /// What has had no answer for too long.
+    pub(super) fn start_timeout(&mut self) {
+        let now = self.now;
+        match self.start.state {
+            State::Idle => self.maybe_start(),
+            State::Asked(_, at) if now.since(at) >= PATIENCE => self.next_holder(),
+            State::Asked(_, at) => self.timers.arm(TimeoutReason::Parents, at + PATIENCE),
+            State::Bursting(_, last) if now.since(last) >= PATIENCE => {
+                self.start.state = State::Over;
+                self.timers.arm(TimeoutReason::Repair, now);
+            }
+            State::Bursting(_, last) => self.timers.arm(TimeoutReason::Parents, last + PATIENCE),
+            State::Over => {}
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! How many sub-streams this node may push at one time.
+
+use std::time::Duration;
+
+use crate::{Delivery, Time};
+
+/// Shards that wait longer than this say that the uplink is overloaded.
+const LONG_WAIT: Duration = Duration::from_millis(400);
+/// At most one fall in this time: what is in the queue was admitted before the last fall.
+const SETTLE: Duration = Duration::from_secs(1);
+/// Time without trouble before the estimate rises.
+const CALM: Duration = Duration::from_secs(4);
+
+/// The estimate starts from what a probe measured (the configured rate), falls on feedback, and rises again by doubling
+/// up to half of the last fall's rate, then in steps of one sub-stream (Zattoo's rule, see RFC 5681 for its model).
+#[derive(Debug)]
+pub(super) struct Uplink {
+    /// What the node may use, bits per second.
+    limit: Option<u64>,
+    /// What it is thought to carry, bits per second.
+    estimate: Option<u64>,
+    /// Where doubling ends.
+    threshold: u64,
+    changed: Time,
+    /// One sub-stream, bits per second, as measured.
+    substream: u64,
+    max_pushed: Option<u32>,
+}
+
+impl Uplink {
+    pub(super) fn new(limit: Option<u64>, max_pushed: Option<u32>, now: Time) -> Self {
+        Self { limit, estimate: limit, threshold: u64::MAX, changed: now, substream: 0, max_pushed }
+    }
+
+    pub(super) fn limit(&mut self, limit: Option<u64>, now: Time) {
+        self.limit = limit;
+        self.estimate = limit;
+        self.threshold = u64::MAX;
+        self.changed = now;
+    }
+
+    /// A shard of `bytes` came, or was made, one for each `segment`.
+    pub(super) fn measure(&mut self, bytes: u32, segment: Duration) {
+        let rate = u64::from(bytes) * 8_000_000 / (segment.as_micros() as u64).max(1);
+        self.substream = if self.substream == 0 { rate } else { (self.substream * 31 + rate) / 32 };
+    }
+
+    /// How many sub-streams it carries in all.
+    pub(super) fn capacity(&self) -> u32 {
+        let by_rate = match (self.estimate, self.substream) {
+            (None, _) => u32::MAX,
+            (Some(0), _) => 0,
+            (Some(_), 0) => 1,
+            (Some(estimate), substream) => (estimate / substream).min(u64::from(u32::MAX)) as u32,
+        };
+        by_rate.min(self.max_pushed.unwrap_or(u32::MAX))
+    }
+
+    /// What became of a shard; whether the estimate fell.
+    pub(super) fn delivered(&mut self, delivery: Delivery, pushed: u32, now: Time) -> bool {
+        match delivery {
+            Delivery::Dropped => self.fall(pushed, now),
+            Delivery::Sent(wait) if wait > LONG_WAIT => self.fall(pushed, now),
+            Delivery::Sent(_) => false,
+        }
+    }
+
+    /// The uplink is overloaded; whether the estimate fell.
+    pub(super) fn fall(&mut self, pushed: u32, now: Time) -> bool {
+        if now.since(self.changed) < SETTLE || pushed == 0 || self.substream == 0 {
+            return false;
+        }
+        let load = u64::from(pushed) * self.substream;
+        let base = self.estimate.unwrap_or(load).min(load);
+        self.threshold = base / 2;
+        self.estimate = Some((base * 17 / 20).max(self.substream));
+        self.changed = now;
+        true
+    }
+
+    /// Lets the estimate rise if all was calm.
+    pub(super) fn rise(&mut self, now: Time) {
+        let Some(estimate) = self.estimate else { return };
+        if now.since(self.changed) < CALM || self.limit.is_some_and(|limit| estimate >= limit) {
+            return;
+        }
+        let risen =
+            if estimate < self.threshold { estimate * 2 } else { estimate + self.substream };
+        self.estimate = Some(self.limit.map_or(risen, |limit| risen.min(limit)));
+        self.changed = now;
+    }
+}

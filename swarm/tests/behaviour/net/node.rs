@@ -1,0 +1,116 @@
+//! One node on the virtual network.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use segment::{Header, LayerSet};
+use swarm::{Arrival, Config, Engine, Parting, Substreams, Time};
+use ticket::PeerId;
+
+/// A segment that was given out to be played.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Played {
+    pub(crate) number: u64,
+    /// What of it; none: it was missed.
+    pub(crate) layers: Option<LayerSet>,
+    /// When it was due, and when it was given out: virtual microseconds.
+    pub(crate) due: u64,
+    pub(crate) at: u64,
+}
+
+pub(crate) struct Node {
+    pub(crate) config: Config,
+    pub(crate) engine: Engine,
+    pub(crate) alive: bool,
+    /// Others can connect to it.
+    pub(crate) reachable: bool,
+    /// Sends nothing any more, though it is connected.
+    pub(crate) mute: bool,
+    /// Every shard that it sends fails its proof.
+    pub(crate) lies: bool,
+    /// Real uplink, bits per second.
+    pub(crate) uplink: Option<u64>,
+    /// When the uplink's queue is empty.
+    pub(crate) uplink_free: u64,
+    /// Error of its idea of the platform's clock, microseconds.
+    pub(crate) clock_error: i64,
+    pub(crate) links: Vec<usize>,
+    pub(crate) played: Vec<Played>,
+    pub(crate) partings: Vec<(PeerId, Parting, u64)>,
+    pub(crate) last_message: BTreeMap<usize, u64>,
+    pub(crate) wake: Option<u64>,
+    held: BTreeMap<u64, Substreams>,
+    origin: u64,
+}
+
+impl Node {
+    pub(crate) fn new(config: Config, seed: u64, now: Time, origin: u64) -> Self {
+        Self {
+            engine: Engine::new(config.clone(), seed, now),
+            config,
+            alive: true,
+            reachable: true,
+            mute: false,
+            lies: false,
+            uplink: None,
+            uplink_free: 0,
+            clock_error: 0,
+            links: Vec::new(),
+            played: Vec::new(),
+            partings: Vec::new(),
+            last_message: BTreeMap::new(),
+            wake: None,
+            held: BTreeMap::new(),
+            origin,
+        }
+    }
+
+    /// Virtual time on the node's clock.
+    pub(crate) fn local(&self, now: u64) -> Time {
+        Time(now + self.origin)
+    }
+
+    /// A moment on the node's clock as virtual time.
+    pub(crate) fn global(&self, at: Time) -> u64 {
+        at.0.saturating_sub(self.origin)
+    }
+
+    pub(crate) fn addr(&self, index: usize) -> SocketAddr {
+        SocketAddr::from(([10, 0, (index >> 8) as u8, index as u8], 4000))
+    }
+
+    pub(crate) fn store(&mut self, arrival: &Arrival) {
+        self.held.entry(arrival.header.number).or_default().insert(arrival.index);
+    }
+
+    pub(crate) fn store_all(&mut self, header: &Header) {
+        self.held.insert(header.number, Substreams::first(header.n));
+    }
+
+    pub(crate) fn forget(&mut self, before: u64) {
+        self.held.retain(|&number, _| number >= before);
+    }
+
+    /// Whether the node has a shard or can make it.
+    pub(crate) fn holds(&self, header: &Header, index: u8) -> bool {
+        let held = self.held.get(&header.number).copied().unwrap_or_default();
+        held.contains(index) || held.len() >= header.k()
+    }
+
+    /// When a shard that is handed over now has left.
+    pub(crate) fn leave(&self, now: u64, bytes: u32) -> u64 {
+        let Some(rate) = self.uplink else { return now };
+        self.uplink_free.max(now) + u64::from(bytes) * 8_000_000 / rate.max(1)
+    }
+
+    /// Segments that were missed or given out without the picture.
+    pub(crate) fn bad(&self) -> usize {
+        let whole = |played: &Played| played.layers.is_some_and(|layers| layers.full);
+        self.played.iter().filter(|played| !whole(played)).count()
+    }
+
+    /// Whether numbers were given out one by one, in order.
+    pub(crate) fn in_order(&self) -> bool {
+        self.played.windows(2).all(|pair| pair[1].number == pair[0].number + 1)
+    }
+}
