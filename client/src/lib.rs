@@ -1,1 +1,25 @@
-//! client
+//! The viewer: joins a channel, takes its segments when they are due, opens them and hands the transport stream to
+//! outputs: a file, players on the local address (MPEG-TS and HLS), later a window.
+//!
+//! There is no user interface in here but the command line and the page of the local address. Who feeds whom is
+//! [`link`]'s and `swarm`'s business; this crate neither knows peers nor decodes pictures.
+//!
+//! From the bottom up: [`ts`] keeps a stream valid over losses; [`output`] takes pieces to files, readers and HLS;
+//! [`channel`] runs channels and shares them among users; [`player`] is the one channel that the viewer has chosen;
+//! [`local`] is the local address; [`headless`] plays on the wall clock without a picture.
+
+pub mod account;
+pub mod channel;
+pub mod command;
+pub mod headless;
+pub mod local;
+pub mod output;
+pub mod platform;
+pub mod player;
+pub mod settings;
+pub mod stats;
+pub mod ts;
+
+mod error;
+
+pub use error::Error;

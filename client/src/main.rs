@@ -1,1 +1,7 @@
-fn main() {}
+//! `braidcast`, the viewer's program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    client::command::main()
+}
