@@ -1,1 +1,3 @@
-//! tests
+//! What the whole-system tests share beside the stage: judging what was received.
+
+pub mod media;

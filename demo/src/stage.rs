@@ -1,0 +1,353 @@
+//! The stage: auth, rendezvous, a headend and repeaters, started from nothing and stopped together.
+
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context as _, Result, bail};
+use tempfile::TempDir;
+
+use crate::{Channel, Plan, Program, Repeater, Source, Viewer, Watch};
+
+/// The user that the stage knows.
+pub(crate) const USER: &str = "anna";
+/// Her password.
+pub(crate) const PASSWORD: &str = "a viewer's password";
+/// Opens the console and auth's administration.
+pub const ADMIN_TOKEN: &str = "token-of-the-stage-administrator";
+
+const HEADEND_CREDENTIAL: &str = "credential-of-the-stage-headend";
+const RENDEZVOUS_CREDENTIAL: &str = "credential-of-the-stage-rendezvous";
+/// How many networks the prefix table knows: 127.0.1.0/24 and on.
+const NETWORKS: u8 = 16;
+/// Their countries, in turn.
+const COUNTRIES: [&str; 4] = ["CH", "DE", "FR", "AT"];
+
+/// A platform that stands. Dropping it kills its programs and removes its files.
+pub struct Stage {
+    /// Auth.
+    pub auth: Program,
+    /// Rendezvous.
+    pub rendezvous: Program,
+    /// The headend.
+    pub headend: Program,
+    /// The repeaters, in the plan's order.
+    pub repeaters: Vec<Program>,
+    addresses: Addresses,
+    viewers: u32,
+    folder: TempDir,
+}
+
+/// The stage's own loopback address with fixed ports, so that a program that is started again is found
+/// again.
+#[derive(Clone, Copy)]
+struct Addresses {
+    ip: Ipv4Addr,
+}
+
+impl Addresses {
+    const AUTH: u16 = 7880;
+    const RENDEZVOUS: u16 = 7881;
+    const HEADEND: u16 = 7882;
+
+    /// An address on which nobody listens: stages of several tests and processes stand side by side.
+    fn free() -> Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        for _ in 0..1000 {
+            let turn = NEXT.fetch_add(1, Ordering::Relaxed);
+            let seed = std::process::id().wrapping_mul(31).wrapping_add(turn);
+            let [_, a, b, c] = seed.to_be_bytes();
+            let ip = Ipv4Addr::new(127, 64 + a % 64, b, c.clamp(1, 254));
+            let ports = [Self::AUTH, Self::RENDEZVOUS, Self::HEADEND];
+            if ports.iter().all(|&port| TcpListener::bind((ip, port)).is_ok()) {
+                return Ok(Self { ip });
+            }
+        }
+        bail!("no free loopback address")
+    }
+
+    fn auth(&self) -> String {
+        format!("http://{}:{}", self.ip, Self::AUTH)
+    }
+}
+
+impl Stage {
+    /// Sets up everything in `plan` and waits until all of it is ready.
+    ///
+    /// # Errors
+    /// If a program is not built, does not start or does not get ready.
+    pub async fn set(plan: Plan) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("braidcast-").tempdir()?;
+        let addresses = Addresses::free()?;
+        let root = folder.path();
+        std::fs::write(root.join("seed.toml"), seed(&plan))?;
+        secrets(root, &plan)?;
+
+        let auth_config = write(root, "auth.toml", &auth(root, addresses))?;
+        let seed_file = root.join("seed.toml").to_string_lossy().into_owned();
+        let mut apply = Program::start(
+            root,
+            "apply",
+            "braidcast-auth",
+            &["--config", &auth_config, "apply", &seed_file],
+        )?;
+        let status = apply.ended(std::time::Duration::from_secs(60)).await?;
+        if !status.success() {
+            bail!("accounts cannot be set up ({status}):\n{}", apply.log());
+        }
+        let mut auth = Program::start(root, "auth", "braidcast-auth", &["--config", &auth_config])?;
+        auth.ready(&root.join("auth.json")).await?;
+
+        let config = write(root, "rendezvous.toml", &rendezvous(root, addresses))?;
+        let mut rendezvous =
+            Program::start(root, "rendezvous", "braidcast-rendezvous", &["--config", &config])?;
+        rendezvous.ready(&root.join("rendezvous.json")).await?;
+
+        let config = write(root, "headend.toml", &headend(root, addresses, &plan))?;
+        let mut headend =
+            Program::start(root, "headend", "braidcast-headend", &["--config", &config])?;
+        headend.ready(&root.join("headend.json")).await?;
+
+        let mut repeaters = Vec::new();
+        for (i, plan) in plan.repeaters.iter().enumerate() {
+            let name = format!("repeater-{i}");
+            let text = repeater(root, addresses, &name, plan);
+            let config = write(root, &format!("{name}.toml"), &text)?;
+            let mut program =
+                Program::start(root, &name, "braidcast-repeater", &["--config", &config])?;
+            program.ready(&root.join(format!("{name}.json"))).await?;
+            repeaters.push(program);
+        }
+        Ok(Self { auth, rendezvous, headend, repeaters, addresses, viewers: 0, folder })
+    }
+
+    /// Starts a viewer.
+    ///
+    /// # Errors
+    /// If its program cannot be started.
+    pub fn watch(&mut self, watch: Watch) -> Result<Viewer> {
+        self.viewers += 1;
+        let name = format!("viewer-{}", self.viewers);
+        Viewer::start(self.folder.path().join(&name), &name, &self.auth_url(), &watch)
+    }
+
+    /// Auth's address: the one address that viewers and nodes are given.
+    pub fn auth_url(&self) -> String {
+        self.addresses.auth()
+    }
+
+    /// The console's address.
+    pub fn console(&self) -> String {
+        format!("http://{}:{}/", self.addresses.ip, Addresses::RENDEZVOUS)
+    }
+
+    /// The folder with everybody's files.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Runs an administrator's command of auth (`["node", "revoke", "repeater-0"]`), and gives what it said.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub async fn administer(&self, command: &[&str]) -> Result<String> {
+        let config = self.folder.path().join("auth.toml").to_string_lossy().into_owned();
+        let folder = tempfile::tempdir_in(self.folder.path())?;
+        let args = [&["--config", &config], command].concat();
+        let mut program = Program::start(folder.path(), "administer", "braidcast-auth", &args)?;
+        let status = program.ended(std::time::Duration::from_secs(60)).await?;
+        if !status.success() {
+            bail!("{command:?}: {status}: {}", program.log());
+        }
+        Ok(program.log())
+    }
+
+    /// Stops all programs in an orderly way.
+    ///
+    /// # Errors
+    /// If one fails or does not stop.
+    pub async fn strike(&mut self) -> Result<()> {
+        for repeater in &mut self.repeaters {
+            repeater.stop().await?;
+        }
+        self.headend.stop().await?;
+        self.rendezvous.stop().await?;
+        self.auth.stop().await
+    }
+}
+
+/// The clip that set-up fetched, if it could be had.
+pub fn clip() -> Option<PathBuf> {
+    let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/clip.mp4");
+    Some(cache).filter(|path| path.is_file())
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> Result<String> {
+    let path = folder.join(name);
+    std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+    Ok(path.to_string_lossy().into_owned())
+}
+
+fn seed(plan: &Plan) -> String {
+    let mut text = format!(
+        r#"
+[[packages]]
+name = "all"
+channels = ["*"]
+[[packages]]
+name = "none"
+channels = ["nothing"]
+[[users]]
+name = "{USER}"
+password = "{PASSWORD}"
+packages = ["all"]
+[[users]]
+name = "bert"
+password = "{PASSWORD}"
+packages = ["none"]
+[[nodes]]
+name = "headend"
+role = "headend"
+credential = "{HEADEND_CREDENTIAL}"
+[[nodes]]
+name = "rendezvous"
+role = "rendezvous"
+credential = "{RENDEZVOUS_CREDENTIAL}"
+"#
+    );
+    for i in 0..plan.repeaters.len() {
+        let credential = repeater_credential(i);
+        let _ = write!(
+            text,
+            "[[nodes]]\nname = \"repeater-{i}\"\nrole = \"repeater\"\ncredential = \"{credential}\"\n"
+        );
+    }
+    for network in 1..=NETWORKS {
+        let country = COUNTRIES[usize::from(network) % COUNTRIES.len()];
+        let _ = write!(
+            text,
+            "[[prefixes]]\nprefix = \"127.0.{network}.0/24\"\nsubset = {network}\nasn = {}\ncountry = \"{country}\"\n",
+            64500 + u32::from(network)
+        );
+    }
+    text
+}
+
+/// Secrets lie in files of their own, as an operator would keep them.
+fn secrets(root: &Path, plan: &Plan) -> Result<()> {
+    write(root, "admin-token", ADMIN_TOKEN)?;
+    write(root, "headend-credential", HEADEND_CREDENTIAL)?;
+    write(root, "rendezvous-credential", RENDEZVOUS_CREDENTIAL)?;
+    write(root, "channel-secret", &"5e".repeat(32))?;
+    for i in 0..plan.repeaters.len() {
+        write(root, &format!("repeater-{i}-credential"), &repeater_credential(i))?;
+    }
+    Ok(())
+}
+
+fn repeater_credential(i: usize) -> String {
+    format!("credential-of-the-stage-repeater-{i}")
+}
+
+fn auth(root: &Path, at: Addresses) -> String {
+    let root = root.display();
+    let (url, ip, port) = (at.auth(), at.ip, Addresses::AUTH);
+    format!(
+        r#"public_url = "{url}"
+platform = "stage"
+database = "sqlite:{root}/auth.db"
+admin_token = {{ file = "{root}/admin-token" }}
+announce = "{root}/auth.json"
+[http]
+listen = "{ip}:{port}"
+"#
+    )
+}
+
+fn rendezvous(root: &Path, at: Addresses) -> String {
+    let root = root.display();
+    let (url, ip, port) = (at.auth(), at.ip, Addresses::RENDEZVOUS);
+    format!(
+        r#"identity = "{root}/rendezvous.identity"
+state = "{root}/rendezvous"
+admin_token = {{ file = "{root}/admin-token" }}
+announce = "{root}/rendezvous.json"
+[http]
+listen = "{ip}:{port}"
+[quic]
+listen = "{ip}:{port}"
+[auth]
+url = "{url}"
+bind = "{ip}"
+credential = {{ file = "{root}/rendezvous-credential" }}
+"#
+    )
+}
+
+fn headend(root: &Path, at: Addresses, plan: &Plan) -> String {
+    let (url, ip, port) = (at.auth(), at.ip, Addresses::HEADEND);
+    let folder = root.display();
+    let serve = if plan.headend_feeds_viewers { "all" } else { "repeaters" };
+    let mut text = format!(
+        r#"auth = "{url}"
+credential = {{ file = "{folder}/headend-credential" }}
+identity = "{folder}/headend.identity"
+state = "{folder}/headend"
+bind = "{ip}:{port}"
+serve = "{serve}"
+announce = "{folder}/headend.json"
+[http]
+listen = "{ip}:{port}"
+"#
+    );
+    for channel in &plan.channels {
+        text += &headend_channel(&folder.to_string(), channel);
+    }
+    text
+}
+
+fn headend_channel(folder: &str, channel: &Channel) -> String {
+    let (width, height, kbit) = channel.video;
+    let id = &channel.id;
+    let mode = if channel.pass_through { "pass-through" } else { "encode" };
+    let source = match &channel.source {
+        Source::Test => "kind = \"test\"".to_owned(),
+        Source::File(path) => format!("kind = \"file\"\npath = \"{}\"", path.display()),
+        Source::Toml(text) => text.clone(),
+    };
+    format!(
+        r#"[[channels]]
+id = "{id}"
+name = "{id}"
+mode = "{mode}"
+secret = {{ file = "{folder}/channel-secret" }}
+[channels.video]
+width = {width}
+height = {height}
+bitrate_kbit = {kbit}
+preset = "ultrafast"
+[channels.source]
+{source}
+"#
+    )
+}
+
+fn repeater(root: &Path, at: Addresses, name: &str, plan: &Repeater) -> String {
+    let root = root.display();
+    let (url, ip) = (at.auth(), &plan.address);
+    let limits = match plan.max_pushed {
+        Some(most) => format!("[limits]\nsubstreams = {most}\n"),
+        None => String::new(),
+    };
+    format!(
+        r#"auth = "{url}"
+credential = {{ file = "{root}/{name}-credential" }}
+identity = "{root}/{name}.identity"
+bind = "{ip}:0"
+announce = "{root}/{name}.json"
+[http]
+listen = "{ip}:0"
+{limits}"#
+    )
+}
