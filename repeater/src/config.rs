@@ -139,8 +139,12 @@ impl Check for Config {
             }
             Some(_) => {}
         }
-        if self.credential.is_none() {
-            problems.add("credential", "must be given: { file = \"FILE\" } or { env = \"NAME\" }");
+        match &self.credential {
+            None => {
+                problems
+                    .add("credential", "must be given: { file = \"FILE\" } or { env = \"NAME\" }");
+            }
+            Some(secret) => secret.check("credential", problems),
         }
         for (i, address) in self.advertise.iter().enumerate() {
             if address.ip().is_unspecified() || address.port() == 0 {
@@ -182,8 +186,7 @@ mod tests {
 
     #[test]
     fn two_lines_are_enough() {
-        let config =
-            parse("auth = 'https://tv.example'\ncredential = { file = 'secret' }\n").unwrap();
+        let config = parse("auth = 'https://tv.example'\ncredential = { env = 'PATH' }\n").unwrap();
         assert!(config.serve.everybody() && config.carries("any"));
         assert_eq!(config.source_address(), None);
     }

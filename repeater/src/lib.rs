@@ -1,6 +1,11 @@
 //! The repeater: takes sub-streams in and fans them out. It holds no content key, so what it carries
 //! is noise to it, and it can check every shard, so it passes on nothing that was altered.
 
+mod carrier;
 mod config;
+mod metrics;
+mod run;
+mod share;
 
 pub use config::{Config, Http, Limits, Serve};
+pub use run::run;

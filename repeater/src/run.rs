@@ -1,0 +1,94 @@
+//! From a configuration to a running repeater.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use link::{Admit, Login, Node, NodeConfig, Session, SessionConfig};
+use service::logs::Redacted;
+use service::metrics::Registry;
+use service::{Status, Stop, announce, serve, status};
+use ticket::{Identity, Role};
+
+use crate::Config;
+use crate::carrier::Carrier;
+use crate::metrics::Metrics;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Runs a repeater until `stop` is requested.
+///
+/// # Errors
+/// If it cannot start (sockets, key file, secret), or auth refuses its credential. What cannot be
+/// reached is tried again for ever, and `/readyz` says what is missing.
+pub async fn run(config: Config, stop: Stop) -> Result<()> {
+    let auth = config.auth.clone().context("auth is not configured")?;
+    let credential = config.credential.as_ref().context("credential is not configured")?;
+    let credential = credential.read().context("cannot have the credential")?;
+    let identity = Identity::load_or_create(&config.identity)
+        .with_context(|| format!("cannot have the key pair in {}", config.identity.display()))?;
+
+    let status = Status::new();
+    let platform = status.need("platform");
+    let registry = Registry::new("repeater", VERSION);
+    let metrics = Metrics::default();
+    registry.register_collector(Box::new(metrics.clone()));
+
+    let node = Node::start(NodeConfig {
+        identity: Arc::new(identity),
+        bind: config.bind,
+        role: Role::Repeater,
+        platform: String::new(),
+        max_connections: config.limits.connections,
+        max_egress: config.limits.egress.map(service::config::Rate::bits_per_second),
+        admit: admit(&config),
+    })
+    .await
+    .with_context(|| format!("cannot bind UDP {}", config.bind))?;
+    let (http, server) =
+        serve(config.http.listen, status::router(status, registry), stop.clone()).await?;
+
+    let quic = node.local_addr();
+    tracing::info!(peer_id = %node.id(), %quic, %http, "repeater is up");
+    let places = serde_json::json!({ "http": http, "quic": quic, "peer_id": node.id() });
+    announce(config.announce.as_deref(), &places)?;
+
+    let start = Session::start(
+        node.clone(),
+        SessionConfig {
+            auth,
+            bind: config.source_address(),
+            login: Login::Node { credential: credential.expose().to_owned() },
+            advertise: config.advertise.clone(),
+            software: format!("braidcast-repeater/{VERSION}"),
+        },
+        true,
+    );
+    platform.missing("signing in");
+    let session = tokio::select! {
+        () = stop.requested() => None,
+        session = start => Some(session.context("cannot sign in")?),
+    };
+    if let Some(session) = session {
+        Carrier::new(&config, &node, &session, metrics, platform).run(&stop).await;
+        tracing::info!("signing out");
+        session.sign_out().await;
+    }
+    node.shutdown().await;
+    server.await.context("the HTTP server broke down")?;
+    Ok(())
+}
+
+/// Turns viewers away who are elsewhere, if the configuration says so.
+fn admit(config: &Config) -> Option<Admit> {
+    if config.serve.everybody() {
+        return None;
+    }
+    let serve = config.serve.clone();
+    Some(Arc::new(move |ticket, address| {
+        let admitted = serve.admits(ticket.role, &ticket.loc, address.ip());
+        if !admitted {
+            tracing::debug!(from = %Redacted(address), "turned away: not in a place that is served");
+        }
+        admitted
+    }))
+}
