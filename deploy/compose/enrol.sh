@@ -12,6 +12,12 @@ enrol() {
   echo "enrolled $1"
 }
 
+# What the test channel's keys are made from.
+if [ ! -s channel-secret ]; then
+  head -c 32 /dev/urandom | base64 >channel-secret.new
+  mv channel-secret.new channel-secret
+fi
+
 enrol rendezvous rendezvous
 enrol headend headend
 enrol repeater repeater
