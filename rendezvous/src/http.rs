@@ -1,0 +1,229 @@
+//! The HTTP side: line-up for everyone, live map for the operator, console.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use link::protocol::ChannelInfo;
+use segment::SwarmId;
+use serde::{Deserialize, Serialize};
+use service::config::SecretText;
+use service::{Status, metrics::Registry, status};
+
+use crate::console;
+use crate::hub::Hub;
+use crate::map::{ByRole, Member, Summary};
+
+/// The most members in one answer, and how many if nothing is said.
+const MEMBERS: usize = 1000;
+
+#[derive(Clone)]
+struct App {
+    hub: Arc<Hub>,
+    admin: Option<SecretText>,
+}
+
+/// All routes.
+pub fn router(
+    hub: Arc<Hub>,
+    admin: Option<SecretText>,
+    health: Status,
+    registry: Registry,
+) -> Router {
+    Router::new()
+        .route("/", get(page))
+        .route("/console.js", get(|| asset("text/javascript; charset=utf-8", console::SCRIPT)))
+        .route("/console.css", get(|| asset("text/css; charset=utf-8", console::STYLE)))
+        .route("/v1/channels", get(channels))
+        .route("/v1/swarms", get(swarms))
+        .route("/v1/swarms/{id}", get(swarm))
+        .fallback(|| async { problem(StatusCode::NOT_FOUND, "not-found", "there is nothing here") })
+        .with_state(App { hub, admin })
+        .merge(status::router(health, registry))
+        .layer(middleware::from_fn(harden))
+}
+
+/// Nothing from elsewhere is loaded, nothing is guessed, nothing is shown inside another page.
+async fn harden(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    for (name, value) in [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+             img-src https: http: data:; base-uri 'none'; form-action 'none'; \
+             frame-ancestors 'none'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    let unset = HeaderValue::from_static("no-store");
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(unset);
+    response
+}
+
+async fn asset(kind: &'static str, body: &'static str) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, kind)], body)
+}
+
+async fn page(State(app): State<App>) -> Html<String> {
+    Html(console::page(&app.hub.look(|map, _| map.line_up()), app.hub.sessions()))
+}
+
+/// A channel of the line-up.
+#[derive(Serialize)]
+struct Channel {
+    id: String,
+    number: u32,
+    name: String,
+    logo: Option<String>,
+    live: bool,
+    renditions: Vec<Rendition>,
+}
+
+#[derive(Serialize)]
+struct Rendition {
+    name: String,
+    bitrate: u64,
+}
+
+impl From<ChannelInfo> for Channel {
+    fn from(info: ChannelInfo) -> Self {
+        let rendition = |(name, bitrate)| Rendition { name, bitrate };
+        Self {
+            id: info.id,
+            number: info.number,
+            name: info.name,
+            logo: info.logo,
+            live: info.live,
+            renditions: info.renditions.into_iter().map(rendition).collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Channels {
+    channels: Vec<Channel>,
+}
+
+async fn channels(State(app): State<App>) -> Json<Channels> {
+    let line_up = app.hub.look(|map, _| map.line_up());
+    Json(Channels { channels: line_up.into_iter().map(Channel::from).collect() })
+}
+
+#[derive(Serialize)]
+struct Swarms {
+    /// Nodes connected to this rendezvous.
+    sessions: usize,
+    /// Viewers in all swarms.
+    viewers: u64,
+    /// Media bytes that viewers have received, by role of the sender.
+    received: ByRole,
+    swarms: Vec<Summary>,
+}
+
+async fn swarms(State(app): State<App>, headers: HeaderMap) -> Result<Json<Swarms>, Response> {
+    app.operator(&headers)?;
+    let swarms = app.hub.look(|map, now| map.summaries(now));
+    let mut received = ByRole::default();
+    for swarm in &swarms {
+        received.headend = received.headend.saturating_add(swarm.received.headend);
+        received.repeater = received.repeater.saturating_add(swarm.received.repeater);
+        received.viewer = received.viewer.saturating_add(swarm.received.viewer);
+    }
+    let viewers = swarms.iter().map(|swarm| swarm.nodes.viewer).sum();
+    Ok(Json(Swarms { sessions: app.hub.sessions(), viewers, received, swarms }))
+}
+
+#[derive(Deserialize)]
+struct Window {
+    /// How many members to pass over.
+    #[serde(default)]
+    skip: usize,
+    /// How many to give.
+    #[serde(default = "most")]
+    limit: usize,
+}
+
+fn most() -> usize {
+    MEMBERS
+}
+
+#[derive(Serialize)]
+struct Detail {
+    swarm: Summary,
+    members: Vec<Member>,
+}
+
+async fn swarm(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    window: Result<Query<Window>, axum::extract::rejection::QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Json<Detail>, Response> {
+    app.operator(&headers)?;
+    let Ok(Query(window)) = window else {
+        return Err(problem(StatusCode::BAD_REQUEST, "malformed", "skip and limit are numbers"));
+    };
+    let absent = || problem(StatusCode::NOT_FOUND, "no-such-swarm", "there is no such swarm");
+    let swarm = parse(&id).ok_or_else(absent)?;
+    let most = window.limit.min(MEMBERS);
+    let found = app.hub.look(|map, now| {
+        let id = swarm.to_string();
+        let summary = map.summaries(now).into_iter().find(|summary| summary.id == id)?;
+        Some(Detail { swarm: summary, members: map.details(now, swarm, window.skip, most)? })
+    });
+    found.map(Json).ok_or_else(absent)
+}
+
+/// 32 hexadecimal digits.
+fn parse(id: &str) -> Option<SwarmId> {
+    let hexadecimal = id.len() == 32 && id.bytes().all(|c| c.is_ascii_hexdigit());
+    let value = u128::from_str_radix(id, 16).ok().filter(|_| hexadecimal)?;
+    Some(SwarmId(value.to_be_bytes()))
+}
+
+impl App {
+    /// Only with the administrator's token.
+    fn operator(&self, headers: &HeaderMap) -> Result<(), Response> {
+        let Some(token) = &self.admin else {
+            let detail = "no admin_token is configured, so this is closed";
+            return Err(problem(StatusCode::FORBIDDEN, "closed", detail));
+        };
+        let shown = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.strip_prefix("Bearer "));
+        let equal = shown.is_some_and(|shown| {
+            aws_lc_rs::constant_time::verify_slices_are_equal(
+                shown.as_bytes(),
+                token.expose().as_bytes(),
+            )
+            .is_ok()
+        });
+        if equal {
+            Ok(())
+        } else {
+            let detail = "this needs the administrator's token as bearer";
+            Err(problem(StatusCode::UNAUTHORIZED, "unauthorized", detail))
+        }
+    }
+}
+
+/// A reply after RFC 9457.
+fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
+    let body = serde_json::json!({
+        "type": format!("urn:braidcast:problem:{code}"),
+        "title": status.canonical_reason().unwrap_or_default(),
+        "status": status.as_u16(),
+        "detail": detail,
+        "code": code,
+    });
+    let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+    (status, kind, body.to_string()).into_response()
+}

@@ -1,0 +1,414 @@
+//! The live map in the memory of this process.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use link::protocol::{ChannelInfo, EpochKey, Parameters, Publication, SwarmReport};
+use rand::SeedableRng as _;
+use rand_pcg::Pcg64Mcg;
+use segment::SwarmId;
+use swarm::{PeerHint, Time};
+use ticket::{PeerId, Role};
+
+use super::guide::Guide;
+use super::swarm::Swarm;
+use super::view::{ByRole, Member, Summary, median};
+use super::{
+    Bounds, Connection, Error, Listing, Map, Mismatch, Node, Progress, Published, publication,
+};
+use crate::rank::{self, Asker, Candidate, SILENT};
+
+/// A node that was not heard of for so long is told with this age at most.
+const OLDEST_HINT: u64 = 60;
+
+struct Present {
+    node: Node,
+    connection: Connection,
+    heard: Time,
+    swarms: BTreeSet<SwarmId>,
+}
+
+/// The live map in the memory of this process. What it holds is bounded by the nodes that are
+/// connected (the caller's bound) and by [`Bounds`].
+pub struct Memory {
+    bounds: Bounds,
+    nodes: HashMap<PeerId, Present>,
+    swarms: BTreeMap<SwarmId, Swarm>,
+    /// Which swarm is a rendition's, by channel and rendition.
+    renditions: BTreeMap<String, BTreeMap<String, SwarmId>>,
+    guide: Guide,
+    rng: Pcg64Mcg,
+}
+
+impl Memory {
+    /// An empty map whose choices by chance follow from `seed`.
+    pub fn new(bounds: Bounds, listings: &[Listing], seed: u64) -> Self {
+        Self {
+            bounds,
+            nodes: HashMap::new(),
+            swarms: BTreeMap::new(),
+            renditions: BTreeMap::new(),
+            guide: Guide::new(listings),
+            rng: Pcg64Mcg::seed_from_u64(seed),
+        }
+    }
+
+    fn on_air(&self, channel: &str) -> impl Iterator<Item = &Swarm> {
+        let renditions = self.renditions.get(channel).into_iter().flatten();
+        renditions.filter_map(|(_, id)| self.swarms.get(id)).filter(|swarm| swarm.on_air)
+    }
+
+    /// Renditions of a channel, best first.
+    fn ladder(&self, channel: &str) -> Vec<(String, u64)> {
+        let mut ladder: Vec<(String, u64)> = self
+            .on_air(channel)
+            .map(|swarm| &swarm.publication.parameters)
+            .map(|parameters| (parameters.rendition.clone(), parameters.bitrate))
+            .collect();
+        ladder.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        ladder
+    }
+
+    fn drop_if_over(&mut self, id: SwarmId) {
+        let over = |swarm: &Swarm| !swarm.on_air && swarm.parts.is_empty();
+        if self.swarms.get(&id).is_some_and(over)
+            && let Some(swarm) = self.swarms.remove(&id)
+        {
+            let parameters = &swarm.publication.parameters;
+            if let Some(renditions) = self.renditions.get_mut(&parameters.channel) {
+                if renditions.get(&parameters.rendition) == Some(&id) {
+                    renditions.remove(&parameters.rendition);
+                }
+                if renditions.is_empty() {
+                    self.renditions.remove(&parameters.channel);
+                }
+            }
+        }
+    }
+
+    /// Whether `publication` may stand beside what others publish now.
+    fn admit(&self, peer: PeerId, publication: &Publication, id: SwarmId) -> Result<(), Error> {
+        publication::check(publication)?;
+        let parameters = &publication.parameters;
+        let others = |swarm: &Swarm| swarm.publishers.iter().any(|other| *other != peer);
+        for swarm in self.on_air(&parameters.channel).filter(|swarm| others(swarm)) {
+            let other = &swarm.publication.parameters;
+            if other.key != parameters.key {
+                return Err(Mismatch::Secret(parameters.channel.clone()).into());
+            }
+            if other.rendition == parameters.rendition {
+                publication::agree(publication, &swarm.publication, &swarm.keys)?;
+            }
+        }
+        // A channel's key is its identity: it cannot be another channel's too.
+        if self
+            .swarms
+            .get(&id)
+            .is_some_and(|swarm| swarm.publication.parameters.channel != parameters.channel)
+        {
+            return Err(Mismatch::Range("the channel's key").into());
+        }
+        let known = self.swarms.contains_key(&id) && self.guide.contains(&parameters.channel);
+        let full = self.swarms.len().max(self.guide.len()) >= self.bounds.swarms;
+        if full && !known { Err(Error::Full(self.bounds.swarms)) } else { Ok(()) }
+    }
+
+    fn most_swarms(&self, role: Role) -> usize {
+        match role {
+            Role::Viewer => self.bounds.swarms_per_viewer,
+            Role::Headend | Role::Repeater | Role::Rendezvous => self.bounds.swarms_per_server,
+        }
+    }
+}
+
+impl Map for Memory {
+    fn arrive(&mut self, now: Time, connection: Connection, node: Node) {
+        if let Some(before) = self.nodes.get(&node.peer) {
+            let (connection, peer) = (before.connection, node.peer);
+            self.depart(now, connection, peer);
+        }
+        let swarms = BTreeSet::new();
+        self.nodes.insert(node.peer, Present { node, connection, heard: now, swarms });
+    }
+
+    fn depart(&mut self, now: Time, connection: Connection, peer: PeerId) {
+        if self.nodes.get(&peer).is_none_or(|present| present.connection != connection) {
+            return;
+        }
+        let Some(present) = self.nodes.remove(&peer) else { return };
+        for id in present.swarms {
+            if let Some(swarm) = self.swarms.get_mut(&id) {
+                swarm.leave(now, peer);
+            }
+            self.drop_if_over(id);
+        }
+    }
+
+    fn heard(&mut self, now: Time, peer: PeerId) {
+        if let Some(present) = self.nodes.get_mut(&peer) {
+            present.heard = now;
+        }
+    }
+
+    fn publish(
+        &mut self,
+        now: Time,
+        peer: PeerId,
+        publication: Publication,
+    ) -> Result<Published, Error> {
+        if !self.nodes.contains_key(&peer) {
+            return Err(Error::Unknown);
+        }
+        let id = publication::swarm(&publication.parameters);
+        self.admit(peer, &publication, id)?;
+        let channel = publication.parameters.channel.clone();
+        let rendition = publication.parameters.rendition.clone();
+        let before = self.ladder(&channel);
+        self.swarms.entry(id).or_insert_with(|| Swarm::new(now, publication.clone()));
+        self.join(now, peer, id).inspect_err(|_| self.drop_if_over(id))?;
+        let named = self.guide.published(now, &channel, &publication.name);
+        let swarm = self.swarms.get_mut(&id).ok_or(Error::NoSuchSwarm)?;
+        let keys = swarm.publish(peer, publication);
+        let renditions = self.renditions.entry(channel.clone()).or_default();
+        if let Some(old) = renditions.insert(rendition, id).filter(|old| *old != id) {
+            // The channel has a new secret: who is left in the old swarm finds no source there.
+            if let Some(swarm) = self.swarms.get_mut(&old) {
+                swarm.on_air = false;
+                swarm.keys.clear();
+            }
+            self.drop_if_over(old);
+        }
+        let line_up = named || self.ladder(&channel) != before;
+        Ok(Published { swarm: id, line_up, keys })
+    }
+
+    fn resolve(&self, channel: &str, rendition: Option<&str>) -> Option<SwarmId> {
+        let name = match rendition {
+            Some(name) => name.to_owned(),
+            None => self.ladder(channel).into_iter().next()?.0,
+        };
+        let id = *self.renditions.get(channel)?.get(&name)?;
+        self.swarms.get(&id).filter(|swarm| swarm.on_air).map(|_| id)
+    }
+
+    fn channel_of(&self, swarm: SwarmId) -> Option<&str> {
+        self.swarms.get(&swarm).map(|swarm| swarm.publication.parameters.channel.as_str())
+    }
+
+    fn publication(&self, swarm: SwarmId) -> Option<(Parameters, Vec<EpochKey>)> {
+        let swarm = self.swarms.get(&swarm)?;
+        Some((swarm.publication.parameters.clone(), swarm.keys()))
+    }
+
+    fn join(&mut self, now: Time, peer: PeerId, swarm: SwarmId) -> Result<(), Error> {
+        let role = self.nodes.get(&peer).ok_or(Error::Unknown)?.node.role;
+        let most = self.most_swarms(role);
+        let present = self.nodes.get_mut(&peer).ok_or(Error::Unknown)?;
+        let entered = self.swarms.get_mut(&swarm).ok_or(Error::NoSuchSwarm)?;
+        if !present.swarms.contains(&swarm) && present.swarms.len() >= most {
+            return Err(Error::TooManySwarms(most));
+        }
+        present.swarms.insert(swarm);
+        entered.enter(now, peer, role, present.node.location);
+        Ok(())
+    }
+
+    fn leave(&mut self, now: Time, peer: PeerId, swarm: SwarmId) {
+        if let Some(present) = self.nodes.get_mut(&peer) {
+            present.swarms.remove(&swarm);
+        }
+        if let Some(left) = self.swarms.get_mut(&swarm) {
+            left.leave(now, peer);
+        }
+        self.drop_if_over(swarm);
+    }
+
+    fn takes_part(&self, peer: PeerId, swarm: SwarmId) -> bool {
+        self.nodes.get(&peer).is_some_and(|present| present.swarms.contains(&swarm))
+    }
+
+    fn swarms_of(&self, peer: PeerId) -> Vec<SwarmId> {
+        let present = self.nodes.get(&peer);
+        present.into_iter().flat_map(|present| present.swarms.iter().copied()).collect()
+    }
+
+    fn report(&mut self, now: Time, peer: PeerId, report: SwarmReport) -> Option<Progress> {
+        self.heard(now, peer);
+        self.swarms.get_mut(&SwarmId(report.swarm))?.report(peer, report)
+    }
+
+    fn find(&mut self, now: Time, peer: PeerId, swarm: SwarmId) -> Vec<PeerHint> {
+        let (Some(present), Some(swarm)) = (self.nodes.get(&peer), self.swarms.get(&swarm)) else {
+            return Vec::new();
+        };
+        let Node { role, location, .. } = present.node;
+        let asker = Asker { peer, role, location };
+        let pool: Vec<Candidate> = swarm
+            .pool(&location, &mut self.rng)
+            .into_iter()
+            .filter_map(|peer| {
+                let (part, present) = (swarm.parts.get(&peer)?, self.nodes.get(&peer)?);
+                let (role, location) = (part.role, part.location);
+                let age = now.since(present.heard);
+                Some(Candidate { peer, role, location, age, capacity: part.capacity() })
+            })
+            .collect();
+        rank::rank(&asker, &pool, rank::MOST, &mut self.rng)
+            .into_iter()
+            .filter_map(|candidate| {
+                let present = self.nodes.get(&candidate.peer)?;
+                Some(PeerHint {
+                    peer: candidate.peer,
+                    role: candidate.role,
+                    location: candidate.location,
+                    addrs: present.node.addrs.clone(),
+                    age_s: candidate.age.as_secs().min(OLDEST_HINT) as u8,
+                })
+            })
+            .collect()
+    }
+
+    fn members(&self, swarm: SwarmId, role: Role) -> Vec<PeerId> {
+        let parts = self.swarms.get(&swarm).into_iter().flat_map(|swarm| &swarm.parts);
+        parts.filter(|(_, part)| part.role == role).map(|(peer, _)| *peer).collect()
+    }
+
+    fn tick(&mut self, now: Time) -> bool {
+        let mut changed = false;
+        let mut over = Vec::new();
+        for (id, swarm) in &mut self.swarms {
+            swarm.tick(now);
+            let gone = |since: Time| now.since(since) >= self.bounds.off_air_after;
+            if swarm.on_air && swarm.orphaned.is_some_and(gone) {
+                swarm.on_air = false;
+                swarm.keys.clear();
+                changed = true;
+                over.push(*id);
+            }
+        }
+        over.into_iter().for_each(|id| self.drop_if_over(id));
+        let (swarms, renditions) = (&self.swarms, &self.renditions);
+        let on_air = |channel: &str| {
+            let mut ids = renditions.get(channel).into_iter().flatten().map(|(_, id)| id);
+            ids.any(|id| swarms.get(id).is_some_and(|swarm| swarm.on_air))
+        };
+        self.guide.tick(now, on_air) || changed
+    }
+
+    fn line_up(&self) -> Vec<ChannelInfo> {
+        let mut line_up: Vec<ChannelInfo> = self
+            .guide
+            .iter()
+            .map(|(id, entry)| {
+                let renditions = self.ladder(id);
+                ChannelInfo {
+                    id: id.clone(),
+                    name: entry.name.clone(),
+                    number: entry.number,
+                    logo: entry.logo.clone(),
+                    live: !renditions.is_empty(),
+                    renditions,
+                }
+            })
+            .collect();
+        line_up.sort_by_key(|channel| channel.number);
+        line_up
+    }
+
+    fn summaries(&self, now: Time) -> Vec<Summary> {
+        let mut summaries: Vec<_> =
+            self.swarms.iter().map(|(id, swarm)| self.summary(now, *id, swarm)).collect();
+        let number = |channel: &str| self.guide.get(channel).map_or(u32::MAX, |entry| entry.number);
+        summaries.sort_by(|a, b| {
+            (number(&a.channel), &a.channel, &a.rendition).cmp(&(
+                number(&b.channel),
+                &b.channel,
+                &b.rendition,
+            ))
+        });
+        summaries
+    }
+
+    fn details(&self, now: Time, swarm: SwarmId, skip: usize, most: usize) -> Option<Vec<Member>> {
+        let swarm = self.swarms.get(&swarm)?;
+        let member = |(peer, part): (&PeerId, &super::swarm::Part)| {
+            let present = self.nodes.get(peer)?;
+            let report = part.report.clone().unwrap_or_default();
+            Some(Member {
+                peer: *peer,
+                role: part.role,
+                location: part.location,
+                software: present.node.software.clone(),
+                joined_s: now.since(part.since).as_secs(),
+                age_s: now.since(present.heard).as_secs(),
+                publishes: swarm.publishers.contains(peer),
+                reported: part.report.is_some(),
+                have: report.have.iter().collect(),
+                free: report.free,
+                pushed: report.pushed,
+                lag_ms: report.lag_ms,
+                startup_ms: report.startup_ms,
+                stalls: report.stalls,
+                stall_ms: report.stall_ms,
+                bytes_in: report.bytes_in.into(),
+                bytes_out: report.bytes_out.into(),
+            })
+        };
+        Some(swarm.parts.iter().skip(skip).take(most).filter_map(member).collect())
+    }
+}
+
+impl Memory {
+    fn summary(&self, now: Time, id: SwarmId, swarm: &Swarm) -> Summary {
+        let parameters = &swarm.publication.parameters;
+        let mut heard = [0; 3];
+        let mut free = [0; 3];
+        let (mut lags, mut starts) = (Vec::new(), Vec::new());
+        let (mut stalls, mut stall_ms) = (0, 0_u64);
+        for (peer, part) in &swarm.parts {
+            let place = match part.role {
+                Role::Headend => 0,
+                Role::Repeater => 1,
+                Role::Viewer | Role::Rendezvous => 2,
+            };
+            if self.nodes.get(peer).is_some_and(|present| now.since(present.heard) <= SILENT) {
+                heard[place] += 1;
+            }
+            let Some(report) = &part.report else { continue };
+            free[place] += u64::from(report.free);
+            if part.role == Role::Viewer {
+                lags.push(report.lag_ms);
+                starts.extend(Some(report.startup_ms).filter(|&ms| ms > 0));
+                stalls += u64::from(report.stalls);
+                stall_ms = stall_ms.saturating_add(report.stall_ms);
+            }
+        }
+        let count = |role| swarm.count(role) as u64;
+        Summary {
+            id: id.to_string(),
+            channel: parameters.channel.clone(),
+            rendition: parameters.rendition.clone(),
+            live: swarm.on_air,
+            key: PeerId(parameters.key).to_string(),
+            n: parameters.n,
+            k: parameters.k,
+            essential_k: parameters.essential_k,
+            segment_ms: parameters.segment_ms,
+            delay_ms: parameters.delay_ms,
+            bitrate: parameters.bitrate,
+            epoch: swarm.keys.keys().next_back().copied(),
+            nodes: [count(Role::Headend), count(Role::Repeater), count(Role::Viewer)].into(),
+            heard: heard.into(),
+            free: free.into(),
+            received: swarm.received.into(),
+            offload: ByRole::from(swarm.recent).offload(),
+            lag_ms: median(lags),
+            startup_ms: median(starts),
+            stalls,
+            stall_ms,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "memory_tests.rs"]
+mod tests;

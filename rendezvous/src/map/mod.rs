@@ -1,0 +1,148 @@
+//! The live map: who is where, in which swarms, and how each fares. Pure: no sockets, no clock of
+//! its own, no random numbers but from a seed. All of it follows from what connected nodes say, so
+//! that a restarted rendezvous has it again once they are back.
+//!
+//! [`Map`] is what the rest of the program sees. [`Memory`] keeps it in this process; a map that
+//! several servers share would hold the same and be fed with what the others hear.
+
+mod guide;
+mod memory;
+mod publication;
+mod sample;
+mod swarm;
+mod view;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ::swarm::{PeerHint, Time};
+use link::protocol::{ChannelInfo, EpochKey, Parameters, Publication, SwarmReport};
+use segment::SwarmId;
+use ticket::{Location, PeerId, Role};
+
+pub use guide::Listing;
+pub use memory::Memory;
+pub use publication::{Mismatch, is_plain};
+pub use view::{ByRole, Member, Summary};
+
+/// A connected node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Node {
+    /// Who.
+    pub peer: PeerId,
+    /// What it does.
+    pub role: Role,
+    /// Where it is.
+    pub location: Location,
+    /// Where it can be reached, best first, at most 4.
+    pub addrs: Vec<SocketAddr>,
+    /// Program and version.
+    pub software: String,
+}
+
+/// Names one connection of a node: a later one has a greater number and takes its place.
+pub type Connection = u64;
+
+/// Bounds of a map.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Bounds {
+    /// The most renditions on air, and the most channels in the line-up.
+    pub swarms: usize,
+    /// The most swarms that one viewer takes part in.
+    pub swarms_per_viewer: usize,
+    /// The most swarms that one headend or repeater takes part in.
+    pub swarms_per_server: usize,
+    /// A rendition whose last headend was lost goes off air after so long.
+    pub off_air_after: Duration,
+}
+
+/// Why something cannot be entered in the map.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Error {
+    /// The node is not connected (any more).
+    #[error("not connected")]
+    Unknown,
+    /// There is no such swarm.
+    #[error("no such swarm")]
+    NoSuchSwarm,
+    /// The node takes part in as many swarms as it may.
+    #[error("a node may take part in {0} swarms")]
+    TooManySwarms(usize),
+    /// There are as many renditions as there may be.
+    #[error("this platform carries at most {0} renditions")]
+    Full(usize),
+    /// A publication does not fit.
+    #[error(transparent)]
+    Publication(#[from] Mismatch),
+}
+
+/// What a publication changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Published {
+    /// The swarm.
+    pub swarm: SwarmId,
+    /// Whether the line-up is another now.
+    pub line_up: bool,
+    /// Whether there are content keys that were not there before.
+    pub keys: bool,
+}
+
+/// What a report adds to what is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Progress {
+    /// Media bytes received since the last report: from headends, repeaters, viewers.
+    pub received: [u64; 3],
+    /// Stalls since the last report.
+    pub stalls: u32,
+}
+
+/// The live map.
+pub trait Map: Send {
+    /// A node has connected; an earlier connection of it is forgotten with all it said.
+    fn arrive(&mut self, now: Time, connection: Connection, node: Node);
+    /// A connection has ended. Does nothing if the node is back on a later one.
+    fn depart(&mut self, now: Time, connection: Connection, peer: PeerId);
+    /// Something came from the node.
+    fn heard(&mut self, now: Time, peer: PeerId);
+    /// A headend publishes a rendition, or renews its publication; it takes part in the swarm.
+    ///
+    /// # Errors
+    /// If it contradicts another headend's, is out of bounds, or there are too many.
+    fn publish(
+        &mut self,
+        now: Time,
+        peer: PeerId,
+        publication: Publication,
+    ) -> Result<Published, Error>;
+    /// The swarm of a rendition on air; `None` for the rendition: the best.
+    fn resolve(&self, channel: &str, rendition: Option<&str>) -> Option<SwarmId>;
+    /// The channel of a swarm that is known.
+    fn channel_of(&self, swarm: SwarmId) -> Option<&str>;
+    /// The parameters of a swarm that is known, and its content keys: secret.
+    fn publication(&self, swarm: SwarmId) -> Option<(Parameters, Vec<EpochKey>)>;
+    /// A node takes part in a swarm. Doing so twice does no harm.
+    ///
+    /// # Errors
+    /// If there is no such swarm, or the node is in too many.
+    fn join(&mut self, now: Time, peer: PeerId, swarm: SwarmId) -> Result<(), Error>;
+    /// A node takes part no longer.
+    fn leave(&mut self, now: Time, peer: PeerId, swarm: SwarmId);
+    /// Whether the node takes part in the swarm.
+    fn takes_part(&self, peer: PeerId, swarm: SwarmId) -> bool;
+    /// The swarms that a node takes part in.
+    fn swarms_of(&self, peer: PeerId) -> Vec<SwarmId>;
+    /// How a node fares in a swarm that it takes part in; `None` if it does not.
+    fn report(&mut self, now: Time, peer: PeerId, report: SwarmReport) -> Option<Progress>;
+    /// Peers for a node, best first; see [`crate::rank`].
+    fn find(&mut self, now: Time, peer: PeerId, swarm: SwarmId) -> Vec<PeerHint>;
+    /// Those who take part in a swarm in one role.
+    fn members(&self, swarm: SwarmId, role: Role) -> Vec<PeerId>;
+    /// Lets go of what is over; to be called every second. Gives whether the line-up is another now.
+    fn tick(&mut self, now: Time) -> bool;
+    /// All channels, in order of number.
+    fn line_up(&self) -> Vec<ChannelInfo>;
+    /// All swarms, in order of channel and rendition.
+    fn summaries(&self, now: Time) -> Vec<Summary>;
+    /// At most `most` members of a swarm after the first `skip`, in order of id.
+    fn details(&self, now: Time, swarm: SwarmId, skip: usize, most: usize) -> Option<Vec<Member>>;
+}

@@ -1,0 +1,165 @@
+//! What is counted. Labels are roles, reasons and channels: never a node or an address.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use link::protocol::Refusal;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use service::metrics::Registry;
+use swarm::Time;
+use ticket::Role;
+
+use crate::map::{Map, Progress};
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct RoleLabel {
+    role: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct SwarmLabels {
+    channel: String,
+    rendition: String,
+    role: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct FromLabel {
+    from: &'static str,
+}
+
+/// What is counted.
+#[derive(Clone)]
+pub struct Metrics {
+    sessions: Family<RoleLabel, Gauge>,
+    swarms: Gauge,
+    live: Gauge,
+    nodes: Family<SwarmLabels, Gauge>,
+    joins: Family<RoleLabel, Counter>,
+    refusals: Family<ReasonLabel, Counter>,
+    join_seconds: Histogram,
+    media: Family<FromLabel, Counter>,
+    stalls: Counter,
+    /// Sessions dropped because they did not keep up.
+    pub slow: Counter,
+    /// Sessions revoked.
+    pub revocations: Counter,
+    /// Connections refused before they could say who they are.
+    pub turned_away: Counter,
+}
+
+fn name(role: Role) -> &'static str {
+    match role {
+        Role::Headend => "headend",
+        Role::Repeater => "repeater",
+        Role::Viewer => "viewer",
+        Role::Rendezvous => "rendezvous",
+    }
+}
+
+const ROLES: [Role; 3] = [Role::Headend, Role::Repeater, Role::Viewer];
+
+impl Metrics {
+    /// All at zero, registered.
+    pub fn new(registry: &Registry) -> Self {
+        // From a quarter of a millisecond to the patience of a restart.
+        let buckets = [0.00025, 0.001, 0.004, 0.016, 0.064, 0.25, 1.0, 4.0];
+        let join_seconds = Histogram::new(buckets);
+        registry.register(
+            "rendezvous_join_seconds",
+            "From a node's request to take part until the answer is ready",
+            join_seconds.clone(),
+        );
+        Self {
+            sessions: registry.add("rendezvous_sessions", "Nodes connected, by role"),
+            swarms: registry.add("rendezvous_swarms", "Swarms in the live map"),
+            live: registry.add("rendezvous_channels_live", "Channels on air"),
+            nodes: registry.add("rendezvous_swarm_nodes", "Nodes that take part, by role"),
+            joins: registry.add("rendezvous_joins", "Nodes that were let into a swarm"),
+            refusals: registry.add("rendezvous_refusals", "What was refused, by reason"),
+            join_seconds,
+            media: registry.add(
+                "rendezvous_media_received_bytes",
+                "Media bytes that viewers report, by role of the sender",
+            ),
+            stalls: registry.add("rendezvous_viewer_stalls", "Stalls that viewers report"),
+            slow: registry.add("rendezvous_slow_sessions", "Dropped for not keeping up"),
+            revocations: registry.add("rendezvous_revocations", "Sessions revoked"),
+            turned_away: registry.add(
+                "rendezvous_connections_turned_away",
+                "Connections refused before a ticket was shown: too many from one prefix or in all",
+            ),
+        }
+    }
+
+    /// Something was refused.
+    pub fn refused(&self, refusal: Refusal) {
+        let reason = match refusal {
+            Refusal::Ticket => "ticket",
+            Refusal::Revoked => "revoked",
+            Refusal::NotEntitled => "not_entitled",
+            Refusal::NoSuchChannel => "no_such_channel",
+            Refusal::Role => "role",
+            Refusal::Limit => "limit",
+            Refusal::Version => "version",
+        };
+        self.refusals.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// A node was let into a swarm after so long.
+    pub fn joined(&self, role: Role, after: Duration) {
+        self.joins.get_or_create(&RoleLabel { role: name(role) }).inc();
+        self.join_seconds.observe(after.as_secs_f64());
+    }
+
+    /// A node has reported. What viewers receive is the media that counts for offload.
+    pub fn progress(&self, role: Role, progress: &Progress) {
+        if role == Role::Viewer {
+            for (from, bytes) in ROLES.into_iter().zip(progress.received) {
+                self.media.get_or_create(&FromLabel { from: name(from) }).inc_by(bytes);
+            }
+            self.stalls.inc_by(progress.stalls.into());
+        }
+    }
+
+    /// Shows the map as it is now.
+    pub fn show(&self, map: &dyn Map, now: Time) {
+        let summaries = map.summaries(now);
+        self.swarms.set(summaries.len() as i64);
+        let mut channels: Vec<&str> = summaries
+            .iter()
+            .filter(|swarm| swarm.live)
+            .map(|swarm| swarm.channel.as_str())
+            .collect();
+        channels.dedup();
+        self.live.set(channels.len() as i64);
+        // Swarms that are over leave no label behind.
+        self.nodes.clear();
+        for swarm in &summaries {
+            let counts = [swarm.nodes.headend, swarm.nodes.repeater, swarm.nodes.viewer];
+            for (role, count) in ROLES.into_iter().zip(counts) {
+                let (channel, rendition) = (swarm.channel.clone(), swarm.rendition.clone());
+                let labels = SwarmLabels { channel, rendition, role: name(role) };
+                self.nodes.get_or_create(&labels).set(count as i64);
+            }
+        }
+    }
+
+    /// Shows who is connected now.
+    pub fn show_sessions(&self, roles: impl Iterator<Item = Role>) {
+        let mut counts = BTreeMap::from(ROLES.map(|role| (role, 0)));
+        roles.for_each(|role| *counts.entry(role).or_default() += 1);
+        for (role, count) in counts {
+            self.sessions.get_or_create(&RoleLabel { role: name(role) }).set(count);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The program: QUIC for nodes, HTTP for people and machines, the account at auth.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use link::{Endpoint, Purpose};
+use service::{Status, Stop};
+use ticket::{Identity, PeerId};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::account::{Account, Advertised, Client};
+use crate::admission::Admission;
+use crate::config::Config;
+use crate::grant::Granter;
+use crate::http;
+use crate::hub::Hub;
+use crate::map::Memory;
+use crate::metrics::Metrics;
+use crate::session::{self, Pace};
+
+/// How often the hub looks at its clock: the line-up is told after so long.
+const TICK: Duration = Duration::from_millis(250);
+/// How often the metrics show the map.
+const SHOW: u32 = 8;
+
+/// A running rendezvous.
+pub struct Server {
+    /// Who it is.
+    pub id: PeerId,
+    /// Where it listens for HTTP.
+    pub http: SocketAddr,
+    /// Where it listens for nodes.
+    pub quic: SocketAddr,
+    hub: Arc<Hub>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What is written to the file of `announce`.
+#[derive(serde::Serialize)]
+struct Announcement {
+    http: SocketAddr,
+    quic: SocketAddr,
+    peer_id: PeerId,
+}
+
+impl Server {
+    /// Starts everything. Does not wait for auth.
+    ///
+    /// # Errors
+    /// If a file, secret or address cannot be used.
+    pub async fn start(config: &Config, stop: Stop) -> anyhow::Result<Self> {
+        let identity = Identity::load_or_create(&config.identity)
+            .with_context(|| format!("cannot use the identity {}", config.identity.display()))?;
+        let identity = Arc::new(identity);
+        let credential = config.auth.credential.as_ref().context("auth.credential is needed")?;
+        let credential = credential.read()?;
+        let admin = config.admin_token.as_ref().map(service::config::Secret::read).transpose()?;
+
+        let registry = service::metrics::Registry::new("rendezvous", env!("CARGO_PKG_VERSION"));
+        let metrics = Metrics::new(&registry);
+        let mut seed = [0; 8];
+        aws_lc_rs::rand::fill(&mut seed).context("the system gives no random numbers")?;
+        let map = Memory::new(config.bounds(), &config.listings(), u64::from_le_bytes(seed));
+        let hub = Hub::new(config.hub_limits(), Box::new(map), Granter::new(&identity), metrics);
+        let hub = Arc::new(hub);
+
+        let endpoint = Endpoint::bind(config.quic.listen, identity.clone(), &[Purpose::Rendezvous])
+            .with_context(|| format!("cannot bind the UDP address {}", config.quic.listen))?;
+        let quic = endpoint.local_addr();
+        let status = Status::new();
+        let router = http::router(hub.clone(), admin, status.clone(), registry);
+        let (http, serving) = service::serve(config.http.listen, router, stop.clone()).await?;
+
+        let client = Client::new(config.auth.url.clone(), config.auth.bind)?;
+        let advertised = advertised(config, quic, http);
+        let account = Account::open(
+            client,
+            credential,
+            identity.id(),
+            advertised,
+            hub.clone(),
+            &config.state,
+            &status,
+        );
+        let account =
+            account.with_context(|| format!("cannot use the folder {}", config.state.display()))?;
+        let tasks = vec![
+            serving,
+            tokio::spawn(account.run(stop.clone())),
+            tokio::spawn(tick(hub.clone(), stop.clone())),
+            tokio::spawn(accept(hub.clone(), endpoint, config.allowance(), config.pace(), stop)),
+        ];
+        let id = identity.id();
+        service::announce(config.announce.as_deref(), &Announcement { http, quic, peer_id: id })?;
+        tracing::info!(%http, %quic, peer_id = %id, "rendezvous is up");
+        Ok(Self { id, http, quic, hub, tasks })
+    }
+
+    /// Where all sessions meet.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// Waits until everything has ended, which a stop makes it do.
+    pub async fn ended(self) {
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "a part has failed");
+            }
+        }
+    }
+}
+
+/// Runs until the stop.
+///
+/// # Errors
+/// As [`Server::start`].
+pub async fn run(config: &Config, stop: Stop) -> anyhow::Result<()> {
+    Server::start(config, stop).await?.ended().await;
+    Ok(())
+}
+
+fn advertised(config: &Config, quic: SocketAddr, http: SocketAddr) -> Advertised {
+    let advertise = &config.advertise;
+    Advertised {
+        quic: if advertise.quic.is_empty() { vec![quic] } else { advertise.quic.clone() },
+        http: advertise
+            .http
+            .as_ref()
+            .map_or_else(|| format!("http://{http}/"), url::Url::to_string),
+    }
+}
+
+async fn tick(hub: Arc<Hub>, stop: Stop) {
+    let mut interval = interval(TICK);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut count: u32 = 0;
+    loop {
+        tokio::select! {
+            () = stop.requested() => return,
+            _ = interval.tick() => hub.tick(),
+        }
+        if count % SHOW == 0 {
+            hub.show();
+        }
+        count = count.wrapping_add(1);
+    }
+}
+
+async fn accept(
+    hub: Arc<Hub>,
+    endpoint: Endpoint,
+    allowance: crate::admission::Allowance,
+    pace: Pace,
+    stop: Stop,
+) {
+    let mut admission = Admission::new(allowance);
+    let mut sessions = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.requested() => break,
+            Some(ended) = sessions.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a session has failed");
+                }
+            }
+            incoming = endpoint.accept() => {
+                let Some(incoming) = incoming else { break };
+                let fits = admission.admit(hub.now(), incoming.remote_addr().ip());
+                // Those who have not said who they are yet are bounded by the endpoint and by time;
+                // twice the sessions leaves room for nodes that come back before they are missed.
+                if fits && sessions.len() < hub.most_sessions().saturating_mul(2) {
+                    sessions.spawn(session::serve(hub.clone(), incoming, pace));
+                } else {
+                    hub.metrics().turned_away.inc();
+                    incoming.refuse();
+                }
+            }
+        }
+    }
+    endpoint.close("rendezvous is stopping").await;
+    sessions.shutdown().await;
+}
