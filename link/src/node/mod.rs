@@ -1,4 +1,24 @@
 //! Peers of any number of swarms over one endpoint.
+//!
+//! One task, the driver, owns the engines; each connection has tasks that read and write. The owners'
+//! handles post to the driver's mail.
+
+mod budget;
+mod clock;
+mod conn;
+mod dial;
+mod driver;
+mod egress;
+mod event;
+mod hello;
+mod intake;
+mod mail;
+mod outbox;
+mod part;
+mod pipe;
+mod policy;
+mod store;
+mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,6 +28,16 @@ use bytes::Bytes;
 use segment::{ChannelKey, Coding, Header, SwarmId};
 use swarm::{Cause, PeerHint, Serve};
 use ticket::{ChannelTicket, Identity, KeySet, Location, PeerId, Role};
+use tokio::sync::oneshot;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use self::clock::Clock;
+use self::driver::Driver;
+use self::mail::{Mail, Membership, Shared};
+use self::policy::Policy;
+use crate::{Endpoint, Purpose};
+
+pub(crate) use self::dial::first as dial_first;
 
 /// Whether a peer with this ticket, that connects from this address, may connect to this node.
 pub type Admit = Arc<dyn Fn(&ChannelTicket, SocketAddr) -> bool + Send + Sync>;
@@ -98,137 +128,171 @@ pub struct NodeStats {
 /// A swarm's counters.
 pub type SwarmStats = swarm::Stats;
 
-/// Peers of any number of swarms over one endpoint.
+/// Peers of any number of swarms over one endpoint. The node ends when its last clone is dropped.
 #[derive(Clone)]
 pub struct Node {
-    _config: Arc<NodeConfig>,
+    endpoint: Endpoint,
+    policy: Arc<Policy>,
+    clock: Arc<Clock>,
+    mail: Arc<Mail>,
+    _life: Arc<DropGuard>,
 }
 
 /// One swarm that the node takes part in. Dropping it leaves the swarm.
 pub struct Swarm {
-    _private: (),
+    id: SwarmId,
+    shared: Arc<Shared>,
+    mail: Arc<Mail>,
 }
 
 impl Node {
-    /// Binds the socket and begins to accept peers.
+    /// Binds the socket and begins to accept peers: once it has a ticket and a key set.
     ///
     /// # Errors
     /// If the socket cannot be bound.
     pub async fn start(config: NodeConfig) -> std::io::Result<Self> {
-        Ok(Self { _config: Arc::new(config) })
+        let endpoint = Endpoint::bind(config.bind, config.identity.clone(), &[Purpose::Peers])?;
+        let (platform, admit) = (config.platform.clone(), config.admit.clone());
+        let policy = Arc::new(Policy::new(endpoint.id(), platform, admit));
+        let clock = Arc::new(Clock::new());
+        let mail = Arc::new(Mail::default());
+        let stop = CancellationToken::new();
+        let driver = Driver::new(
+            Arc::new(config),
+            endpoint.clone(),
+            policy.clone(),
+            clock.clone(),
+            mail.clone(),
+            stop.clone(),
+        );
+        tokio::spawn(driver.run());
+        Ok(Self { endpoint, policy, clock, mail, _life: Arc::new(stop.drop_guard()) })
     }
 
     /// This node's name.
     pub fn id(&self) -> PeerId {
-        todo!()
+        self.endpoint.id()
     }
 
     /// The address it is bound to.
     pub fn local_addr(&self) -> SocketAddr {
-        todo!()
+        self.endpoint.local_addr()
     }
 
     /// The endpoint, for the session with rendezvous on the same socket.
-    pub fn endpoint(&self) -> &crate::Endpoint {
-        todo!()
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
-    /// The ticket that this node shows to peers from now on, and where it says the node is.
+    /// The ticket that this node shows to peers from now on, and where it says the node is. Partners
+    /// are told at once.
     pub fn set_ticket(&self, token: String, location: Location) {
-        let _ = (token, location);
-        todo!()
-    }
-
-    /// The platform (the tickets' audience), for who did not know it at the start.
-    pub fn set_platform(&self, platform: String) {
-        let _ = platform;
-        todo!()
+        self.policy.set_ticket(token, location);
+        self.mail.post(|letters| letters.ticket = true);
     }
 
     /// The keys that peers' tickets are checked with.
     pub fn set_key_set(&self, keys: KeySet) {
-        let _ = keys;
-        todo!()
+        self.policy.set_key_set(keys);
     }
 
-    /// The platform's clock: microseconds since 1970 minus this process's monotonic clock, see [`Node::monotonic`].
+    /// The platform's clock: microseconds since 1970 minus this process's monotonic clock, see
+    /// [`Node::monotonic`]. Until it is set, the system's clock is taken for it.
     pub fn set_clock(&self, offset: i64) {
-        let _ = offset;
-        todo!()
+        self.clock.set_offset(offset);
+        self.mail.post(|letters| letters.clock = true);
     }
 
     /// This process's monotonic clock as engines see it, microseconds.
     pub fn monotonic(&self) -> u64 {
-        todo!()
+        self.clock.now().0
     }
 
     /// Drops the peers whose tickets name these sessions (`jti`), and refuses them from now on.
     pub fn revoke(&self, sessions: &[String]) {
-        let _ = sessions;
-        todo!()
+        self.policy.revoke(sessions);
+        self.mail.post(|letters| letters.revoked = true);
     }
 
-    /// Takes part in a swarm.
+    /// Takes part in a swarm. If the node is in it already, the older part ends.
     pub fn join(&self, spec: JoinSpec) -> Swarm {
-        let _ = spec;
-        todo!()
+        let id = spec.swarm;
+        let shared = Arc::new(Shared::default());
+        let membership = Membership::Join(Box::new(spec), shared.clone());
+        self.mail.post(|letters| letters.swarms.push(membership));
+        Swarm { id, shared, mail: self.mail.clone() }
     }
 
-    /// What was counted.
+    /// What was counted, as of about a quarter of a second ago at most.
     pub fn stats(&self) -> NodeStats {
-        todo!()
+        self.mail.stats()
     }
 
     /// Leaves all swarms, tells peers and closes the socket.
     pub async fn shutdown(&self) {
-        todo!()
+        let (done, wait) = oneshot::channel();
+        self.mail.post(|letters| letters.shutdown.push(done));
+        // An error means that it was over already.
+        let _ = wait.await;
     }
 }
 
 impl Swarm {
+    /// Which swarm.
+    pub fn id(&self) -> SwarmId {
+        self.id
+    }
+
+    fn post(&self) {
+        self.mail.post(|letters| {
+            letters.dirty.insert(self.id);
+        });
+    }
+
     /// Headend only: the shards of a sealed segment, all N, in order of index.
     pub fn publish(&self, shards: Vec<segment::Shard>) {
-        let _ = shards;
-        todo!()
+        self.shared.publish(shards);
+        self.post();
     }
 
     /// Viewer only: the next segment, in order of number, when it is due.
     /// `None` once the swarm was left. If nobody takes them, the oldest are dropped.
     pub async fn next(&mut self) -> Option<Played> {
-        todo!()
+        self.shared.next().await
     }
 
     /// Peers to try, nearest first.
     pub fn candidates(&self, peers: Vec<PeerHint>) {
-        let _ = peers;
-        todo!()
+        self.shared.candidates(peers);
+        self.post();
     }
 
     /// Waits until the engine wants more peers.
     pub async fn wants_peers(&self) {
-        todo!()
+        self.shared.wants_peers().await;
     }
 
     /// What may be sent in this swarm from now on, bits per second.
     pub fn set_uplink(&self, rate: Option<u64>) {
-        let _ = rate;
-        todo!()
-    }
-
-    /// The most sub-streams pushed at one time in this swarm from now on; children above it are let go.
-    pub fn set_max_pushed(&self, most: Option<u32>) {
-        let _ = most;
-        todo!()
+        self.shared.set_uplink(rate);
+        self.post();
     }
 
     /// Whom to feed from now on.
     pub fn set_serve(&self, serve: Serve) {
-        let _ = serve;
-        todo!()
+        self.shared.set_serve(serve);
+        self.post();
     }
 
     /// What was counted, as of about a second ago at most.
     pub fn stats(&self) -> SwarmStats {
-        todo!()
+        self.shared.stats()
+    }
+}
+
+impl Drop for Swarm {
+    fn drop(&mut self) {
+        let membership = Membership::Leave(self.id, self.shared.clone());
+        self.mail.post(|letters| letters.swarms.push(membership));
     }
 }

@@ -34,11 +34,15 @@ pub trait Frame: Sized {
 }
 
 /// Postcard writes a variant's number as one byte before its fields: that byte is the frame's type.
-fn encode(value: &impl Serialize) -> Vec<u8> {
+pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
     postcard::to_stdvec(value).expect("these types have no maps or lengths that postcard refuses")
 }
 
-fn decode<T: DeserializeOwned>(kinds: u8, kind: u8, body: &[u8]) -> Result<Option<T>, FrameError> {
+pub(crate) fn decode<T: DeserializeOwned>(
+    kinds: u8,
+    kind: u8,
+    body: &[u8],
+) -> Result<Option<T>, FrameError> {
     if kind >= kinds {
         return Ok(None);
     }
@@ -85,12 +89,20 @@ pub(crate) fn framed(frame: &impl Frame) -> Result<Vec<u8>, FrameError> {
 /// # Errors
 /// If the stream ends or what comes is no frame.
 pub async fn read<F: Frame>(stream: &mut quinn::RecvStream) -> Result<F, FrameError> {
+    read_within(stream, MAX_FRAME).await
+}
+
+/// As [`read`], with another limit.
+pub(crate) async fn read_within<F: Frame>(
+    stream: &mut quinn::RecvStream,
+    longest: usize,
+) -> Result<F, FrameError> {
     loop {
         let mut head = [0; HEAD];
         stream.read_exact(&mut head).await.map_err(|_| FrameError::Ended)?;
         let [kind, len @ ..] = head;
         let len = u32::from_be_bytes(len) as usize;
-        if len > MAX_FRAME {
+        if len > longest {
             return Err(FrameError::TooLong(len));
         }
         let mut body = Vec::new();

@@ -4,7 +4,7 @@
 //! what it does not know. Types are the variants of [`Request`] and [`Event`], counted from 0 in the order below:
 //! new ones go to the end, and so do new fields of old ones, which an older side leaves unread.
 
-mod frame;
+pub(crate) mod frame;
 
 use std::net::SocketAddr;
 

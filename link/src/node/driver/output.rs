@@ -1,0 +1,152 @@
+//! What engines want done.
+
+use std::net::SocketAddr;
+
+use segment::{LayerSet, SwarmId};
+use swarm::{ConnectError, Delivery, Input, Offence, Output, Parting, ShardRef, Time, Urgency};
+use ticket::PeerId;
+
+use super::super::Played;
+use super::super::conn::Presence;
+use super::super::dial;
+use super::super::event::Event;
+use super::super::outbox::Waiting;
+use super::super::wire::PeerFrame;
+use super::Driver;
+
+/// Peers that are dialled at one time.
+const MAX_DIALS: usize = 128;
+
+impl Driver {
+    pub(super) fn output(&mut self, swarm: SwarmId, output: Output) {
+        match output {
+            Output::Connect { peer, addrs } => self.connect(swarm, peer, addrs),
+            Output::Disconnect { peer, reason } => self.disconnect(swarm, peer, reason),
+            Output::Send { to, message } => {
+                if let Some(id) = self.met_in(swarm, &to) {
+                    self.send(id, &PeerFrame::message(swarm, &message));
+                }
+            }
+            Output::SendShard { to, shard, layers, deadline, urgency } => {
+                self.send_shard(swarm, to, shard, layers, deadline, urgency);
+            }
+            Output::Cancel { to, substreams } => {
+                let conn = self.by_peer.get(&to).and_then(|id| self.conns.get(id));
+                if let Some(conn) = conn {
+                    conn.outbox.cancel(swarm, substreams);
+                }
+            }
+            Output::Play { number, layers, due } => {
+                let due = self.clock.instant(due);
+                if let Some(part) = self.parts.get_mut(&swarm) {
+                    let played = part.played(number, layers, due);
+                    part.shared.play(played);
+                }
+            }
+            Output::Miss { number, cause } => {
+                if let Some(part) = self.parts.get(&swarm) {
+                    part.shared.play(Played::Missed { number, cause });
+                }
+            }
+            Output::Forget { before } => {
+                if let Some(part) = self.parts.get_mut(&swarm) {
+                    part.store.forget(before);
+                }
+            }
+            Output::FindPeers => {
+                if let Some(part) = self.parts.get(&swarm) {
+                    part.shared.want_peers();
+                }
+            }
+        }
+    }
+
+    /// The connection to a peer that is met in this swarm.
+    fn met_in(&self, swarm: SwarmId, peer: &PeerId) -> Option<u64> {
+        let id = *self.by_peer.get(peer)?;
+        self.conns.get(&id)?.is_in(swarm).then_some(id)
+    }
+
+    fn connect(&mut self, swarm: SwarmId, peer: PeerId, addrs: Vec<SocketAddr>) {
+        if let Some(&id) = self.by_peer.get(&peer) {
+            return self.ask(id, swarm);
+        }
+        if let Some(swarms) = self.dialling.get_mut(&peer) {
+            swarms.insert(swarm);
+            return;
+        }
+        let error = if peer == self.endpoint.id() || self.policy.is_banned(&peer) {
+            Some(ConnectError::Refused)
+        } else if addrs.is_empty()
+            || self.dialling.len() >= MAX_DIALS
+            || self.policy.token().is_none()
+        {
+            Some(ConnectError::Unreachable)
+        } else {
+            None
+        };
+        if let Some(error) = error {
+            self.inputs.push_back((swarm, Input::NotConnected { peer, error }));
+            return;
+        }
+        self.dialling.entry(peer).or_default().insert(swarm);
+        let (endpoint, policy) = (self.endpoint.clone(), self.policy.clone());
+        let (clock, tell) = (self.clock.clone(), self.tell.clone());
+        self.tasks.spawn(async move {
+            let event = match dial::peer(&endpoint, &addrs, peer, &policy, &clock).await {
+                Ok(met) => Event::Met(Box::new(met)),
+                Err(error) => Event::NotMet { peer, error },
+            };
+            let _ = tell.send(event).await;
+        });
+    }
+
+    fn disconnect(&mut self, swarm: SwarmId, peer: PeerId, reason: Parting) {
+        if let Some(swarms) = self.dialling.get_mut(&peer) {
+            swarms.remove(&swarm);
+        }
+        let Some(&id) = self.by_peer.get(&peer) else { return };
+        if let Parting::Misbehaved(offence) = reason {
+            // What cannot happen by chance or overload ends the whole connection.
+            match offence {
+                Offence::BadShard => return self.expel(id, "sent a bad shard"),
+                Offence::Replay => return self.expel(id, "replayed old shards"),
+                Offence::Protocol => return self.expel(id, "broke the protocol"),
+                Offence::Flood | Offence::FalseAvailability | Offence::BrokenPromise => {
+                    tracing::info!(?peer, ?offence, "peer is left");
+                    self.dropped += 1;
+                }
+            }
+        }
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        if matches!(conn.leave(swarm), Some(Presence::In | Presence::Asked(_))) {
+            self.send(id, &PeerFrame::Leave { swarm: swarm.0 });
+        }
+    }
+
+    fn send_shard(
+        &mut self,
+        swarm: SwarmId,
+        to: PeerId,
+        shard: ShardRef,
+        layers: LayerSet,
+        deadline: Time,
+        urgency: Urgency,
+    ) {
+        let Some(id) = self.met_in(swarm, &to) else { return };
+        let Some(part) = self.parts.get_mut(&swarm) else { return };
+        let Some(held) = part.store.shard(shard, layers) else {
+            tracing::debug!(?swarm, ?shard, "a shard to be sent is not held");
+            return;
+        };
+        let wire = held.wire().clone();
+        let since = self.clock.now();
+        let Some(conn) = self.conns.get(&id) else { return };
+        let waiting = Waiting { swarm, shard, wire, deadline, urgency, since };
+        for dropped in conn.outbox.shard(waiting) {
+            let delivery = Delivery::Dropped;
+            let input = Input::Delivery { to, shard: dropped.shard, delivery };
+            self.inputs.push_back((dropped.swarm, input));
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! Connections: made, replaced, heard, lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use segment::{Shard, SwarmId};
+use swarm::{ConnectError, Input, Message, PeerInfo};
+use tokio::time::Instant;
+
+use super::super::conn::{Conn, Presence};
+use super::super::event::Event;
+use super::super::hello::Met;
+use super::super::outbox::Outbox;
+use super::super::part::Judged;
+use super::super::pipe::{self, ShardWriter};
+use super::super::wire::{Absence, Close, PeerFrame};
+use super::super::{budget::Hold, intake};
+use super::{Driver, MAX_STRAYS};
+use crate::endpoint::reason;
+use crate::protocol::frame::framed;
+
+/// Two connections between the same two that are nearer in time than this were made at once.
+const AT_ONCE: Duration = Duration::from_secs(5);
+/// Who sent a bad shard does not come back in this life of the node.
+const BAN: Duration = Duration::from_secs(24 * 3600);
+
+impl Driver {
+    pub(super) fn event(&mut self, event: Event) {
+        match event {
+            Event::Met(met) => self.met(*met),
+            Event::NotMet { peer, error } => {
+                self.refused += u64::from(error == ConnectError::Refused);
+                for swarm in self.dialling.remove(&peer).unwrap_or_default() {
+                    self.inputs.push_back((swarm, Input::NotConnected { peer, error }));
+                }
+            }
+            Event::Refused => self.refused += 1,
+            Event::Frame { id, frame } => self.frame(id, frame),
+            Event::Shard { id, swarm, shard, hold } => self.shard(id, swarm, shard, hold),
+            Event::Garbage { id, swarm } => self.bad_shard(id, swarm),
+            Event::Delivery { id, swarm, shard, delivery } => {
+                if let Some(conn) = self.conns.get(&id).filter(|conn| conn.is_in(swarm)) {
+                    let input = Input::Delivery { to: conn.peer, shard, delivery };
+                    self.inputs.push_back((swarm, input));
+                }
+            }
+            Event::Closed { id, broke_protocol } => self.closed(id, broke_protocol),
+        }
+    }
+
+    fn met(&mut self, met: Met) {
+        let Met { connection, ticket, send, receive, dialled } = met;
+        let (peer, quic) = (connection.peer, connection.quic);
+        let mut wanted = self
+            .dialling
+            .get_mut(&peer)
+            .map(|swarms| std::mem::take(swarms).into_iter().collect())
+            .unwrap_or_else(Vec::new);
+        if dialled {
+            self.dialling.remove(&peer);
+        }
+        if let Some(&old) = self.by_peer.get(&peer) {
+            if !self.replaces(old, dialled) {
+                quic.close(Close::Superseded.code(), b"another connection stays");
+                wanted.into_iter().for_each(|swarm| self.ask(old, swarm));
+                return;
+            }
+            wanted.extend(self.supersede(old));
+        }
+        if self.conns.len() >= self.config.max_connections || self.policy.is_banned(&peer) {
+            self.refused += 1;
+            quic.close(Close::Full.code(), b"no room for more connections");
+            for swarm in wanted {
+                let error = ConnectError::Refused;
+                self.inputs.push_back((swarm, Input::NotConnected { peer, error }));
+            }
+            return;
+        }
+        let id = self.next_conn;
+        self.next_conn += 1;
+        let outbox = Arc::new(Outbox::default());
+        let events = self.tell.clone();
+        self.tasks.spawn(pipe::read_control(id, receive, events.clone()));
+        self.tasks.spawn(pipe::write_control(send, outbox.clone()));
+        self.tasks.spawn(intake::run(id, quic.clone(), self.budget.connection(), events.clone()));
+        let writer = ShardWriter {
+            id,
+            quic: quic.clone(),
+            outbox: outbox.clone(),
+            egress: self.egress.clone(),
+            clock: self.clock.clone(),
+            events,
+        };
+        self.tasks.spawn(writer.run());
+        let now = Instant::now();
+        let swarms = Default::default();
+        let idle = Some(now);
+        let conn =
+            Conn { peer, quic, outbox, ticket, dialled, since: now, swarms, idle, strays: 0 };
+        self.conns.insert(id, conn);
+        self.by_peer.insert(peer, id);
+        wanted.into_iter().for_each(|swarm| self.ask(id, swarm));
+    }
+
+    /// Which of two connections with one peer stays. Of two that were made at once, both sides keep
+    /// the one that the smaller id dialled; otherwise the old one is a ghost that its other end
+    /// lost.
+    fn replaces(&self, old: u64, dialled: bool) -> bool {
+        let Some(old) = self.conns.get(&old) else { return true };
+        let at_once = old.since.elapsed() < AT_ONCE && old.quic.close_reason().is_none();
+        !at_once || old.dialled == dialled || dialled == (self.endpoint.id() < old.peer)
+    }
+
+    /// Takes a connection down for a newer one; gives the swarms that the peer was met in.
+    fn supersede(&mut self, id: u64) -> Vec<SwarmId> {
+        let Some(conn) = self.conns.get_mut(&id) else { return Vec::new() };
+        let swarms: Vec<SwarmId> = conn.swarms.keys().copied().collect();
+        // Those that were only asked are asked again, without telling the engine.
+        conn.swarms.retain(|_, presence| *presence == Presence::In);
+        let text = "another connection stays";
+        self.drop_conn(id, Close::Superseded, text, ConnectError::Unreachable);
+        swarms
+    }
+
+    /// Asks a peer whether it is in a swarm.
+    pub(super) fn ask(&mut self, id: u64, swarm: SwarmId) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        if !self.parts.contains_key(&swarm) || conn.swarms.contains_key(&swarm) {
+            return;
+        }
+        conn.enter(swarm, Presence::Asked(Instant::now()));
+        self.send(id, &PeerFrame::Enter { swarm: swarm.0 });
+    }
+
+    /// Queues a control frame.
+    pub(super) fn send(&mut self, id: u64, frame: &PeerFrame) {
+        let Some(conn) = self.conns.get(&id) else { return };
+        let Ok(frame) = framed(frame) else { return };
+        if !conn.outbox.control(frame) {
+            let text = "control is not read";
+            self.drop_conn(id, Close::Protocol, text, ConnectError::Unreachable);
+        }
+    }
+
+    /// Closes a connection and tells the engines.
+    pub(super) fn drop_conn(&mut self, id: u64, close: Close, text: &str, error: ConnectError) {
+        let Some(conn) = self.conns.remove(&id) else { return };
+        let peer = conn.peer;
+        if self.by_peer.get(&peer) == Some(&id) {
+            self.by_peer.remove(&peer);
+        }
+        conn.quic.close(close.code(), text.as_bytes());
+        conn.outbox.close();
+        for (swarm, presence) in conn.swarms {
+            let input = match presence {
+                Presence::In => Input::Disconnected { peer },
+                Presence::Asked(_) => Input::NotConnected { peer, error },
+            };
+            self.inputs.push_back((swarm, input));
+        }
+    }
+
+    /// Refuses peers whose ticket passes no more.
+    pub(super) fn refuse_where(&mut self, bad: impl Fn(&Self, &Conn) -> bool, text: &str) {
+        let ids: Vec<u64> =
+            self.conns.iter().filter(|(_, conn)| bad(self, conn)).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.refuse(id, text);
+        }
+    }
+
+    fn refuse(&mut self, id: u64, text: &str) {
+        if let Some(conn) = self.conns.get(&id) {
+            tracing::info!(peer = ?conn.peer, reason = text, "peer refused");
+            self.refused += 1;
+            self.drop_conn(id, Close::Refused, text, ConnectError::Refused);
+        }
+    }
+
+    fn closed(&mut self, id: u64, broke_protocol: bool) {
+        let Some(conn) = self.conns.get(&id) else { return };
+        let mut error = ConnectError::Unreachable;
+        if let Some(quinn::ConnectionError::ApplicationClosed(close)) = conn.quic.close_reason() {
+            let why = reason(&close.reason);
+            if close.error_code == Close::Refused.code() {
+                tracing::warn!(peer = ?conn.peer, reason = why, "refused by peer");
+                error = ConnectError::Refused;
+            } else if close.error_code == Close::Full.code() {
+                error = ConnectError::Refused;
+            } else {
+                tracing::debug!(peer = ?conn.peer, reason = why, "closed by peer");
+            }
+        }
+        let (close, text) = if broke_protocol {
+            self.dropped += 1;
+            (Close::Protocol, "broke the protocol")
+        } else {
+            (Close::Idle, "closed")
+        };
+        self.drop_conn(id, close, text, error);
+    }
+
+    fn frame(&mut self, id: u64, frame: PeerFrame) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let peer = conn.peer;
+        match frame {
+            PeerFrame::Hello { .. } => self.closed(id, true),
+            PeerFrame::Ticket { ticket } => self.renewed(id, &ticket),
+            PeerFrame::Enter { swarm } => self.entering(id, SwarmId(swarm)),
+            PeerFrame::Entered { swarm } => {
+                let swarm = SwarmId(swarm);
+                // Otherwise it was left meanwhile, which was told, or it is met already.
+                if matches!(conn.swarms.get(&swarm), Some(Presence::Asked(_))) {
+                    if self.grants(id, swarm) {
+                        self.meet(id, swarm);
+                    } else {
+                        self.part_from(id, swarm);
+                        self.send(id, &PeerFrame::Leave { swarm: swarm.0 });
+                    }
+                }
+            }
+            PeerFrame::NotHere { swarm, absence } => {
+                let swarm = SwarmId(swarm);
+                if absence == Absence::NotGranted {
+                    let reason = ticket::Error::Channel.to_string();
+                    tracing::warn!(?peer, ?swarm, reason, "refused by peer");
+                }
+                self.part_from(id, swarm);
+            }
+            PeerFrame::Leave { swarm } => {
+                let swarm = SwarmId(swarm);
+                // An answer to what was asked since is still to come.
+                if conn.is_in(swarm) {
+                    self.part_from(id, swarm);
+                }
+            }
+            PeerFrame::Message { swarm, message } => self.message(id, SwarmId(swarm), &message),
+        }
+    }
+
+    /// A peer's renewed ticket.
+    fn renewed(&mut self, id: u64, token: &str) {
+        let Some(conn) = self.conns.get(&id) else { return };
+        let ticket =
+            match self.policy.check(token, conn.peer, conn.quic.remote_address(), &self.clock) {
+                Ok(ticket) if ticket.role == conn.ticket.role => ticket,
+                Ok(_) => return self.refuse(id, "the role changed"),
+                Err(reason) => return self.refuse(id, &reason),
+            };
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        conn.ticket = ticket;
+        let swarms: Vec<SwarmId> = conn.swarms.keys().copied().collect();
+        for swarm in swarms {
+            if !self.grants(id, swarm) {
+                self.part_from(id, swarm);
+                let absence = Absence::NotGranted;
+                self.send(id, &PeerFrame::NotHere { swarm: swarm.0, absence });
+            }
+        }
+    }
+
+    /// Whether the peer's ticket grants the channel of a swarm that was joined.
+    fn grants(&self, id: u64, swarm: SwarmId) -> bool {
+        let (conn, part) = (self.conns.get(&id), self.parts.get(&swarm));
+        conn.zip(part).is_some_and(|(conn, part)| conn.ticket.grants(&part.spec.channel))
+    }
+
+    /// A peer says that it is in a swarm.
+    fn entering(&mut self, id: u64, swarm: SwarmId) {
+        if !self.parts.contains_key(&swarm) {
+            let absence = Absence::NotJoined;
+            self.stray(id);
+            return self.send(id, &PeerFrame::NotHere { swarm: swarm.0, absence });
+        }
+        if !self.grants(id, swarm) {
+            self.refused += 1;
+            let absence = Absence::NotGranted;
+            self.stray(id);
+            return self.send(id, &PeerFrame::NotHere { swarm: swarm.0, absence });
+        }
+        self.send(id, &PeerFrame::Entered { swarm: swarm.0 });
+        let Some(conn) = self.conns.get(&id) else { return };
+        if conn.is_in(swarm) {
+            // It began anew without having said that it left.
+            let peer = conn.peer;
+            self.inputs.push_back((swarm, Input::Disconnected { peer }));
+        }
+        self.meet(id, swarm);
+    }
+
+    /// Presents a peer to an engine.
+    fn meet(&mut self, id: u64, swarm: SwarmId) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        conn.enter(swarm, Presence::In);
+        let info = PeerInfo {
+            role: conn.ticket.role,
+            location: conn.ticket.loc,
+            rtt: conn.quic.rtt(),
+            addrs: vec![conn.quic.remote_address()],
+        };
+        self.inputs.push_back((swarm, Input::Connected { peer: conn.peer, info }));
+    }
+
+    /// The peer is not met in this swarm, or no more.
+    fn part_from(&mut self, id: u64, swarm: SwarmId) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let peer = conn.peer;
+        let input = match conn.leave(swarm) {
+            Some(Presence::In) => Input::Disconnected { peer },
+            Some(Presence::Asked(_)) => Input::NotConnected { peer, error: ConnectError::Refused },
+            None => return,
+        };
+        self.inputs.push_back((swarm, input));
+    }
+
+    fn message(&mut self, id: u64, swarm: SwarmId, bytes: &[u8]) {
+        let Some(conn) = self.conns.get(&id) else { return };
+        if !conn.is_in(swarm) {
+            return self.stray(id);
+        }
+        match Message::decode(bytes) {
+            Ok(Some((message, used))) if used == bytes.len() => {
+                let from = conn.peer;
+                self.inputs
+                    .extend(message.map(|message| (swarm, Input::Message { from, message })));
+            }
+            _ => self.closed(id, true),
+        }
+    }
+
+    fn shard(&mut self, id: u64, swarm: SwarmId, shard: Shard, hold: Hold) {
+        let Some(conn) = self.conns.get(&id) else { return };
+        if !conn.is_in(swarm) {
+            return self.stray(id);
+        }
+        let Some(part) = self.parts.get_mut(&swarm) else { return };
+        let from = conn.peer;
+        match part.take(shard) {
+            Judged::Good(arrival) => {
+                self.inputs.push_back((swarm, Input::Shard { from, arrival }));
+            }
+            Judged::Bad => self.bad_shard(id, swarm),
+            Judged::Foreign => self.stray(id),
+        }
+        drop(hold);
+    }
+
+    /// A peer that sends what is not the channel's own is cut off at once and does not come back.
+    fn bad_shard(&mut self, id: u64, swarm: SwarmId) {
+        let Some(conn) = self.conns.get(&id) else { return };
+        if !conn.is_in(swarm) {
+            return self.stray(id);
+        }
+        let from = conn.peer;
+        self.inputs.push_back((swarm, Input::BadShard { from }));
+        self.expel(id, "sent a bad shard");
+    }
+
+    /// Cuts a peer off for good.
+    pub(super) fn expel(&mut self, id: u64, text: &str) {
+        let Some(conn) = self.conns.get(&id) else { return };
+        tracing::warn!(peer = ?conn.peer, reason = text, "peer dropped");
+        self.dropped += 1;
+        self.policy.ban(conn.peer, BAN);
+        self.drop_conn(id, Close::Misbehaved, text, ConnectError::Refused);
+    }
+
+    /// Something of a swarm that the peer is not met in: an echo, or nonsense if there is much.
+    fn stray(&mut self, id: u64) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        conn.strays += 1;
+        if conn.strays > MAX_STRAYS {
+            self.closed(id, true);
+        }
+    }
+}

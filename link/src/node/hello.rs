@@ -1,0 +1,138 @@
+//! The first words on a connection: both sides show their tickets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ticket::ChannelTicket;
+use tokio::time::timeout;
+
+use super::clock::Clock;
+use super::policy::Policy;
+use super::wire::{Close, MAX_FRAME, PeerFrame, VERSION};
+use crate::endpoint::{Connection, ConnectionError};
+use crate::protocol;
+use crate::protocol::frame::read_within;
+
+/// Who has not shown a ticket by then is cut off.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// A connection with both tickets checked.
+pub(crate) struct Met {
+    pub(crate) connection: Connection,
+    pub(crate) ticket: ChannelTicket,
+    pub(crate) send: quinn::SendStream,
+    pub(crate) receive: quinn::RecvStream,
+    /// Whether this node dialled.
+    pub(crate) dialled: bool,
+}
+
+/// Why there is no meeting.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The other side closed, refused, or fell silent.
+    Theirs(ConnectionError),
+    /// This side refused, with this reason.
+    Ours(String),
+}
+
+/// Speaks first.
+pub(crate) async fn dial(
+    connection: Connection,
+    policy: &Policy,
+    clock: &Clock,
+) -> Result<Met, Failure> {
+    let token = own_token(&connection, policy)?;
+    let quic = connection.quic.clone();
+    let exchange = async {
+        let (mut send, mut receive) = quic.open_bi().await.map_err(ConnectionError::from)?;
+        say(&quic, &mut send, token).await?;
+        let theirs = listen(&quic, &mut receive).await?;
+        Ok((send, receive, theirs))
+    };
+    finish(connection, exchange, true, policy, clock).await
+}
+
+/// Answers; nothing is said to somebody whose ticket does not pass.
+pub(crate) async fn answer(
+    connection: Connection,
+    policy: &Policy,
+    clock: &Clock,
+) -> Result<Met, Failure> {
+    let token = own_token(&connection, policy)?;
+    let quic = connection.quic.clone();
+    let exchange = async {
+        let (send, mut receive) = quic.accept_bi().await.map_err(ConnectionError::from)?;
+        let theirs = listen(&quic, &mut receive).await?;
+        Ok((send, receive, theirs))
+    };
+    let mut met = finish(connection, exchange, false, policy, clock).await?;
+    timeout(PATIENCE, say(&quic, &mut met.send, token))
+        .await
+        .map_err(|_| Failure::Theirs(ConnectionError::Unreachable))?
+        .map_err(Failure::Theirs)?;
+    Ok(met)
+}
+
+fn own_token(connection: &Connection, policy: &Policy) -> Result<Arc<str>, Failure> {
+    policy.token().ok_or_else(|| {
+        let reason = "this node has no ticket yet";
+        connection.quic.close(Close::Refused.code(), reason.as_bytes());
+        Failure::Ours(reason.into())
+    })
+}
+
+async fn say(
+    quic: &quinn::Connection,
+    send: &mut quinn::SendStream,
+    token: Arc<str>,
+) -> Result<(), ConnectionError> {
+    // Control goes before shards.
+    let _ = send.set_priority(100);
+    let hello = PeerFrame::Hello { version: VERSION, ticket: token.to_string() };
+    protocol::write(send, &hello).await.map_err(|_| why(quic))
+}
+
+async fn listen(
+    quic: &quinn::Connection,
+    receive: &mut quinn::RecvStream,
+) -> Result<PeerFrame, ConnectionError> {
+    read_within(receive, MAX_FRAME).await.map_err(|_| why(quic))
+}
+
+/// Why the connection ended, as the other side told it.
+fn why(quic: &quinn::Connection) -> ConnectionError {
+    quic.close_reason().map_or(ConnectionError::Unreachable, ConnectionError::from)
+}
+
+async fn finish(
+    connection: Connection,
+    exchange: impl Future<
+        Output = Result<(quinn::SendStream, quinn::RecvStream, PeerFrame), ConnectionError>,
+    >,
+    dialled: bool,
+    policy: &Policy,
+    clock: &Clock,
+) -> Result<Met, Failure> {
+    let (send, receive, hello) = timeout(PATIENCE, exchange)
+        .await
+        .map_err(|_| {
+            connection.quic.close(Close::Protocol.code(), b"no hello");
+            Failure::Theirs(ConnectionError::Unreachable)
+        })?
+        .map_err(Failure::Theirs)?;
+    let checked = match hello {
+        PeerFrame::Hello { version: VERSION, ticket } => {
+            let addr = connection.quic.remote_address();
+            policy.check(&ticket, connection.peer, addr, clock)
+        }
+        PeerFrame::Hello { version, .. } => Err(format!("version {version} is not spoken here")),
+        _ => Err("no hello".into()),
+    };
+    match checked {
+        Ok(ticket) => Ok(Met { connection, ticket, send, receive, dialled }),
+        Err(reason) => {
+            connection.quic.close(Close::Refused.code(), reason.as_bytes());
+            Err(Failure::Ours(reason))
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! What waits to be sent to one peer.
+//!
+//! Control frames go first and in order; a peer that does not read them is cut off. Shards wait in
+//! order of urgency and deadline, bounded in bytes and age: the oldest pushes are dropped first.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use segment::SwarmId;
+use swarm::{ShardRef, Substreams, Time, Urgency};
+use tokio::sync::Notify;
+
+/// Control frames that may wait, bytes.
+const MAX_CONTROL: usize = 512 << 10;
+/// Shards that may wait, bytes.
+const MAX_SHARDS: usize = 8 << 20;
+/// A push that waited longer is dropped: its receiver has long pulled it elsewhere.
+const MAX_PUSH_AGE: Duration = Duration::from_secs(2);
+
+/// A shard that waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) swarm: SwarmId,
+    pub(crate) shard: ShardRef,
+    pub(crate) wire: Bytes,
+    pub(crate) deadline: Time,
+    pub(crate) urgency: Urgency,
+    /// When it was queued.
+    pub(crate) since: Time,
+}
+
+/// The queues of one connection.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    queues: Mutex<Queues>,
+    control: Notify,
+    shards: Notify,
+}
+
+#[derive(Default)]
+struct Queues {
+    control: VecDeque<Vec<u8>>,
+    control_bytes: usize,
+    /// By urgency, deadline and age.
+    shards: BTreeMap<(Urgency, Time, u64), Waiting>,
+    shard_bytes: usize,
+    sequence: u64,
+    closed: bool,
+}
+
+impl Queues {
+    fn remove(&mut self, key: (Urgency, Time, u64)) -> Option<Waiting> {
+        let waiting = self.shards.remove(&key)?;
+        self.shard_bytes -= waiting.wire.len();
+        Some(waiting)
+    }
+
+    /// What goes first when there is too much: the oldest push, else what is needed last.
+    fn victim(&self) -> Option<(Urgency, Time, u64)> {
+        let of = |urgency| {
+            let first = (urgency, Time(0), 0);
+            let last = (urgency, Time(u64::MAX), u64::MAX);
+            self.shards.range(first..=last)
+        };
+        let push = of(Urgency::Push).next();
+        let start = of(Urgency::Start).next_back();
+        let repair = of(Urgency::Repair).next_back();
+        push.or(start).or(repair).map(|(key, _)| *key)
+    }
+}
+
+impl Outbox {
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a control frame; `false` if the peer reads too slowly.
+    pub(crate) fn control(&self, frame: Vec<u8>) -> bool {
+        let mut queues = self.lock();
+        queues.control_bytes += frame.len();
+        queues.control.push_back(frame);
+        self.control.notify_one();
+        queues.control_bytes <= MAX_CONTROL
+    }
+
+    /// The control frames that wait, joined; `None` once closed and empty.
+    pub(crate) async fn next_control(&self) -> Option<Vec<u8>> {
+        loop {
+            {
+                let mut queues = self.lock();
+                if !queues.control.is_empty() {
+                    queues.control_bytes = 0;
+                    return Some(queues.control.drain(..).flatten().collect());
+                }
+                if queues.closed {
+                    return None;
+                }
+            }
+            self.control.notified().await;
+        }
+    }
+
+    /// Whether all control frames were taken.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.lock().control.is_empty()
+    }
+
+    /// Queues a shard; gives those that had to go for it.
+    pub(crate) fn shard(&self, waiting: Waiting) -> Vec<Waiting> {
+        let mut queues = self.lock();
+        if queues.closed {
+            return Vec::new();
+        }
+        queues.sequence += 1;
+        let key = (waiting.urgency, waiting.deadline, queues.sequence);
+        queues.shard_bytes += waiting.wire.len();
+        queues.shards.insert(key, waiting);
+        let mut dropped = Vec::new();
+        while queues.shard_bytes > MAX_SHARDS {
+            let Some(victim) = queues.victim().and_then(|key| queues.remove(key)) else { break };
+            dropped.push(victim);
+        }
+        self.shards.notify_one();
+        dropped
+    }
+
+    /// Takes pushes of these sub-streams out.
+    pub(crate) fn cancel(&self, swarm: SwarmId, substreams: Substreams) {
+        self.remove_where(|waiting| {
+            waiting.urgency == Urgency::Push
+                && waiting.swarm == swarm
+                && substreams.contains(waiting.shard.index)
+        });
+    }
+
+    /// Takes all of a swarm out.
+    pub(crate) fn forget(&self, swarm: SwarmId) {
+        self.remove_where(|waiting| waiting.swarm == swarm);
+    }
+
+    fn remove_where(&self, mut gone: impl FnMut(&Waiting) -> bool) {
+        let mut queues = self.lock();
+        queues.shards.retain(|_, waiting| !gone(waiting));
+        queues.shard_bytes = queues.shards.values().map(|waiting| waiting.wire.len()).sum();
+    }
+
+    /// Waits until there is a shard; `false` once closed.
+    pub(crate) async fn wait_shard(&self) -> bool {
+        loop {
+            {
+                let queues = self.lock();
+                if queues.closed {
+                    return false;
+                }
+                if !queues.shards.is_empty() {
+                    return true;
+                }
+            }
+            self.shards.notified().await;
+        }
+    }
+
+    /// The shard to be sent next, and those before it that came too late to be sent.
+    pub(crate) fn take_shard(&self, now: Time) -> (Option<Waiting>, Vec<Waiting>) {
+        let mut queues = self.lock();
+        let mut late = Vec::new();
+        while let Some(key) = queues.shards.first_key_value().map(|(key, _)| *key) {
+            let Some(waiting) = queues.remove(key) else { break };
+            let aged = waiting.urgency == Urgency::Push && now.since(waiting.since) > MAX_PUSH_AGE;
+            if waiting.deadline < now || aged {
+                late.push(waiting);
+            } else {
+                return (Some(waiting), late);
+            }
+        }
+        (None, late)
+    }
+
+    /// Nothing more is queued or sent.
+    pub(crate) fn close(&self) {
+        let mut queues = self.lock();
+        queues.closed = true;
+        queues.shards.clear();
+        queues.shard_bytes = 0;
+        self.control.notify_one();
+        self.shards.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SWARM: SwarmId = SwarmId([1; 16]);
+
+    fn waiting(urgency: Urgency, number: u64, deadline: u64, bytes: usize) -> Waiting {
+        Waiting {
+            swarm: SWARM,
+            shard: ShardRef { number, index: number as u8 % 12 },
+            wire: vec![0; bytes].into(),
+            deadline: Time(deadline),
+            urgency,
+            since: Time(0),
+        }
+    }
+
+    fn number(waiting: Option<Waiting>) -> Option<u64> {
+        waiting.map(|waiting| waiting.shard.number)
+    }
+
+    #[test]
+    fn repairs_go_before_pushes_and_the_soonest_deadline_first() {
+        let outbox = Outbox::default();
+        for (urgency, n, deadline) in [
+            (Urgency::Start, 1, 10),
+            (Urgency::Push, 2, 30),
+            (Urgency::Push, 3, 20),
+            (Urgency::Repair, 4, 40),
+        ] {
+            assert!(outbox.shard(waiting(urgency, n, deadline, 10)).is_empty());
+        }
+        let order: Vec<_> = (0..4).map(|_| number(outbox.take_shard(Time(0)).0)).collect();
+        assert_eq!(order, [Some(4), Some(3), Some(2), Some(1)]);
+    }
+
+    #[test]
+    fn what_is_late_is_not_sent() {
+        let outbox = Outbox::default();
+        outbox.shard(waiting(Urgency::Push, 1, 10, 10));
+        outbox.shard(waiting(Urgency::Push, 2, 30, 10));
+        let (next, late) = outbox.take_shard(Time(20));
+        assert_eq!((number(next), late.len()), (Some(2), 1));
+        outbox.shard(waiting(Urgency::Push, 3, 60_000_000, 10));
+        let (next, late) = outbox.take_shard(Time(5_000_000));
+        assert_eq!((number(next), late.len()), (None, 1));
+    }
+
+    #[test]
+    fn the_oldest_pushes_make_room() {
+        let outbox = Outbox::default();
+        outbox.shard(waiting(Urgency::Repair, 1, 10, 1 << 20));
+        for n in 2..9 {
+            assert!(outbox.shard(waiting(Urgency::Push, n, n * 10, 1 << 20)).is_empty());
+        }
+        let dropped = outbox.shard(waiting(Urgency::Push, 9, 90, 1 << 20));
+        assert_eq!(dropped.iter().map(|w| w.shard.number).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn cancelling_takes_pushes_of_those_substreams_only() {
+        let outbox = Outbox::default();
+        for n in 0..3 {
+            outbox.shard(waiting(Urgency::Push, n, 10, 10));
+        }
+        outbox.shard(waiting(Urgency::Repair, 1, 10, 10));
+        outbox.cancel(SwarmId([2; 16]), Substreams::first(64));
+        outbox.cancel(SWARM, Substreams::only(1));
+        let order: Vec<_> = (0..4).map(|_| number(outbox.take_shard(Time(0)).0)).collect();
+        assert_eq!(order, [Some(1), Some(0), Some(2), None]);
+    }
+
+    #[test]
+    fn a_peer_that_does_not_read_control_is_told_apart() {
+        let outbox = Outbox::default();
+        assert!(outbox.control(vec![0; MAX_CONTROL]));
+        assert!(!outbox.control(vec![0; 1]));
+    }
+}
