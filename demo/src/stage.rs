@@ -17,6 +17,9 @@ pub(crate) const PASSWORD: &str = "a viewer's password";
 /// Opens the console and auth's administration.
 pub const ADMIN_TOKEN: &str = "token-of-the-stage-administrator";
 
+/// The secret of every channel on the stage.
+pub const CHANNEL_SECRET: [u8; 32] = [0x5e; 32];
+
 const HEADEND_CREDENTIAL: &str = "credential-of-the-stage-headend";
 const RENDEZVOUS_CREDENTIAL: &str = "credential-of-the-stage-rendezvous";
 /// How many networks the prefix table knows: 127.0.1.0/24 and on.

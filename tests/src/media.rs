@@ -63,24 +63,64 @@ pub fn position_in_loop(part: &[String], whole: &[String]) -> Option<usize> {
     })
 }
 
-/// Peak signal-to-noise ratio of two pictures' streams of equal length, mean over frames, dB.
-///
-/// # Errors
-/// If ffmpeg cannot compare them.
-pub fn psnr(a: &Path, b: &Path, filter: &str) -> Result<f64> {
-    let output = Command::new("ffmpeg")
-        .args(["-nostdin", "-v", "info", "-i"])
-        .arg(a)
-        .arg("-i")
-        .arg(b)
-        .args(["-lavfi", filter, "-f", "null", "-"])
-        .output()
-        .context("run ffmpeg")?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    said.lines()
-        .rev()
-        .find_map(|line| line.split_once("average:")?.1.split_whitespace().next()?.parse().ok())
-        .with_context(|| format!("ffmpeg gave no PSNR: {said}"))
+/// The width that pictures are scaled to before they are compared.
+const WIDTH: usize = 160;
+/// The height.
+const HEIGHT: usize = 90;
+
+/// The brightness of each frame of a stream, 160x90.
+pub struct Luma(Vec<u8>);
+
+impl Luma {
+    /// Decodes `ts`.
+    ///
+    /// # Errors
+    /// If ffmpeg finds anything wrong with it.
+    pub fn of(ts: &Path) -> Result<Self> {
+        let output = Command::new("ffmpeg")
+            .args(["-nostdin", "-v", "warning", "-i"])
+            .arg(ts)
+            .args(["-map", "0:v:0", "-fps_mode", "passthrough"])
+            .args(["-vf", &format!("scale={WIDTH}:{HEIGHT}:flags=area,format=gray")])
+            .args(["-f", "rawvideo", "-"])
+            .output()
+            .context("run ffmpeg")?;
+        let said = complaints(&output.stderr);
+        ensure!(output.status.success() && said.is_empty(), "ffmpeg on {}: {said}", ts.display());
+        Ok(Self(output.stdout))
+    }
+
+    /// How many frames.
+    pub fn len(&self) -> usize {
+        self.0.len() / (WIDTH * HEIGHT)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn frame(&self, i: usize) -> &[u8] {
+        &self.0[i * WIDTH * HEIGHT..][..WIDTH * HEIGHT]
+    }
+
+    /// Peak signal-to-noise ratio, dB, against `whole` played in a loop from the place that fits best, frame by
+    /// frame in order: one frame that is missing puts all that follow out of step.
+    pub fn psnr_in_loop(&self, whole: &Self) -> Option<f64> {
+        if self.is_empty() || whole.is_empty() {
+            return None;
+        }
+        let error = |start: usize, frames: usize| -> f64 {
+            let squares: u64 = (0..frames)
+                .flat_map(|i| self.frame(i).iter().zip(whole.frame((start + i) % whole.len())))
+                .map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2))
+                .sum();
+            squares as f64 / (frames * WIDTH * HEIGHT) as f64
+        };
+        let few = self.len().min(10);
+        let start = (0..whole.len()).min_by(|&a, &b| error(a, few).total_cmp(&error(b, few)))?;
+        Some(10.0 * (255.0 * 255.0 / error(start, self.len()).max(1e-9)).log10())
+    }
 }
 
 /// Makes a clip as the headend passes it through: H.264 with a random access point each second, and AAC, in

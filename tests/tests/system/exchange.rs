@@ -1,0 +1,112 @@
+//! Viewers who have too little from repeaters complete the channel from each other, and what they receive is what
+//! the source sent.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use demo::{Bytes, Channel, Figures, Plan, Repeater, Source, Stage, Watch};
+use system_tests::media;
+
+const SECONDS: u32 = 30;
+/// The four viewers' networks: two in each repeater's AS.
+const VIEWERS: [&str; 4] = ["127.0.1.11", "127.0.1.12", "127.0.2.11", "127.0.2.12"];
+
+/// Two repeaters in different ASes that push 12 sub-streams in all: one and a half channels of K = 8, for four
+/// viewers. The headend serves repeaters only.
+fn plan(channel: Channel) -> Plan {
+    let repeater = |address| Repeater { max_pushed: Some(6), ..Repeater::at(address) };
+    Plan {
+        channels: vec![channel],
+        repeaters: vec![repeater("127.0.1.250"), repeater("127.0.2.250")],
+        headend_feeds_viewers: false,
+    }
+}
+
+/// Four viewers play at once; their figures, and `judge` on each recording.
+async fn four_play(channel: Channel, judge: impl Fn(&Path) -> Result<()>) -> Result<()> {
+    let id = channel.id.clone();
+    let mut stage = Stage::set(plan(channel)).await?;
+    let mut viewers = Vec::new();
+    for address in VIEWERS {
+        let watch = Watch { seconds: Some(SECONDS), record: true, ..Watch::new(address, &id) };
+        viewers.push(stage.watch(watch)?);
+    }
+    // Who feeds whom is looked at while they play; at the end the first to leave are missing.
+    let mut parents = vec![BTreeSet::new(); viewers.len()];
+    for _ in 0..SECONDS - 5 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        for (viewer, parents) in viewers.iter().zip(&mut parents) {
+            let now: BTreeSet<String> = viewer
+                .figures()
+                .map(|figures| figures.substreams.into_iter().map(|from| from.parent).collect())
+                .unwrap_or_default();
+            if now.len() > parents.len() {
+                *parents = now;
+            }
+        }
+    }
+    let mut all = Vec::new();
+    for viewer in viewers {
+        let (name, recording) = (viewer.name().to_owned(), viewer.recording());
+        let log = viewer.log_tail();
+        let figures = viewer.finish(Duration::from_secs(60)).await?;
+        let context = || format!("{name}: {figures:#?}\n{log}");
+        anyhow::ensure!(figures.stalls == 0 && figures.segments.lost == 0, "stalls: {}", context());
+        let least = u64::from(SECONDS) * 4 - 4;
+        anyhow::ensure!(figures.segments.played >= least, "too little played: {}", context());
+        judge(&recording).with_context(context)?;
+        all.push(figures);
+    }
+    for (viewer, parents) in VIEWERS.iter().zip(&parents) {
+        assert!(parents.len() >= 3, "viewer {viewer} used only {parents:?}");
+    }
+    from_viewers_mostly(&all);
+    stage.strike().await
+}
+
+fn from_viewers_mostly(all: &[Figures]) {
+    let sum = all.iter().fold(Bytes::default(), |sum, figures| Bytes {
+        headend: sum.headend + figures.bytes_in.headend,
+        repeater: sum.repeater + figures.bytes_in.repeater,
+        viewer: sum.viewer + figures.bytes_in.viewer,
+    });
+    assert_eq!(sum.headend, 0, "the headend serves repeaters only");
+    let share = sum.viewer as f64 / sum.sum() as f64;
+    assert!(share > 0.5, "only {:.0} % came from viewers: {sum:?}", share * 100.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn passed_through_frames_are_the_sources_own() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let clip = folder.path().join("clip.ts");
+    media::make_clip(demo::clip().as_deref(), 10, &clip)?;
+    let source = media::frame_hashes(&clip)?;
+    let channel = Channel::pass_through("clip", Source::File(clip));
+    four_play(channel, |recording| {
+        let frames = media::frame_hashes(recording)?;
+        anyhow::ensure!(frames.len() as u32 >= (SECONDS - 2) * 25, "only {} frames", frames.len());
+        media::position_in_loop(&frames, &source).context("frames differ from the source's")?;
+        media::sound_decodes(recording)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn encoded_frames_are_all_there_and_alike() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let clip = folder.path().join("clip.ts");
+    media::make_clip(demo::clip().as_deref(), 8, &clip)?;
+    let source = media::Luma::of(&clip)?;
+    let channel = Channel { video: (320, 180, 800), ..Channel::new("clip", Source::File(clip)) };
+    four_play(channel, |recording| {
+        let received = media::Luma::of(recording)?;
+        anyhow::ensure!(received.len() as u32 >= (SECONDS - 2) * 25, "{} frames", received.len());
+        let psnr = received.psnr_in_loop(&source).context("no frames to compare")?;
+        println!("encoded channel: {psnr:.1} dB PSNR (luma, 160x90) against the source's frames, in order");
+        anyhow::ensure!(psnr > 28.0, "only {psnr:.1} dB: frames are missing or not the source's");
+        media::sound_decodes(recording)
+    })
+    .await
+}

@@ -1,0 +1,10 @@
+//! Whole-system tests: the real programs, on loopback, each test with a stage of its own.
+
+mod bad_configuration;
+mod blind_repeater;
+mod control_plane_away;
+mod demonstration;
+mod exchange;
+mod peers_vanish;
+mod refusals;
+mod zapping;
