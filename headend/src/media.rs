@@ -14,19 +14,25 @@ use crate::assemble::{Outlet, interleave};
 use crate::cancel::Cancel;
 use crate::clock::{Clock, Skew, millis};
 use crate::conduct::Conductor;
-use crate::config::Channel;
+use crate::config::{Channel, Mode};
 use crate::cut::{Cutter, Item, Rule};
 use crate::encode::{self, Encoder};
 use crate::feed::feed;
 use crate::numbers::Numbers;
+use crate::pass::Passer;
 use crate::pipeline::Error;
+use crate::slate::{Maker, Wanted};
 use crate::source;
+use crate::splice::Splicer;
 use crate::stats::Stats;
 use crate::still;
 
 /// Segments that may wait for the sealer: 4 s of the usual 250 ms. One that finds the queue full is
 /// dropped and counted.
 pub const QUEUE: usize = 16;
+/// Buffers of a source that is passed through that may wait: a second of 10 Mbit/s in packets of
+/// 1316 bytes. While it is full, a file waits, and what is live is held by the network's own buffers.
+const STREAM_QUEUE: usize = 1024;
 /// The longest pause before a failed channel begins anew.
 const LONGEST: Duration = Duration::from_secs(10);
 
@@ -94,7 +100,11 @@ impl Part {
         let mut pause = Duration::from_millis(250);
         while !self.cancel.is_set() {
             let began = Instant::now();
-            let Err(error) = self.encoded() else { break };
+            let run = match self.channel.mode {
+                Mode::Encode => self.encoded(),
+                Mode::PassThrough => self.passed_through(),
+            };
+            let Err(error) = run else { break };
             tracing::error!(%error, again_in = ?pause, "channel failed");
             self.stats.set_source_up(false);
             self.stats.set_trouble(Some(error.to_string()));
@@ -153,6 +163,48 @@ impl Part {
             // Closes the queues that the assembler reads.
             drop(encoder);
             result
+        })
+    }
+
+    /// One run of a channel that is passed through.
+    fn passed_through(&mut self) -> Result<(), Error> {
+        let Self { channel, numbers, cuts, stats, .. } = self;
+        let stats = &*stats;
+        let cancel = self.cancel.child();
+        let segment = millis(channel.segment_ms);
+        let maker = Maker::new(channel.video.clone(), channel.name.clone());
+        maker.make(&Wanted::usual())?;
+        let multiple = u64::from((1000 / channel.segment_ms).max(1));
+        let clock = Clock::starting_at(numbers.first(segment, multiple), segment);
+        let (runs_in, runs) = bounded(1);
+        let (slates, wanted) = bounded::<Wanted>(4);
+        let mut outlet = Outlet { cuts, numbers, stats, skew: Skew::new(clock.skew()) };
+        let span = tracing::Span::current();
+        let (channel, maker, cancel) = (&*channel, &maker, &cancel);
+        thread::scope(|scope| {
+            let in_source = span.clone();
+            scope.spawn(move || {
+                let _in = in_source.enter();
+                let read = |out| source::stream(channel, out, cancel);
+                source::repeat(|| bounded(STREAM_QUEUE), read, &runs_in, stats, cancel);
+            });
+            let in_slates = span.clone();
+            scope.spawn(move || {
+                let _in = in_slates.enter();
+                for wanted in wanted {
+                    if let Err(error) = maker.make(&wanted) {
+                        tracing::warn!(%error, "no slate in the source's codecs");
+                    }
+                }
+            });
+            let mut splicer = Splicer::new(maker, segment, clock.base());
+            let mut cutter = Cutter::new(segment, Rule::Window);
+            let passer = Passer { channel, clock, runs: &runs, slates: &slates, stats, cancel };
+            passer.run(&mut splicer, &mut cutter, &mut outlet);
+            cancel.set();
+            // Ends the maker of slates.
+            drop(slates);
+            Ok(())
         })
     }
 }

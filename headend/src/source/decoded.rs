@@ -1,14 +1,14 @@
 //! One run of a source that is decoded.
 
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::AppSink;
 
 use super::reader::reader;
+use super::watch::Watch;
 use crate::cancel::Cancel;
 use crate::config::{Channel, Source};
 use crate::encode::{picture_caps, sound_caps};
@@ -21,31 +21,6 @@ type Outlet<T> = Arc<Mutex<Option<T>>>;
 
 fn close<T>(outlet: &Outlet<T>) {
     outlet.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-}
-
-/// When something last arrived.
-#[derive(Clone, Debug)]
-struct Watch {
-    start: Instant,
-    last_ms: Arc<AtomicI64>,
-}
-
-impl Watch {
-    fn new() -> Self {
-        Self { start: Instant::now(), last_ms: Arc::new(AtomicI64::new(-1)) }
-    }
-
-    fn touch(&self) {
-        let ms = i64::try_from(self.start.elapsed().as_millis()).unwrap_or(i64::MAX);
-        self.last_ms.store(ms, Relaxed);
-    }
-
-    /// Whether something came, and then nothing for so long.
-    fn fell_silent(&self, after: Duration) -> bool {
-        let last = self.last_ms.load(Relaxed);
-        let Ok(last) = u64::try_from(last) else { return false };
-        self.start.elapsed() > Duration::from_millis(last) + after
-    }
 }
 
 /// Decodes one run of the channel's source into `sink`, until it ends, fails, or (a live source)

@@ -3,6 +3,9 @@
 mod decoded;
 mod reader;
 mod repeat;
+mod stream;
+mod watch;
 
 pub use decoded::decode;
 pub use repeat::repeat;
+pub use stream::stream;

@@ -2,6 +2,7 @@
 //! [`Unit`](crate::unit::Unit)s.
 
 mod crc;
+pub mod demux;
 pub mod mux;
 pub mod packet;
 pub mod pes;

@@ -183,3 +183,90 @@ pub fn real_clip() -> Option<PathBuf> {
     files.sort();
     files.into_iter().find(|path| path.extension().is_some_and(|e| e == "mp4"))
 }
+
+/// H.264 with pictures out of order, AAC, and AC-3 as a second sound track.
+pub const H264: &[&str] = &[
+    "-map",
+    "0:v",
+    "-map",
+    "1:a",
+    "-map",
+    "1:a",
+    "-c:v",
+    "libx264",
+    "-preset",
+    "veryfast",
+    "-g",
+    "25",
+    "-bf",
+    "2",
+    "-c:a:0",
+    "aac",
+    "-c:a:1",
+    "ac3",
+    "-metadata:s:a:0",
+    "language=deu",
+    "-metadata:s:a:1",
+    "language=eng",
+];
+/// H.265 with open groups of pictures, and MPEG-1 layer 2.
+pub const H265: &[&str] = &[
+    "-c:v",
+    "libx265",
+    "-preset",
+    "ultrafast",
+    "-x265-params",
+    "keyint=25:bframes=2:log-level=none",
+    "-c:a",
+    "mp2",
+];
+
+/// Continuity counters of every identifier go on without a step.
+pub fn check_counters(ts: &[u8]) {
+    let mut last = std::collections::BTreeMap::new();
+    for chunk in ts.as_chunks::<188>().0 {
+        let packet = headend::ts::packet::Packet::parse(chunk).unwrap();
+        assert!(!packet.payload().is_empty());
+        if let Some(before) = last.insert(packet.pid(), packet.continuity()) {
+            assert_eq!(packet.continuity(), (before + 1) & 15, "identifier {}", packet.pid());
+        }
+    }
+}
+
+/// Clock references grow, and are never behind the decoding time that they belong to.
+pub fn check_clock(ts: &[u8]) {
+    let mut last = None;
+    for chunk in ts.as_chunks::<188>().0 {
+        let packet = headend::ts::packet::Packet::parse(chunk).unwrap();
+        let Some(pcr) = packet.pcr() else { continue };
+        let base = (pcr / 300) as i64;
+        if let Some(before) = last {
+            let step = base - before;
+            assert!(step > 0 && step < 90_000, "clock moved by {step}");
+        }
+        last = Some(base);
+        let header = headend::ts::pes::parse(packet.payload()).unwrap();
+        let dts = header.dts.or(header.pts).unwrap() as i64;
+        assert!(dts > base && dts - base < 5 * 90_000, "clock {base}, decoding {dts}");
+    }
+}
+
+/// Checks of a whole stream: packets, counters, clock, both decoders, and times that grow.
+/// Returns the numbers of pictures and of sound buffers that GStreamer decoded.
+pub fn check_stream(ts: &[u8]) -> (u64, u64) {
+    check_counters(ts);
+    check_clock(ts);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stream.ts");
+    std::fs::write(&path, ts).unwrap();
+    ffmpeg_decodes(&path);
+    for stream in ["v:0", "a:0"] {
+        let times = decoding_times(&path, stream);
+        assert!(times.len() > 10, "{stream}: {}", times.len());
+        for pair in times.windows(2) {
+            let step = pair[1] - pair[0];
+            assert!(step > 0.0, "{stream}: step of {step} s at {}", pair[0]);
+        }
+    }
+    gstreamer_decodes(&path)
+}

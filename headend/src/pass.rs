@@ -1,0 +1,130 @@
+//! The driver of a channel that is passed through: it tells the splicer what the time is.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use crate::assemble::Outlet;
+use crate::cancel::Cancel;
+use crate::clock::{self, Clock};
+use crate::config::Channel;
+use crate::cut::{Cutter, Item};
+use crate::slate::Wanted;
+use crate::splice::Splicer;
+use crate::stats::Stats;
+use crate::unit::Kind;
+
+/// How often the slate is carried on.
+const BEAT: Duration = Duration::from_millis(20);
+
+/// Everything that one such channel needs.
+#[derive(Debug)]
+pub struct Passer<'a> {
+    /// The channel.
+    pub channel: &'a Channel,
+    /// Its media time.
+    pub clock: Clock,
+    /// Runs of the source.
+    pub runs: &'a Receiver<Receiver<Vec<u8>>>,
+    /// Slates to be made.
+    pub slates: &'a Sender<Wanted>,
+    /// Its figures.
+    pub stats: &'a Arc<Stats>,
+    /// Asks for the end.
+    pub cancel: &'a Cancel,
+}
+
+/// How media time lay against the machine's clock when the source last spoke.
+#[derive(Clone, Copy, Debug)]
+struct Anchor {
+    at: Instant,
+    media: i64,
+    /// Wall clock less media time, microseconds.
+    skew: i64,
+}
+
+impl Passer<'_> {
+    /// Runs until cancelled.
+    pub fn run(&self, splicer: &mut Splicer<'_>, cutter: &mut Cutter, outlet: &mut Outlet<'_>) {
+        let lost_after = Duration::from_millis(self.channel.lost_after_ms.into());
+        let paced = !self.channel.source.is_live();
+        let mut run: Option<Receiver<Vec<u8>>> = None;
+        let base = self.clock.base();
+        let mut anchor =
+            Anchor { at: self.clock.instant(base), media: base, skew: self.clock.skew() };
+        let mut wanted = None;
+        while !self.cancel.is_set() {
+            splicer.not_before(self.clock.now());
+            match self.receive(&mut run) {
+                Some(Ok(bytes)) => splicer.push(&bytes),
+                Some(Err(())) => {
+                    splicer.end_run();
+                    // A file goes on with its next run; what is live may stay away.
+                    if !paced && !splicer.on_slate() {
+                        splicer.lose();
+                    }
+                }
+                None => {}
+            }
+            let now = Wanted::of(&splicer.tracks());
+            if now.is_some() && now != wanted {
+                wanted = now;
+                // A full queue asks for the same again at the next change.
+                let _ = wanted.clone().map(|wanted| self.slates.try_send(wanted));
+            }
+            let from_source = !splicer.on_slate();
+            for item in splicer.take() {
+                if let (Item::Unit(unit), true) = (&item, from_source) {
+                    let due = self.clock.instant(unit.dts);
+                    if paced && !self.cancel.sleep_until(due) {
+                        return;
+                    }
+                    if let Some(lead) = splicer.tracks().first()
+                        && lead.pid == unit.pid
+                    {
+                        let skew = if paced {
+                            self.clock.skew()
+                        } else {
+                            clock::wall_micros() - clock::to_micros(unit.dts)
+                        };
+                        anchor = Anchor { at: Instant::now(), media: unit.dts, skew };
+                        self.stats.set_source_up(true);
+                        if lead.kind == Kind::Video {
+                            self.stats.pictures.fetch_add(1, Relaxed);
+                        }
+                    }
+                }
+                outlet.push(cutter, item, || anchor.skew);
+            }
+            if !splicer.on_slate() && anchor.at.elapsed() > lost_after {
+                splicer.lose();
+            }
+            if splicer.on_slate() {
+                self.stats.set_source_up(false);
+                let elapsed = i64::try_from(anchor.at.elapsed().as_micros()).unwrap_or(0);
+                splicer.show(anchor.media + clock::from_micros(elapsed));
+                for item in splicer.take() {
+                    outlet.push(cutter, item, || anchor.skew);
+                }
+            }
+        }
+    }
+
+    /// The next bytes; that a run has ended; or nothing for a beat.
+    fn receive(&self, run: &mut Option<Receiver<Vec<u8>>>) -> Option<Result<Vec<u8>, ()>> {
+        let Some(current) = run else {
+            *run = self.runs.recv_timeout(BEAT).ok();
+            return None;
+        };
+        match current.recv_timeout(BEAT) {
+            Ok(bytes) => Some(Ok(bytes)),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => {
+                *run = None;
+                Some(Err(()))
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! One run of a source that is passed through: its bytes as a transport stream.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app::AppSink;
+
+use super::reader::reader;
+use super::watch::Watch;
+use crate::cancel::Cancel;
+use crate::config::{Channel, Source};
+use crate::pipeline::{End, Error, Pipeline, bytes, on_samples};
+use crate::ts::packet::{SIZE, SYNC};
+
+/// Hands over one run of the channel's source, until it ends, fails, or (a live source) falls silent.
+///
+/// # Errors
+/// If it cannot be opened.
+pub fn stream(channel: &Channel, out: Sender<Vec<u8>>, cancel: &Cancel) -> Result<End, Error> {
+    let reader = reader(&channel.source)?
+        .ok_or_else(|| Error::Build("a test picture cannot be passed through".into()))?;
+    let pipeline = Pipeline::empty()?;
+    let sink = AppSink::builder().name("sink").sync(false).async_(false).max_buffers(64).build();
+    let watch = Watch::new();
+    let touched = watch.clone();
+    let queue = Arc::new(Mutex::new(Some(out)));
+    let at_end = queue.clone();
+    let stopped = cancel.clone();
+    let take = move |sample: gst::Sample| {
+        touched.touch();
+        let out = queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        let (Some(out), Some(buffer)) = (out, sample.buffer()) else { return false };
+        stopped.send(&out, bytes(buffer))
+    };
+    on_samples(&sink, take, move || {
+        at_end.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+    });
+    let unusable = Arc::new(AtomicBool::new(false));
+    match &channel.source {
+        Source::File { path } if !is_transport_stream(path) => {
+            remux(&pipeline, &reader, sink.upcast_ref(), &unusable)?;
+        }
+        _ => {
+            let sink: &gst::Element = sink.upcast_ref();
+            pipeline.inner().add_many([&reader, sink]).map_err(refused)?;
+            reader.link(sink).map_err(refused)?;
+        }
+    }
+    pipeline.play()?;
+    let after = Duration::from_millis(channel.lost_after_ms.into());
+    let live = channel.source.is_live();
+    let enough = || live && watch.fell_silent(after) || unusable.load(Relaxed);
+    let end = pipeline.wait(cancel, enough)?;
+    if unusable.load(Relaxed) {
+        return Err(Error::Build("file has no track that can be passed through".into()));
+    }
+    Ok(end)
+}
+
+fn refused(error: gst::glib::BoolError) -> Error {
+    Error::Build(error.to_string())
+}
+
+/// Whether a file begins with packets.
+fn is_transport_stream(path: &Path) -> bool {
+    let mut head = [0; SIZE * 5];
+    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    read.is_ok() && head.chunks(SIZE).all(|packet| packet[0] == SYNC)
+}
+
+/// Puts the tracks of a file, as they are, into a transport stream.
+fn remux(
+    pipeline: &Pipeline,
+    reader: &gst::Element,
+    sink: &gst::Element,
+    unusable: &Arc<AtomicBool>,
+) -> Result<(), Error> {
+    let parser = gst::ElementFactory::make("parsebin").build().map_err(refused)?;
+    let mux = gst::ElementFactory::make("mpegtsmux").property("alignment", 7).build();
+    let mux = mux.map_err(refused)?;
+    pipeline.inner().add_many([reader, &parser, &mux, sink]).map_err(refused)?;
+    reader.link(&parser).map_err(refused)?;
+    mux.link(sink).map_err(refused)?;
+    let weak = pipeline.inner().downgrade();
+    let linked_any = Arc::new(AtomicBool::new(false));
+    let linked = linked_any.clone();
+    parser.connect_pad_added(move |_, pad| {
+        let Some(pipeline) = weak.upgrade() else { return };
+        let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+        let Some(media) = caps.structure(0) else { return };
+        let chain = track(media).and_then(|description| {
+            gst::parse::bin_from_description(description, true).ok().map(|bin| bin.upcast())
+        });
+        let ignored = || {
+            let fake = gst::ElementFactory::make("fakesink");
+            fake.property("sync", false).property("async", false).build().ok()
+        };
+        let used = chain.is_some();
+        let Some(element): Option<gst::Element> = chain.or_else(ignored) else { return };
+        let added = pipeline.add(&element).is_ok()
+            && (!used || element.link(&mux).is_ok())
+            && element.sync_state_with_parent().is_ok()
+            && element.static_pad("sink").is_some_and(|sink| pad.link(&sink).is_ok());
+        if used && added {
+            linked.store(true, Relaxed);
+        } else {
+            tracing::warn!(media = %media.name(), "a track of the file cannot be passed through");
+        }
+    });
+    let unusable = unusable.clone();
+    parser.connect_no_more_pads(move |_| {
+        if !linked_any.load(Relaxed) {
+            unusable.store(true, Relaxed);
+        }
+    });
+    Ok(())
+}
+
+/// What brings a track into the form that a transport stream wants.
+fn track(media: &gst::StructureRef) -> Option<&'static str> {
+    Some(match media.name().as_str() {
+        "video/x-h264" => "h264parse config-interval=-1 ! queue max-size-time=5000000000",
+        "video/x-h265" => "h265parse config-interval=-1 ! queue max-size-time=5000000000",
+        "video/mpeg" => "mpegvideoparse ! queue",
+        "audio/mpeg" if media.get::<i32>("mpegversion") == Ok(1) => "mpegaudioparse ! queue",
+        "audio/mpeg" => "aacparse ! queue",
+        "audio/x-ac3" | "audio/x-eac3" => "ac3parse ! queue",
+        "subpicture/x-dvb" | "application/x-teletext" => "queue",
+        _ => return None,
+    })
+}
