@@ -53,7 +53,8 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier for `swarm`, whose channel signs with `key`.
+    /// A verifier for `swarm`, whose channel signs with `key`. The key must come from who may name it:
+    /// of a few odd ones (points of small order, such as 32 zeros) anybody can make signatures.
     pub fn new(swarm: SwarmId, key: ChannelKey) -> Self {
         let key = ParsedPublicKey::new(&ED25519, key.0).ok();
         Self { swarm, key, good: BTreeSet::new(), signatures: 0 }
