@@ -1,14 +1,29 @@
 //! The HTTP side of a program.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::Router;
-use tokio::{net::TcpListener, task::JoinHandle};
+use axum::{Router, body::Body, extract::ConnectInfo};
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinHandle,
+    time::sleep,
+};
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
 
 use crate::Stop;
 
 /// How long connections may finish what they do after a stop was requested.
 const GRACE: Duration = Duration::from_secs(2);
+/// The most connections at one time. Further ones wait in the system's queue until one has ended.
+const MOST_CONNECTIONS: usize = 4096;
+/// A connection that has not sent the next request whole (without its body) in this time is closed.
+const HEADER_TIME: Duration = Duration::from_secs(30);
+/// Pause after a failure to accept, such as too many open files.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Cannot listen on an address.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +39,8 @@ pub struct Error {
 /// Serves `router` until `stop` is requested; endless replies (live streams) are then cut after
 /// two seconds. Handlers may extract `ConnectInfo<SocketAddr>`.
 ///
+/// Bounded for strangers: at most 4096 connections, and 30 s for the head of each request.
+///
 /// Gives the address really bound (port 0 takes a free port) and the task to wait for at the end.
 ///
 /// # Errors
@@ -33,28 +50,87 @@ pub async fn serve(
     router: Router,
     stop: Stop,
 ) -> Result<(SocketAddr, JoinHandle<()>), Error> {
+    serve_at_most(MOST_CONNECTIONS, HEADER_TIME, address, router, stop).await
+}
+
+async fn serve_at_most(
+    connections: usize,
+    header_time: Duration,
+    address: SocketAddr,
+    router: Router,
+    stop: Stop,
+) -> Result<(SocketAddr, JoinHandle<()>), Error> {
     let refused = |source| Error { address, source };
     let listener = TcpListener::bind(address).await.map_err(refused)?;
     let bound = listener.local_addr().map_err(refused)?;
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let graceful = stop.clone();
     let task = tokio::spawn(async move {
-        let server = axum::serve(listener, service)
-            .with_graceful_shutdown(async move { graceful.requested().await });
-        let cut = async {
-            stop.requested().await;
-            tokio::time::sleep(GRACE).await;
-        };
+        let tracker = TaskTracker::new();
         tokio::select! {
-            result = async { server.await } => {
-                if let Err(error) = result {
-                    tracing::error!(%error, "the HTTP server failed");
-                }
-            }
-            () = cut => {}
+            () = stop.requested() => {}
+            () = accept(connections, header_time, listener, router, &stop, &tracker) => {}
         }
+        tracker.close();
+        // What has not ended by itself is dropped with the runtime or ends with its peer.
+        let _ended = tokio::time::timeout(GRACE + PAUSE, tracker.wait()).await;
     });
     Ok((bound, task))
+}
+
+async fn accept(
+    connections: usize,
+    header_time: Duration,
+    listener: TcpListener,
+    router: Router,
+    stop: &Stop,
+    tracker: &TaskTracker,
+) {
+    let places = Arc::new(Semaphore::new(connections));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let (stream, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::debug!(%error, "cannot accept a connection");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let (router, stop) = (router.clone(), stop.clone());
+        tracker.spawn(async move {
+            converse(stream, from, header_time, router, stop).await;
+            drop(place);
+        });
+    }
+}
+
+async fn converse(
+    stream: TcpStream,
+    from: SocketAddr,
+    header_time: Duration,
+    router: Router,
+    stop: Stop,
+) {
+    // Live streams and small replies go out at once.
+    let _best_effort = stream.set_nodelay(true);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(from));
+        router.clone().oneshot(request.map(Body::new))
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_time)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = stop.requested() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(GRACE, connection).await.ok()
+        }
+    };
+    if let Some(Err(error)) = ended {
+        tracing::trace!(%error, "an HTTP connection broke");
+    }
 }
 
 #[cfg(test)]
@@ -104,5 +180,55 @@ mod tests {
         let address = taken.local_addr().unwrap();
         let error = serve(address, Router::new(), Stop::new()).await.unwrap_err();
         assert!(error.to_string().contains(&address.to_string()), "{error}");
+    }
+
+    #[tokio::test]
+    async fn handlers_see_where_a_request_comes_from() {
+        let handler = |ConnectInfo(from): ConnectInfo<SocketAddr>| async move { from.to_string() };
+        let router = Router::new().route("/", axum::routing::get(handler));
+        let stop = Stop::new();
+        let (address, _task) =
+            serve("127.0.0.1:0".parse().unwrap(), router, stop.clone()).await.unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let me = stream.local_addr().unwrap().to_string();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await.unwrap();
+        assert!(reply.ends_with(&me), "{reply}");
+        stop.request();
+    }
+
+    #[tokio::test]
+    async fn who_sends_nothing_gives_way_to_others() {
+        let router = Router::new().route("/", axum::routing::get(|| async { "served" }));
+        let stop = Stop::new();
+        let place = "127.0.0.1:0".parse().unwrap();
+        let time = Duration::from_millis(200);
+        let (address, _task) = serve_at_most(1, time, place, router, stop.clone()).await.unwrap();
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        silent.write_all(b"GET / HTTP/1.1\r\nHost:").await.unwrap();
+        // There is one place only: this waits until the silent one has lost it.
+        assert!(get(address, "/").await.ends_with("served"));
+        let mut rest = Vec::new();
+        // Closed, with or without a last word (408).
+        let _either = silent.read_to_end(&mut rest).await;
+        stop.request();
+    }
+
+    #[tokio::test]
+    async fn a_stop_cuts_endless_replies() {
+        let endless = || async {
+            Body::from_stream(futures::stream::repeat_with(|| Ok::<_, io::Error>("x".repeat(1000))))
+        };
+        let router = Router::new().route("/", axum::routing::get(endless));
+        let stop = Stop::new();
+        let (address, task) =
+            serve("127.0.0.1:0".parse().unwrap(), router, stop.clone()).await.unwrap();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut some = [0; 4096];
+        stream.read_exact(&mut some).await.unwrap();
+        stop.request();
+        task.await.unwrap();
     }
 }
