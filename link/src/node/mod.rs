@@ -37,8 +37,6 @@ use self::mail::{Mail, Membership, Shared};
 use self::policy::Policy;
 use crate::{Endpoint, Purpose};
 
-pub(crate) use self::dial::first as dial_first;
-
 /// Whether a peer with this ticket, that connects from this address, may connect to this node.
 pub type Admit = Arc<dyn Fn(&ChannelTicket, SocketAddr) -> bool + Send + Sync>;
 
