@@ -123,6 +123,8 @@ pub enum Input {
         /// The rate.
         rate: Option<u64>,
     },
+    /// The most sub-streams that may be pushed at one time changed; children above it are let go.
+    MaxPushed(Option<u32>),
     /// Whom the node feeds changed.
     Serve(crate::Serve),
     /// The node leaves the swarm: tell partners.

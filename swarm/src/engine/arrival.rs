@@ -98,7 +98,7 @@ impl Engine {
 
     /// A segment newer than all before began to come.
     pub(super) fn edge_moved(&mut self) {
-        let check = self.now + Duration::from_millis(150);
+        let check = self.now + Duration::from_millis(100);
         self.timers.set(TimeoutReason::Repair, check);
         self.timers.arm(TimeoutReason::Forget, self.now + Duration::from_secs(1));
         self.play();

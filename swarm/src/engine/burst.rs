@@ -10,9 +10,11 @@ use crate::output::Urgency;
 use crate::{Message, ShardRef, TimeoutReason};
 
 /// A start that cannot be answered from what is held waits so long for data from upstream.
-const WAIT: Duration = Duration::from_secs(1);
+const WAIT: Duration = Duration::from_millis(250);
 /// A repeater that was asked for a start pulls enough to answer the next ones so long.
 const WARM: Duration = Duration::from_secs(300);
+/// A burst that has not ended by then is given up.
+const BURST: Duration = Duration::from_secs(2);
 /// The most starts that wait.
 const MAX_PENDING: usize = 64;
 /// What one start costs of a peer's allowance.
@@ -21,7 +23,8 @@ const COST: u32 = 64;
 impl Engine {
     pub(super) fn start_asked(&mut self, from: PeerId, playout: u64, k: u8) {
         let may = self.charge(&from, COST) && self.serves(&from);
-        let spare = !self.is_viewer() || self.free_for(&from) > 0;
+        // A burst takes a whole stream's worth of uplink and more for a moment.
+        let spare = !self.is_viewer() || self.free_for(&from) >= self.config.k.into();
         if !may || !spare || self.pending.len() >= MAX_PENDING {
             self.send(from, Message::Starting { range: None });
             return;
@@ -36,8 +39,9 @@ impl Engine {
         self.timers.arm(TimeoutReason::Parents, self.now + WAIT);
     }
 
-    /// Where a burst for this playout point begins: the latest random access point at or before it, else the oldest.
-    fn access_point(&self, playout: u64, k: u8) -> Option<u64> {
+    /// Where a burst for this playout point begins: the latest random access point at or before it, else the oldest
+    /// if there is no hope for one.
+    fn access_point(&self, playout: u64, k: u8, hope: bool) -> Option<u64> {
         let mut oldest = None;
         let mut latest = None;
         for (number, slot) in self.window.iter() {
@@ -48,7 +52,7 @@ impl Engine {
                 }
             }
         }
-        latest.or(oldest)
+        latest.or(oldest.filter(|_| !hope))
     }
 
     /// Goes on with the starts that wait for data.
@@ -58,11 +62,10 @@ impl Engine {
         }
         let pending = std::mem::take(&mut self.pending);
         for mut start in pending {
-            let expired = self.now.since(start.at) >= WAIT;
             if start.rest.is_none() {
                 // Only a repeater with an upstream can hope for more.
-                let hopeless = expired || self.config.role != Role::Repeater;
-                let first = self.access_point(start.playout, start.k);
+                let hopeless = self.now.since(start.at) >= WAIT || self.config.role != Role::Repeater;
+                let first = self.access_point(start.playout, start.k, !hopeless);
                 match first.zip(self.window.newest()) {
                     Some((first, newest)) => {
                         self.send(start.peer, Message::Starting { range: Some((first, newest)) });
@@ -77,7 +80,7 @@ impl Engine {
             }
             self.burst(&mut start);
             let over = start.rest.is_some_and(|(next, last)| next > last);
-            let dead = start.rest.is_some() && self.now.since(start.at) >= WAIT * 2;
+            let dead = start.rest.is_some() && self.now.since(start.at) >= BURST;
             if !over && !dead {
                 self.pending.push(start);
             }

@@ -54,7 +54,7 @@ impl Feed {
 
     /// How long after the first shard of a segment this feed's is late.
     pub(super) fn grace(&self) -> Duration {
-        Duration::from_micros(120_000 + self.late_us * 3 / 2)
+        Duration::from_micros(80_000 + self.late_us * 3 / 2)
     }
 
     /// A shard came: `behind` is the time since the first shard of its segment.

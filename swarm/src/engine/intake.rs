@@ -180,6 +180,10 @@ impl Engine {
         let back = span.as_micros() as u64 / (self.config.segment.as_micros() as u64).max(1);
         let early = newest.saturating_sub(back);
         if !self.is_viewer() {
+            // What comes first fills the cache for those who start later.
+            if !self.window.iter().any(|(_, slot)| slot.whole()) {
+                return early;
+            }
             let asked = self.pushes.to(index).iter().map(|push| push.from).min();
             return asked.unwrap_or(early).max(early);
         }

@@ -106,7 +106,7 @@ impl Engine {
             timers,
             partners: BTreeMap::new(),
             known: Known::default(),
-            window: Window::new(config.segment, config.keep),
+            window: Window::new(config.segment, config.playout_delay, config.keep),
             feeds: Vec::new(),
             debts: Vec::new(),
             losses: VecDeque::new(),
@@ -149,6 +149,10 @@ impl Engine {
             Input::Clock { offset } => self.clock(offset),
             Input::Uplink { rate } => {
                 self.uplink.limit(rate, self.now);
+                self.shed_overload();
+            }
+            Input::MaxPushed(most) => {
+                self.uplink.max_pushed(most);
                 self.shed_overload();
             }
             Input::Serve(serve) => self.serve(serve),

@@ -15,8 +15,8 @@ const CATCH_UP: Duration = Duration::from_millis(1500);
 pub(super) struct Playout {
     /// The next segment to give out; none before the first.
     pub(super) next: Option<u64>,
-    /// Until when a start waits for what should have been played already.
-    catch_up: Option<Time>,
+    /// When playing began.
+    began: Time,
     /// Since when the picture is frozen because nothing newer is known.
     frozen: Option<Time>,
     /// Whether the last segment could not be played whole.
@@ -49,7 +49,7 @@ impl Engine {
             let rebuilt = self.window.get(number).map(|slot| (slot.rebuilt(), slot.needs_parity()));
             match rebuilt {
                 Some((layers, parity)) if layers.full => self.give(number, layers, parity, due),
-                _ if self.catching_up(number) => return,
+                _ if self.catching_up(due) => return,
                 Some((layers, _)) if layers.essential => self.give(number, layers, true, due),
                 None if self.window.newest().is_none_or(|newest| newest < number) => {
                     self.playout.frozen.get_or_insert(due);
@@ -60,14 +60,12 @@ impl Engine {
         }
     }
 
-    /// Whether a start still waits for a segment of its burst.
-    fn catching_up(&mut self, number: u64) -> bool {
-        let Some(until) = self.playout.catch_up else { return false };
-        let waits = self.now < until && self.start.covered().is_some_and(|last| number <= last);
+    /// Whether a start still waits for a segment that was due before it began.
+    fn catching_up(&mut self, due: Time) -> bool {
+        let until = self.playout.began + CATCH_UP;
+        let waits = self.now < until && due <= self.playout.began;
         if waits {
             self.timers.set(TimeoutReason::Playout, until);
-        } else {
-            self.playout.catch_up = None;
         }
         waits
     }
@@ -94,7 +92,7 @@ impl Engine {
         let after = after.filter(|_| !early && !self.start.awaited());
         if let Some(first) = before.or(after) {
             self.playout.next = Some(first);
-            self.playout.catch_up = Some(self.now + CATCH_UP);
+            self.playout.began = self.now;
         }
     }
 

@@ -174,10 +174,13 @@ impl Engine {
                 backlog.push((ShardRef { number, index }, slot.layers_of(index)));
             }
         }
+        // A few are holes of a child that moves; many are a start, which may not hold up what is pushed.
+        let few = backlog.len() <= usize::from(substreams.len()) * 3;
+        let urgency = if few { Urgency::Repair } else { Urgency::Start };
         let cost = backlog.len() as u32 / 2;
         if !backlog.is_empty() && self.charge(to, cost) {
             for (shard, layers) in backlog {
-                self.send_shard(to, shard, layers, Urgency::Push);
+                self.send_shard(to, shard, layers, urgency);
             }
         }
     }

@@ -88,7 +88,8 @@ impl Engine {
             let mut left = self.deadline(number).0.saturating_sub(self.now.0);
             if !self.is_viewer() {
                 left = left.saturating_sub(HURRY.as_micros() as u64);
-            } else if self.start.covered().is_some_and(|last| number <= last) {
+            } else if self.playout.next.is_none_or(|next| number >= next) {
+                // While a start catches up, what was due is still of use.
                 left = left.max(500_000);
             }
             if left > 0 {

@@ -11,9 +11,9 @@ use crate::{Message, Substreams, Time, TimeoutReason};
 /// A parent that granted and never pushed is given up.
 const PROMISE: Duration = Duration::from_millis(1500);
 /// Between two looks at what is late.
-const LOOK: Duration = Duration::from_millis(60);
-/// A probe that has no answer after this and twice the round trip.
-const PROBE: Duration = Duration::from_millis(120);
+const LOOK: Duration = Duration::from_millis(40);
+/// A probe that has no answer after this and one and a half round trips.
+const PROBE: Duration = Duration::from_millis(60);
 
 impl Engine {
     /// Looks at what is late, and does something about it.
@@ -102,7 +102,7 @@ impl Engine {
     /// Whether a partner owes an answer to a probe for too long.
     fn unanswered(&self, peer: &PeerId) -> bool {
         let Some(partner) = self.partners.get(peer) else { return true };
-        let limit = PROBE + partner.info.rtt * 2;
+        let limit = PROBE + partner.info.rtt * 3 / 2;
         partner
             .probe
             .is_some_and(|(_, at): (u32, Time)| self.now.since(at) >= limit && partner.heard <= at)

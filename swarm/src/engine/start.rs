@@ -9,7 +9,7 @@ use super::Engine;
 use crate::{Message, Time, TimeoutReason};
 
 /// A holder that does not answer, or stops sending, for so long is given up for another.
-const PATIENCE: Duration = Duration::from_millis(300);
+const PATIENCE: Duration = Duration::from_millis(400);
 /// Holders asked before the set of parents alone has to do.
 const TRIES: usize = 3;
 

@@ -9,10 +9,12 @@ const LONG_WAIT: Duration = Duration::from_millis(400);
 /// At most one fall in this time: what is in the queue was admitted before the last fall.
 const SETTLE: Duration = Duration::from_secs(1);
 /// Time without trouble before the estimate rises.
-const CALM: Duration = Duration::from_secs(4);
+const CALM: Duration = Duration::from_secs(2);
+/// A fall is remembered so long as where doubling ends.
+const MEMORY: Duration = Duration::from_secs(30);
 
 /// The estimate starts from what a probe measured (the configured rate), falls on feedback, and rises again by doubling
-/// up to half of the last fall's rate, then in steps of one sub-stream (Zattoo's rule, see RFC 5681 for its model).
+/// up to where it fell first, then in steps of one sub-stream (Zattoo's rule; RFC 5681 is its model).
 #[derive(Debug)]
 pub(super) struct Uplink {
     /// What the node may use, bits per second.
@@ -21,6 +23,8 @@ pub(super) struct Uplink {
     estimate: Option<u64>,
     /// Where doubling ends.
     threshold: u64,
+    /// When that was set.
+    fell: Time,
     changed: Time,
     /// One sub-stream, bits per second, as measured.
     substream: u64,
@@ -29,7 +33,7 @@ pub(super) struct Uplink {
 
 impl Uplink {
     pub(super) fn new(limit: Option<u64>, max_pushed: Option<u32>, now: Time) -> Self {
-        Self { limit, estimate: limit, threshold: u64::MAX, changed: now, substream: 0, max_pushed }
+        Self { limit, estimate: limit, threshold: u64::MAX, fell: now, changed: now, substream: 0, max_pushed }
     }
 
     pub(super) fn limit(&mut self, limit: Option<u64>, now: Time) {
@@ -37,6 +41,10 @@ impl Uplink {
         self.estimate = limit;
         self.threshold = u64::MAX;
         self.changed = now;
+    }
+
+    pub(super) fn max_pushed(&mut self, most: Option<u32>) {
+        self.max_pushed = most;
     }
 
     /// A shard of `bytes` came, or was made, one for each `segment`.
@@ -72,8 +80,12 @@ impl Uplink {
         }
         let load = u64::from(pushed) * self.substream;
         let base = self.estimate.unwrap_or(load).min(load);
-        self.threshold = base / 2;
-        self.estimate = Some((base * 17 / 20).max(self.substream));
+        let fallen = (base * 17 / 20).max(self.substream);
+        if self.threshold == u64::MAX || now.since(self.fell) > MEMORY {
+            self.threshold = fallen;
+            self.fell = now;
+        }
+        self.estimate = Some(fallen);
         self.changed = now;
         true
     }

@@ -132,16 +132,19 @@ pub(super) struct Window {
     /// Numbers that the source did not make: first and last of the latest gap.
     pub(super) gap: Option<(u64, u64)>,
     segment_us: u64,
+    /// Silence that is shorter is no gap of the source, microseconds.
+    least_gap: u64,
     /// The most segments held.
     most: usize,
     pub(super) conflicts: u64,
 }
 
 impl Window {
-    pub(super) fn new(segment: Duration, keep: Duration) -> Self {
+    pub(super) fn new(segment: Duration, least_gap: Duration, keep: Duration) -> Self {
+        let least_gap = least_gap.as_micros() as u64;
         let segment_us = (segment.as_micros() as u64).max(1);
         let most = (keep.as_micros() as u64 / segment_us) as usize + 16;
-        Self { slots: BTreeMap::new(), edge: None, gap: None, segment_us, most, conflicts: 0 }
+        Self { slots: BTreeMap::new(), edge: None, gap: None, segment_us, least_gap, most, conflicts: 0 }
     }
 
     pub(super) fn get(&self, number: u64) -> Option<&Slot> {
@@ -245,7 +248,8 @@ impl Window {
             // Numbers follow media time: if nothing came for as long as the numbers jumped, nothing was made.
             let jump = number - edge - 1;
             let silent = now.since(at).as_micros() as u64;
-            if jump > 0 && silent >= (jump.saturating_mul(self.segment_us)).saturating_mul(4) / 5 {
+            let whole = jump.saturating_mul(self.segment_us).saturating_mul(4) / 5;
+            if jump > 0 && silent >= whole.max(self.least_gap) {
                 self.gap = Some((edge + 1, number - 1));
             }
         }

@@ -12,11 +12,12 @@ use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg32;
 use segment::Header;
 use swarm::{
-    Arrival, Config, ConnectError, Delivery, Input, Output, PeerHint, PeerInfo, Stats, Time,
+    Arrival, Config, ConnectError, Delivery, Input, Output, PeerHint, PeerInfo, Stats, Time, Urgency,
 };
 use ticket::{Location, PeerId, Role};
 
 pub(crate) use self::channel::Channel;
+use self::node::Queued;
 pub(crate) use self::node::{Node, Played};
 
 /// When the virtual platform's clock began: microseconds since 1970.
@@ -27,6 +28,7 @@ enum Event {
     Input { to: usize, input: Box<Input> },
     Shard { to: usize, from: usize, arrival: Arrival, bad: bool },
     Wake { node: usize },
+    Leave { node: usize },
     Publish { node: usize },
     Dial { from: usize, to: PeerId },
     Part { from: usize, to: usize },
@@ -82,8 +84,7 @@ impl Net {
     /// A configuration as nodes of this channel have it.
     pub(crate) fn config(&self, role: Role, location: Location) -> Config {
         let mut id = [0; 32];
-        id[..8].copy_from_slice(&(self.nodes.len() as u64 + 1).to_be_bytes());
-        id[8] = 7;
+        id[..2].copy_from_slice(&(self.nodes.len() as u16 + 1).to_be_bytes());
         Config {
             me: PeerId(id),
             role,
@@ -135,6 +136,41 @@ impl Net {
         node.engine.stats(node.local(self.now))
     }
 
+    /// What every node did, a line each, for a test that failed.
+    pub(crate) fn table(&self) -> String {
+        let line = |node: usize| {
+            let Stats { played, lost, stalls, stalled, bytes_in, substreams, .. } = self.stats(node);
+            let stats = self.stats(node);
+            let mb = |bytes: u64| bytes as f64 / 1e6;
+            let feeds: Vec<String> = substreams
+                .iter()
+                .map(|s| format!("{}<{}", s.index, self.by_id[&s.parent]))
+                .collect();
+            format!(
+                "{node} {:?} start {:?} played {played} lost {lost} stalls {stalls} {stalled:?} {:?} \
+                 in {:.1}/{:.1}/{:.1} out {:.1} twice {:.2} control {:.2} moved {} {:?} pushed {} \
+                 partners {} standby {} [{}]",
+                self.nodes[node].config.role,
+                stats.startup,
+                stats.stall_causes,
+                mb(bytes_in.headend),
+                mb(bytes_in.repeater),
+                mb(bytes_in.viewer),
+                mb(stats.bytes_out.viewer + stats.bytes_out.repeater),
+                mb(stats.duplicate_bytes),
+                mb(stats.control_bytes),
+                stats.failovers,
+                stats.failover_max,
+                stats.pushed,
+                stats.partners,
+                stats.standby,
+                feeds.join(" "),
+            )
+        };
+        let lines: Vec<String> = (0..self.nodes.len()).map(line).collect();
+        format!("at {}\n{}", self.now, lines.join("\n"))
+    }
+
     /// Stops a node without notice: its partners find out after `idle`.
     pub(crate) fn kill(&mut self, node: usize) {
         self.nodes[node].alive = false;
@@ -166,6 +202,15 @@ impl Net {
 
     /// Gives a node an input now.
     pub(crate) fn input(&mut self, node: usize, input: Input) {
+        if std::env::var("WATCH").is_ok_and(|w| w == node.to_string()) {
+            match &input {
+                Input::Shard { from, arrival } => {
+                    eprintln!("{}   {node} <- {from:?} {} {}", self.now, arrival.header.number, arrival.index)
+                }
+                Input::Timeout | Input::Delivery { .. } => {}
+                _ => eprintln!("{}   {node} <- {input:?}", self.now),
+            }
+        }
         if !self.nodes[node].alive {
             return;
         }
@@ -210,6 +255,7 @@ impl Net {
                     self.schedule(node);
                 }
             }
+            Event::Leave { node } => self.leave(node),
             Event::Publish { node } => self.publish(node),
             Event::Dial { from, to } => self.dial(from, to),
             Event::Part { from, to } => {
@@ -331,32 +377,16 @@ impl Net {
                 let input = Box::new(Input::Message { from, message });
                 self.at(at, Event::Input { to, input });
             }
-            Output::SendShard { to, shard, layers, deadline, .. } => {
-                let peer = to;
-                let to = self.by_id[&to];
+            Output::SendShard { to, shard, layers, deadline, urgency } => {
                 let header = self.headers[&shard.number];
                 assert!(
                     self.nodes[node].holds(&header, shard.index),
                     "node {node} sends {shard:?} without holding it"
                 );
-                let bytes = self.channel.shard_bytes();
-                let left = self.nodes[node].leave(self.now, bytes);
-                let late = self.nodes[node].local(left) > deadline;
-                let delivery = if late {
-                    Delivery::Dropped
-                } else {
-                    self.nodes[node].uplink_free = left;
-                    Delivery::Sent(Duration::from_micros(left - self.now))
-                };
-                let lost = self.chance(1000) < u64::from(self.loss);
-                if !late && !lost && !self.nodes[node].mute {
-                    let arrival = Arrival { header, index: shard.index, layers, bytes };
-                    let bad = self.nodes[node].lies;
-                    let event = Event::Shard { to, from: node, arrival, bad };
-                    self.at(left + travel, event);
-                }
-                let input = Input::Delivery { to: peer, shard, delivery };
-                self.at(left, Event::Input { to: node, input: Box::new(input) });
+                self.sequence += 1;
+                let queued = Queued { to, shard, layers, deadline, at: self.now };
+                self.nodes[node].queue.insert((urgency, self.sequence), queued);
+                self.leave(node);
             }
             Output::Play { number, layers, due } => {
                 let due = self.nodes[node].global(due);
@@ -369,11 +399,51 @@ impl Net {
             }
             Output::Forget { before } => self.nodes[node].forget(before),
             Output::FindPeers => self.candidates(node, 2 * travel),
-            Output::Cancel { .. } => {}
+            Output::Cancel { to, substreams } => {
+                let queue = &mut self.nodes[node].queue;
+                queue.retain(|(urgency, _), queued| {
+                    *urgency != Urgency::Push
+                        || queued.to != to
+                        || !substreams.contains(queued.shard.index)
+                });
+            }
+        }
+    }
+
+    /// Sends what is queued in the uplink, the most urgent first, as fast as it goes.
+    fn leave(&mut self, node: usize) {
+        while self.now >= self.nodes[node].uplink_free {
+            let Some((_, queued)) = self.nodes[node].queue.pop_first() else { return };
+            let Queued { to: peer, shard, layers, deadline, at } = queued;
+            let bytes = self.channel.shard_bytes();
+            let left = self.now + self.nodes[node].transmission(bytes);
+            let late = self.nodes[node].local(left) > deadline;
+            let delivery = if late {
+                Delivery::Dropped
+            } else {
+                self.nodes[node].uplink_free = left;
+                self.at(left, Event::Leave { node });
+                Delivery::Sent(Duration::from_micros(left - at))
+            };
+            let lost = self.chance(1000) < u64::from(self.loss);
+            if !late && !lost && !self.nodes[node].mute {
+                let arrival =
+                    Arrival { header: self.headers[&shard.number], index: shard.index, layers, bytes };
+                let travel = micros(self.latency) + self.chance(micros(self.jitter));
+                let (to, bad) = (self.by_id[&peer], self.nodes[node].lies);
+                self.at(left + travel, Event::Shard { to, from: node, arrival, bad });
+            }
+            let input = Box::new(Input::Delivery { to: peer, shard, delivery });
+            self.at(left, Event::Input { to: node, input });
         }
     }
 
     fn note(&mut self, node: usize, output: &Output) {
+        if std::env::var("WATCH").is_ok_and(|w| w == node.to_string())
+            && !matches!(output, Output::SendShard { .. })
+        {
+            eprintln!("{} {node} {output:?}", self.now);
+        }
         for byte in format!("{} {node} {output:?}", self.now).bytes() {
             self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
         }

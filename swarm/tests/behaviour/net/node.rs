@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use segment::{Header, LayerSet};
-use swarm::{Arrival, Config, Engine, Parting, Substreams, Time};
+use swarm::{Arrival, Config, Engine, Parting, ShardRef, Substreams, Time, Urgency};
 use ticket::PeerId;
 
 /// A segment that was given out to be played.
@@ -15,6 +15,15 @@ pub(crate) struct Played {
     pub(crate) layers: Option<LayerSet>,
     /// When it was due, and when it was given out: virtual microseconds.
     pub(crate) due: u64,
+    pub(crate) at: u64,
+}
+
+/// A shard in the uplink's queue.
+pub(crate) struct Queued {
+    pub(crate) to: PeerId,
+    pub(crate) shard: ShardRef,
+    pub(crate) layers: LayerSet,
+    pub(crate) deadline: Time,
     pub(crate) at: u64,
 }
 
@@ -30,10 +39,11 @@ pub(crate) struct Node {
     pub(crate) lies: bool,
     /// Real uplink, bits per second.
     pub(crate) uplink: Option<u64>,
-    /// When the uplink's queue is empty.
+    /// When the uplink has sent what it is sending.
     pub(crate) uplink_free: u64,
     /// Error of its idea of the platform's clock, microseconds.
     pub(crate) clock_error: i64,
+    pub(crate) queue: BTreeMap<(Urgency, u64), Queued>,
     pub(crate) links: Vec<usize>,
     pub(crate) played: Vec<Played>,
     pub(crate) partings: Vec<(PeerId, Parting, u64)>,
@@ -55,6 +65,7 @@ impl Node {
             uplink: None,
             uplink_free: 0,
             clock_error: 0,
+            queue: BTreeMap::new(),
             links: Vec::new(),
             played: Vec::new(),
             partings: Vec::new(),
@@ -97,10 +108,9 @@ impl Node {
         held.contains(index) || held.len() >= header.k()
     }
 
-    /// When a shard that is handed over now has left.
-    pub(crate) fn leave(&self, now: u64, bytes: u32) -> u64 {
-        let Some(rate) = self.uplink else { return now };
-        self.uplink_free.max(now) + u64::from(bytes) * 8_000_000 / rate.max(1)
+    /// How long a shard takes to leave, microseconds.
+    pub(crate) fn transmission(&self, bytes: u32) -> u64 {
+        self.uplink.map_or(0, |rate| u64::from(bytes) * 8_000_000 / rate.max(1))
     }
 
     /// Segments that were missed or given out without the picture.
