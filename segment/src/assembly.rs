@@ -61,12 +61,12 @@ impl Assembly {
         new
     }
 
-    /// Bit i is set if shard i is held with every layer.
+    /// Bit i is set if shard i is held with every layer: received, not regenerated.
     pub fn held(&self) -> u64 {
         self.full.held & self.essential.as_ref().map_or(u64::MAX, |word| word.held)
     }
 
-    /// Bit i is set if shard i's piece of `layer` is held. 0 for a layer that the segment has not.
+    /// Bit i is set if piece i of `layer` was received. 0 for a layer that the segment has not.
     pub fn held_layer(&self, layer: Layer) -> u64 {
         self.word(layer).map_or(0, |word| word.held)
     }

@@ -87,3 +87,13 @@ fn the_same_shard_twice_is_nothing_new() {
     assert!(assembly.add(proven(&mut verifier, &shards[4])));
     assert_eq!(assembly.held(), 0b11000);
 }
+
+/// Sealing runs off the media thread, proving and rebuilding on many.
+#[test]
+fn everything_may_move_between_threads() {
+    fn check<T: Send + Sync + 'static>() {}
+    check::<segment::Sealer>();
+    check::<segment::Verifier>();
+    check::<segment::Assembly>();
+    check::<segment::Proven>();
+}
