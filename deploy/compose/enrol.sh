@@ -1,23 +1,25 @@
 #!/bin/sh
-# Enrols the nodes of docker-compose.yml at auth, once: each credential is printed only when its
-# node is added, and is kept in the volume /run/credentials.
+# Makes the secrets of docker-compose.yml in the volume /run/credentials, once, and enrols the nodes
+# that bear them at auth. Running it again does no harm.
 set -eu
 umask 077
 cd /run/credentials
 
-enrol() {
+secret() {
   [ -s "$1" ] && return
-  braidcast-auth --config /etc/braidcast/auth.toml node add "$1" --role "$2" >"$1.new"
+  od -An -tx1 -N32 /dev/urandom | tr -d ' \n' >"$1.new"
   mv "$1.new" "$1"
-  echo "enrolled $1"
 }
 
 # What the test channel's keys are made from.
-if [ ! -s channel-secret ]; then
-  head -c 32 /dev/urandom | base64 >channel-secret.new
-  mv channel-secret.new channel-secret
-fi
+secret channel-secret
 
-enrol rendezvous rendezvous
-enrol headend headend
-enrol repeater repeater
+seed=$(mktemp)
+trap 'rm -f "$seed"' EXIT
+printf '[[packages]]\nname = "all"\nchannels = ["*"]\n' >"$seed"
+for node in rendezvous headend repeater; do
+  secret "$node"
+  printf '[[nodes]]\nname = "%s"\nrole = "%s"\ncredential = "%s"\n' \
+    "$node" "$node" "$(cat "$node")" >>"$seed"
+done
+braidcast-auth --config /etc/braidcast/auth.toml apply "$seed"
