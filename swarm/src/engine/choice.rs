@@ -16,7 +16,7 @@ const REPEATER: i64 = 90;
 /// The same for the headend, which is one for all.
 const HEADEND: i64 = 400;
 /// A server with little to spare is left to those who have nobody else.
-const SCARCE: i64 = 150;
+const SCARCE: i64 = 220;
 /// Each further sub-stream from the same viewer, or the same server.
 const SAME_VIEWER: i64 = 80;
 const SAME_SERVER: i64 = 25;
@@ -105,6 +105,13 @@ impl Engine {
             .collect()
     }
 
+    /// How many sub-streams one viewer should be a parent for, with so many parents within reach: one if they are many,
+    /// so that who leaves takes little along.
+    pub(super) fn per_viewer(&self, reachable: usize) -> i64 {
+        let k = usize::from(self.config.k);
+        if reachable >= 2 * k { 1 } else { (k / reachable.max(1) + 1).max(2) as i64 }
+    }
+
     /// How many of this node's sub-streams pass through each ancestor.
     fn exposure(&self) -> BTreeMap<u32, u32> {
         let mut behind = BTreeMap::new();
@@ -122,9 +129,7 @@ impl Engine {
         for choice in &mut choices {
             choice.cost += i64::from(self.chance(20));
         }
-        let reachable = choices.len();
-        let k = usize::from(self.config.k);
-        let limit = if reachable >= 2 * k { 1 } else { (k / reachable.max(1) + 1).max(2) } as i64;
+        let limit = self.per_viewer(choices.len());
         let mut chosen = Vec::new();
         while chosen.len() < count {
             let has =

@@ -9,6 +9,9 @@ use crate::{Message, Substreams, TimeoutReason};
 
 /// Better parents are looked for after this, up to twice that.
 const EVERY: Duration = Duration::from_millis(1200);
+/// What each sub-stream adds to the cost of its parent if that is a viewer, up to as many as one should have, and beyond.
+const USED: i64 = 15;
+const OVERUSED: i64 = 150;
 /// A move must gain at least so much, against flapping.
 const GAIN: i64 = 40;
 
@@ -36,6 +39,10 @@ impl Engine {
     fn move_one(&mut self) {
         let best_lag = self.best_lag();
         let fastest = self.feeds.iter().map(|feed| feed.late_us).min().unwrap_or_default();
+        let near = self.partners.iter().filter(|(peer, partner)| {
+            self.is_parent(peer) || (partner.free > 0 && !partner.offers.is_empty())
+        });
+        let limit = self.per_viewer(near.count());
         // What each feed costs now, the dearest first.
         let mut feeds: Vec<(i64, u8, PeerId)> = Vec::new();
         for feed in self.feeds.iter().filter(|feed| feed.flows()) {
@@ -43,6 +50,7 @@ impl Engine {
             let late_ms = (feed.late_us.saturating_sub(fastest) / 1000).min(1000) as i64;
             let late = if late_ms > 300 { 100 + late_ms / 5 } else { late_ms / 10 };
             let cost = self.cost(&feed.parent, partner, best_lag) + late;
+            let cost = cost + self.burden(&feed.parent, partner.info.role, limit, 0);
             feeds.push((cost, feed.index, feed.parent));
         }
         feeds.sort_unstable_by_key(|&(cost, index, peer)| (-cost, index, peer));
@@ -53,11 +61,17 @@ impl Engine {
             if self.pushes.to(index).is_empty() {
                 wanted = wanted.or(Substreams::first(self.config.n).without(taken));
             }
-            if let Some((peer, substream)) = self.better(cost, wanted, &parent, best_lag) {
+            if let Some((peer, substream)) = self.better(cost, wanted, &parent, (best_lag, limit)) {
                 self.subscribe(peer, Substreams::only(substream), Some((index, parent)));
                 return;
             }
         }
+    }
+
+    /// What it costs that a viewer is a parent for several sub-streams, `more` of them yet to come.
+    fn burden(&self, peer: &PeerId, role: Role, limit: i64, more: i64) -> i64 {
+        let used = self.feeds.iter().filter(|feed| feed.parent == *peer).count() as i64 + more;
+        if role == Role::Viewer { used * USED + (used - limit).max(0) * OVERUSED } else { 0 }
     }
 
     /// A partner that offers one of these at a cost that is worth the move.
@@ -66,9 +80,8 @@ impl Engine {
         cost: i64,
         wanted: Substreams,
         now_from: &PeerId,
-        best_lag: u32,
+        (best_lag, limit): (u32, i64),
     ) -> Option<(PeerId, u8)> {
-        let limit = i64::from(self.config.k / 2).max(2);
         let mut best: Option<(i64, PeerId, Substreams)> = None;
         for (peer, partner) in &self.partners {
             let idle = partner.met && partner.free > 0 && self.now >= partner.back_off;
@@ -76,11 +89,11 @@ impl Engine {
                 continue;
             }
             let offered = self.takable(peer, partner).and(wanted);
-            let used = self.feeds.iter().filter(|feed| feed.parent == *peer).count() as i64;
-            if offered.is_empty() || (partner.info.role == Role::Viewer && used >= limit) {
+            if offered.is_empty() {
                 continue;
             }
-            let there = self.cost(peer, partner, best_lag) + used * 10;
+            let there = self.cost(peer, partner, best_lag)
+                + self.burden(peer, partner.info.role, limit, 1);
             if there + GAIN <= cost && best.is_none_or(|(found, ..)| there < found) {
                 best = Some((there, *peer, offered));
             }

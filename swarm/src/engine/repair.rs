@@ -8,7 +8,7 @@ use ticket::{PeerId, Role};
 use super::Engine;
 use super::partner::Partner;
 use crate::output::{Offence, Urgency};
-use crate::{Message, ShardRef, Substreams, Time};
+use crate::{Message, Output, ShardRef, Substreams, Time};
 
 /// With less time than this servers are asked first.
 const HURRY: Duration = Duration::from_millis(600);
@@ -229,21 +229,17 @@ impl Engine {
         let allowed = self.charge(&from, 1 + shards.len() as u32) && self.serves(&from);
         let deadline = self.now + Duration::from_millis(within_ms.into());
         let mut not = Vec::new();
+        let pushed = self.pushes.total();
         for shard in shards {
             let slot = self.window.get(shard.number).filter(|_| allowed);
-            match slot.filter(|slot| slot.held().contains(shard.index)) {
-                Some(slot) => {
-                    let layers = slot.layers_of(shard.index);
+            let held = slot.filter(|slot| slot.held().contains(shard.index));
+            match held.map(|slot| (slot.layers_of(shard.index), slot.shard_bytes)) {
+                Some((layers, bytes)) if self.uplink.spend(bytes, pushed, self.now) => {
                     let urgency = Urgency::Repair;
-                    self.out.push_back(crate::Output::SendShard {
-                        to: from,
-                        shard,
-                        layers,
-                        deadline,
-                        urgency,
-                    });
+                    let output = Output::SendShard { to: from, shard, layers, deadline, urgency };
+                    self.out.push_back(output);
                 }
-                None => not.push(shard),
+                _ => not.push(shard),
             }
         }
         if !not.is_empty() {

@@ -21,11 +21,15 @@ impl Engine {
         let late = self.find_late();
         let holes = self.repair();
         self.complain();
-        let segment = self.config.segment;
-        let again = if late || holes { LOOK } else { segment * 2 };
-        if self.window.newest().is_some() {
-            self.timers.arm(TimeoutReason::Repair, self.now + again);
-        }
+        let Some(edge_at) = self.window.edge_at() else { return };
+        // When all is well the next look is due only if nothing new comes.
+        let still = edge_at + self.config.segment * 3 / 2;
+        let again = match late || holes {
+            true => self.now + LOOK,
+            false if still > self.now => still,
+            false => self.now + self.config.segment,
+        };
+        self.timers.arm(TimeoutReason::Repair, again);
     }
 
     /// Suspects feeds that are behind the others, asks their parents whether they are there, and moves on without those
@@ -36,7 +40,7 @@ impl Engine {
         let Some((newest, edge_at)) = self.window.newest().zip(self.window.edge_at()) else {
             return false;
         };
-        let still = now.since(edge_at) >= segment * 2;
+        let still = now.since(edge_at) >= segment * 3 / 2;
         let mut probe: Vec<PeerId> = Vec::new();
         let mut lost: Vec<(PeerId, u8)> = Vec::new();
         let mut broken: Vec<(PeerId, u8)> = Vec::new();
@@ -51,7 +55,7 @@ impl Engine {
                 continue;
             }
             let behind = self.overdue(feed.newest, feed.grace());
-            let quiet = still && feed.last.is_some_and(|at| now.since(at) >= segment * 2);
+            let quiet = still && feed.last.is_some_and(|at| now.since(at) >= segment * 3 / 2);
             if !behind && !quiet {
                 continue;
             }

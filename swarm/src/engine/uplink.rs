@@ -29,11 +29,24 @@ pub(super) struct Uplink {
     /// One sub-stream, bits per second, as measured.
     substream: u64,
     max_pushed: Option<u32>,
+    /// Bits that may be sent beside pushes, as of `spent`.
+    spare: u64,
+    spent: Time,
 }
 
 impl Uplink {
     pub(super) fn new(limit: Option<u64>, max_pushed: Option<u32>, now: Time) -> Self {
-        Self { limit, estimate: limit, threshold: u64::MAX, fell: now, changed: now, substream: 0, max_pushed }
+        Self {
+            limit,
+            estimate: limit,
+            threshold: u64::MAX,
+            fell: now,
+            changed: now,
+            substream: 0,
+            max_pushed,
+            spare: limit.unwrap_or_default(),
+            spent: now,
+        }
     }
 
     pub(super) fn limit(&mut self, limit: Option<u64>, now: Time) {
@@ -53,13 +66,30 @@ impl Uplink {
         self.substream = if self.substream == 0 { rate } else { (self.substream * 31 + rate) / 32 };
     }
 
+    /// Takes from what is left for pulled shards and bursts; whether there was enough. Without this, repair would hold up
+    /// what is pushed just when the uplink is short.
+    pub(super) fn spend(&mut self, bytes: u32, pushed: u32, now: Time) -> bool {
+        let Some(estimate) = self.estimate else { return true };
+        let pushes = u64::from(pushed) * self.substream;
+        let rate = estimate.saturating_sub(pushes).max(estimate / 10);
+        let earned = rate.saturating_mul(now.since(self.spent).as_micros() as u64) / 1_000_000;
+        self.spent = now;
+        // Never more than two seconds' worth at once.
+        self.spare = (self.spare + earned).min(rate * 2);
+        let cost = u64::from(bytes) * 8;
+        let enough = self.spare >= cost;
+        self.spare -= if enough { cost } else { 0 };
+        enough
+    }
+
     /// How many sub-streams it carries in all.
     pub(super) fn capacity(&self) -> u32 {
         let by_rate = match (self.estimate, self.substream) {
             (None, _) => u32::MAX,
             (Some(0), _) => 0,
             (Some(_), 0) => 1,
-            (Some(estimate), substream) => (estimate / substream).min(u64::from(u32::MAX)) as u32,
+            // A seventh is left for pulled shards, and so that queues empty.
+            (Some(estimate), substream) => (estimate * 6 / 7 / substream).min(u64::from(u32::MAX)) as u32,
         };
         by_rate.min(self.max_pushed.unwrap_or(u32::MAX))
     }
