@@ -113,6 +113,7 @@ pub(crate) struct Inbox {
     pub(crate) publish: VecDeque<Vec<Shard>>,
     pub(crate) candidates: Vec<PeerHint>,
     pub(crate) uplink: Option<Option<u64>>,
+    pub(crate) max_pushed: Option<Option<u32>>,
     pub(crate) serve: Option<Serve>,
 }
 
@@ -140,6 +141,10 @@ impl Shared {
 
     pub(crate) fn set_uplink(&self, rate: Option<u64>) {
         lock(&self.inbox).uplink = Some(rate);
+    }
+
+    pub(crate) fn set_max_pushed(&self, most: Option<u32>) {
+        lock(&self.inbox).max_pushed = Some(most);
     }
 
     pub(crate) fn set_serve(&self, serve: Serve) {

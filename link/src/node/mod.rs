@@ -189,6 +189,11 @@ impl Node {
         self.mail.post(|letters| letters.ticket = true);
     }
 
+    /// The platform (the tickets' audience), for who did not know it at the start.
+    pub fn set_platform(&self, platform: String) {
+        self.policy.set_platform(platform);
+    }
+
     /// The keys that peers' tickets are checked with.
     pub fn set_key_set(&self, keys: KeySet) {
         self.policy.set_key_set(keys);
@@ -273,6 +278,13 @@ impl Swarm {
     /// What may be sent in this swarm from now on, bits per second.
     pub fn set_uplink(&self, rate: Option<u64>) {
         self.shared.set_uplink(rate);
+        self.post();
+    }
+
+    /// The most sub-streams pushed at one time in this swarm from now on; children above it are let
+    /// go.
+    pub fn set_max_pushed(&self, most: Option<u32>) {
+        self.shared.set_max_pushed(most);
         self.post();
     }
 

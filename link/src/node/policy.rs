@@ -20,13 +20,13 @@ const MOST: usize = 100_000;
 /// Checks peers against what the platform says.
 pub(crate) struct Policy {
     me: PeerId,
-    platform: String,
     admit: Option<Admit>,
     state: RwLock<State>,
 }
 
 #[derive(Default)]
 struct State {
+    platform: Arc<str>,
     token: Option<Arc<str>>,
     location: Location,
     keys: Arc<KeySet>,
@@ -69,7 +69,8 @@ impl<T: Ord + Clone> Lapsing<T> {
 
 impl Policy {
     pub(crate) fn new(me: PeerId, platform: String, admit: Option<Admit>) -> Self {
-        Self { me, platform, admit, state: RwLock::default() }
+        let state = State { platform: platform.into(), ..State::default() };
+        Self { me, admit, state: RwLock::new(state) }
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
@@ -78,6 +79,10 @@ impl Policy {
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_platform(&self, platform: String) {
+        self.write().platform = platform.into();
     }
 
     pub(crate) fn set_ticket(&self, token: String, location: Location) {
@@ -135,9 +140,15 @@ impl Policy {
         if self.is_banned(&peer) {
             return Err("peer misbehaved".into());
         }
-        let keys = self.read().keys.clone();
+        let (keys, platform) = {
+            let state = self.read();
+            (state.keys.clone(), state.platform.clone())
+        };
+        if platform.is_empty() {
+            return Err("not signed in yet".into());
+        }
         let now = clock.platform_seconds();
-        let ticket = ChannelTicket::check(token, &keys, &self.platform, peer, now)
+        let ticket = ChannelTicket::check(token, &keys, &platform, peer, now)
             .map_err(|error| error.to_string())?;
         if self.is_revoked(&ticket.jti) {
             return Err(ticket::Error::Revoked.to_string());

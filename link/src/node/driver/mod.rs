@@ -210,6 +210,7 @@ impl Driver {
             let inbox = part.shared.take_inbox();
             let mut inputs = Vec::new();
             inputs.extend(inbox.uplink.map(|rate| Input::Uplink { rate }));
+            inputs.extend(inbox.max_pushed.map(Input::MaxPushed));
             inputs.extend(inbox.serve.map(Input::Serve));
             if !inbox.candidates.is_empty() {
                 inputs.push(Input::Candidates { peers: inbox.candidates });
