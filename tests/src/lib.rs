@@ -1,3 +1,4 @@
 //! What the whole-system tests share beside the stage: judging what was received.
 
 pub mod media;
+pub mod peer;

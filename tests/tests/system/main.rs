@@ -5,6 +5,7 @@ mod blind_repeater;
 mod control_plane_away;
 mod demonstration;
 mod exchange;
+mod hostile_peer;
 mod peers_vanish;
 mod refusals;
 mod zapping;

@@ -1,15 +1,13 @@
 //! Who may not is refused, with the reason.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use demo::{Channel, Plan, Repeater, Source, Stage, Watch};
-use link::protocol::{self, Event, Refusal, Request};
-use link::{Endpoint, Purpose};
-use serde_json::{Value, json};
-use ticket::{Identity, Issuer, PeerId, UserTicket};
+use link::protocol::{Event, Refusal};
+use serde_json::Value;
+use system_tests::peer::{Registered, sign_in};
+use ticket::{Identity, Issuer, UserTicket};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -54,40 +52,10 @@ async fn a_viewer_is_told_why() -> Result<()> {
     stage.strike().await
 }
 
-/// Signs in over HTTP for a device and gives the user ticket.
-async fn sign_in(stage: &Stage, device: PeerId) -> Result<String> {
-    let (name, password) = Watch::new("", "").user;
-    let body = json!({"username": name, "password": password, "device_key": device.to_string()});
-    let reply: Value = reqwest::Client::new()
-        .post(format!("{}/v1/sessions", stage.auth_url()))
-        .json(&body)
-        .send()
-        .await?
-        .error_for_status()?
-        .json()
-        .await?;
-    Ok(reply["ticket"].as_str().context("a ticket")?.to_owned())
-}
-
 /// Says hello to rendezvous as `device` with `ticket`, and gives its answer.
 async fn hello(stage: &Stage, device: Identity, ticket: String) -> Result<Event> {
-    let known: Value =
-        reqwest::get(format!("{}/.well-known/braidcast", stage.auth_url())).await?.json().await?;
-    let rendezvous = &known["rendezvous"][0];
-    let peer: PeerId = rendezvous["peer_id"].as_str().context("peer id")?.parse()?;
-    let address: SocketAddr = rendezvous["quic"][0].as_str().context("address")?.parse()?;
-    let endpoint = Endpoint::bind("127.0.1.77:0".parse()?, Arc::new(device), &[])?;
-    let connection = endpoint.connect(address, peer, Purpose::Rendezvous).await?;
-    let (mut send, mut receive) = connection.quic.open_bi().await?;
-    let request = Request::Hello {
-        version: protocol::VERSION,
-        ticket,
-        advertise: Vec::new(),
-        software: "test".into(),
-    };
-    protocol::write(&mut send, &request).await?;
-    let event = tokio::time::timeout(LIMIT, protocol::read(&mut receive)).await??;
-    endpoint.close("done").await;
+    let (node, event) = Registered::hello(&stage.auth_url(), "127.0.1.77", device, ticket).await?;
+    node.endpoint.close("done").await;
     Ok(event)
 }
 
@@ -102,7 +70,8 @@ async fn rendezvous_takes_no_ticket_but_the_devices_own() -> Result<()> {
     };
 
     let device = Identity::generate();
-    let ticket = sign_in(&stage, device.id()).await?;
+    let user = Watch::new("", "").user;
+    let ticket = sign_in(&stage.auth_url(), &user, device.id()).await?;
     let seed = Identity::generate();
     refused(hello(&stage, seed, ticket.clone()).await?, "another device");
 
