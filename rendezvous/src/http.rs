@@ -127,7 +127,7 @@ struct Swarms {
     swarms: Vec<Summary>,
 }
 
-async fn swarms(State(app): State<App>, headers: HeaderMap) -> Result<Json<Swarms>, Response> {
+async fn swarms(State(app): State<App>, headers: HeaderMap) -> Result<Json<Swarms>, Problem> {
     app.operator(&headers)?;
     let swarms = app.hub.look(|map, now| map.summaries(now));
     let mut received = ByRole::default();
@@ -165,7 +165,7 @@ async fn swarm(
     Path(id): Path<String>,
     window: Result<Query<Window>, axum::extract::rejection::QueryRejection>,
     headers: HeaderMap,
-) -> Result<Json<Detail>, Response> {
+) -> Result<Json<Detail>, Problem> {
     app.operator(&headers)?;
     let Ok(Query(window)) = window else {
         return Err(problem(StatusCode::BAD_REQUEST, "malformed", "skip and limit are numbers"));
@@ -190,7 +190,7 @@ fn parse(id: &str) -> Option<SwarmId> {
 
 impl App {
     /// Only with the administrator's token.
-    fn operator(&self, headers: &HeaderMap) -> Result<(), Response> {
+    fn operator(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let Some(token) = &self.admin else {
             let detail = "no admin_token is configured, so this is closed";
             return Err(problem(StatusCode::FORBIDDEN, "closed", detail));
@@ -216,14 +216,26 @@ impl App {
 }
 
 /// A reply after RFC 9457.
-fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
-    let body = serde_json::json!({
-        "type": format!("urn:braidcast:problem:{code}"),
-        "title": status.canonical_reason().unwrap_or_default(),
-        "status": status.as_u16(),
-        "detail": detail,
-        "code": code,
-    });
-    let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-    (status, kind, body.to_string()).into_response()
+struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: &'static str,
+}
+
+fn problem(status: StatusCode, code: &'static str, detail: &'static str) -> Problem {
+    Problem { status, code, detail }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::json!({
+            "type": format!("urn:braidcast:problem:{}", self.code),
+            "title": self.status.canonical_reason().unwrap_or_default(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "code": self.code,
+        });
+        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+        (self.status, kind, body.to_string()).into_response()
+    }
 }

@@ -143,7 +143,7 @@ async fn tick(hub: Arc<Hub>, stop: Stop) {
             () = stop.requested() => return,
             _ = interval.tick() => hub.tick(),
         }
-        if count % SHOW == 0 {
+        if count.is_multiple_of(SHOW) {
             hub.show();
         }
         count = count.wrapping_add(1);

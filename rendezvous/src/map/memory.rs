@@ -100,12 +100,11 @@ impl Memory {
             }
         }
         // A channel's key is its identity: it cannot be another channel's too.
-        if self
-            .swarms
-            .get(&id)
-            .is_some_and(|swarm| swarm.publication.parameters.channel != parameters.channel)
-        {
-            return Err(Mismatch::Range("the channel's key").into());
+        if let Some(swarm) = self.swarms.get(&id) {
+            let other = &swarm.publication.parameters.channel;
+            if *other != parameters.channel {
+                return Err(Mismatch::Shared(other.clone()).into());
+            }
         }
         let known = self.swarms.contains_key(&id) && self.guide.contains(&parameters.channel);
         let full = self.swarms.len().max(self.guide.len()) >= self.bounds.swarms;

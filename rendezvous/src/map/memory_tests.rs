@@ -200,6 +200,14 @@ fn a_channel_may_change_its_secret_once_nobody_publishes_it() {
 }
 
 #[test]
+fn two_channels_cannot_share_one_secret() {
+    let mut map = on_air(2..2);
+    let shared = map.publish(at(0), peer(1), publication("b", 1, 0)).unwrap_err();
+    assert_eq!(shared, Error::Publication(Mismatch::Shared("a".into())));
+    assert!(shared.to_string().contains("channel a has the same secret"), "{shared}");
+}
+
+#[test]
 fn what_no_node_could_work_with_is_not_published() {
     let mut map = on_air(2..2);
     let changes: [fn(&mut Publication); 11] = [

@@ -21,6 +21,9 @@ pub enum Mismatch {
     /// Another headend publishes this channel with another secret.
     #[error("another headend publishes channel {0} with another secret")]
     Secret(String),
+    /// Two channels have one secret, so that their swarms would be one.
+    #[error("channel {0} has the same secret: give each channel its own")]
+    Shared(String),
     /// Another headend publishes this rendition in another way.
     #[error("another headend publishes channel {channel} with another {what}")]
     Parameter {

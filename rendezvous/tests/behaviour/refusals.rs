@@ -140,7 +140,7 @@ async fn who_is_revoked_is_dropped_and_stays_out_and_everyone_is_told() {
             _ => None,
         })
         .await;
-    assert_eq!(told, [session.clone()]);
+    assert_eq!(told, std::slice::from_ref(&session));
 
     let token = stage.auth.sign(&stage.auth.user(culprit.id(), Role::Viewer, &["one"]));
     let refused = stage.come_with(culprit.identity.clone(), token).await.err().unwrap();

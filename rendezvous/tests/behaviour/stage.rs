@@ -57,10 +57,12 @@ impl Stage {
             std::fs::write(&path, text).unwrap();
             Some(service::config::Secret::File(path))
         };
-        let mut config = Config::default();
-        config.identity = folder.path().join("identity");
-        config.state = folder.path().join("state");
-        config.admin_token = secret("admin", ADMIN);
+        let mut config = Config {
+            identity: folder.path().join("identity"),
+            state: folder.path().join("state"),
+            admin_token: secret("admin", ADMIN),
+            ..Config::default()
+        };
         config.http.listen = "127.0.0.1:0".parse().unwrap();
         config.quic.listen = "127.0.0.1:0".parse().unwrap();
         config.auth.url = format!("http://{}/", auth.addr).parse().unwrap();
