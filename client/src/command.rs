@@ -106,7 +106,10 @@ fn run(arguments: &Arguments, started: Instant) -> anyhow::Result<()> {
         Some(Command::Play(play)) => &play.account,
         Some(Command::Channels(account) | Command::SignOut(account)) => account,
         None => Arguments::command()
-            .error(clap::error::ErrorKind::MissingSubcommand, "what is to be done?")
+            .error(
+                clap::error::ErrorKind::MissingSubcommand,
+                "a command is needed, such as `play CHANNEL`",
+            )
             .exit(),
     };
     account.apply(&mut config);

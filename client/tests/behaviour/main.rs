@@ -1,0 +1,9 @@
+//! What users of the viewer rely on, one behaviour per file. Segments come from a station that the tests make.
+
+mod command_line;
+mod hls;
+mod losses;
+mod players;
+mod recording;
+mod station;
+mod zapping;
