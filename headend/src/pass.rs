@@ -60,7 +60,7 @@ impl Passer<'_> {
             match self.receive(&mut run) {
                 Some(Ok(bytes)) => splicer.push(&bytes),
                 Some(Err(())) => {
-                    splicer.end_run();
+                    splicer.end_run(paced);
                     // A file goes on with its next run; what is live may stay away.
                     if !paced && !splicer.on_slate() {
                         splicer.lose();

@@ -16,6 +16,8 @@ use crate::unit::{AAC, AC3, H264, H265, Kind, MPEG1_AUDIO, MPEG2_AUDIO, PRIVATE,
 
 /// A step of decoding times that is a jump, ticks: one second.
 const JUMP: i64 = 90_000;
+/// What the step from one frame of sound to the next may vary by, ticks.
+const ROUNDING: i64 = 2;
 /// Sound or subtitles further from their pictures are strays, ticks: ten seconds.
 const STRAY: i64 = 900_000;
 
@@ -122,11 +124,14 @@ impl<'a> Splicer<'a> {
         self.events(events);
     }
 
-    /// The run has ended. What follows is another one.
-    pub fn end_run(&mut self) {
-        let mut events = Vec::new();
-        self.run.demuxer.flush(&mut events);
-        self.events(events);
+    /// The run has ended: what follows is another one. `complete`: it ended by itself, so what came
+    /// last is whole.
+    pub fn end_run(&mut self, complete: bool) {
+        if complete {
+            let mut events = Vec::new();
+            self.run.demuxer.flush(&mut events);
+            self.events(events);
+        }
         self.run = Run { tracks: std::mem::take(&mut self.run.tracks), ..Run::new() };
     }
 
@@ -222,7 +227,7 @@ impl<'a> Splicer<'a> {
         }
     }
 
-    fn pes(&mut self, from: u16, pes: Vec<u8>, marked: bool) {
+    fn pes(&mut self, from: u16, mut pes: Vec<u8>, marked: bool) {
         let Some((_, track)) = self.run.tracks.iter().find(|(pid, _)| *pid == from) else { return };
         let (pid, kind, stream_type) = (track.pid, track.kind, track.stream_type);
         let Some(header) = pes::parse(&pes) else { return };
@@ -247,6 +252,9 @@ impl<'a> Splicer<'a> {
                     return;
                 }
                 self.enter(dts, pts);
+                if stream_type == H265 {
+                    pes::break_link(&mut pes[header.payload..]);
+                }
             }
         }
         let (Some(entry), Some(newest)) = (self.run.entered, self.run.newest) else { return };
@@ -256,7 +264,9 @@ impl<'a> Splicer<'a> {
             // Shown before the picture of entry, so it leans on one from before the entry.
             Kind::Video => is_lead && pts < entry.pts,
             // Sound of the run before may reach into this one: no moment is heard twice.
-            Kind::Audio => tail.map_or(pts < entry.dts, |tail| dts < tail.dts + tail.step / 2),
+            Kind::Audio => {
+                tail.map_or(pts < entry.dts, |tail| dts < tail.dts + tail.step - ROUNDING)
+            }
             Kind::Other => tail.map_or(pts < entry.dts, |tail| dts < tail.dts),
         };
         if unfit || (dts - entry.offset - newest).abs() > STRAY {

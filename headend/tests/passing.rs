@@ -41,8 +41,9 @@ fn same_pictures(name: &str, codecs: &[&str]) {
     let (source, out) = (hashes(&clip), hashes(&path));
     assert_eq!(source.len(), 75);
     assert!(out.len() > 170, "{} pictures", out.len());
-    let repeated: Vec<_> = source.iter().cycle().take(out.len()).collect();
-    let different = out.iter().zip(repeated).position(|(a, b)| a != b);
+    // At the end of what was taken, pictures that others lean on may be missing.
+    let whole = &out[..out.len() - 4];
+    let different = whole.iter().zip(source.iter().cycle()).position(|(a, b)| a != b);
     assert_eq!(different, None, "first picture that is not the source's");
 }
 

@@ -77,15 +77,15 @@ fn both_ways(codecs: &[&str], frames_lost: u64) {
     assert!(before > 30, "{before} pictures of the first run");
     bench.slate(2);
     assert_eq!(bench.pictures, before + 50);
-    bench.splicer.end_run();
+    bench.splicer.end_run(false);
     // It comes back in the middle of a group of pictures.
     bench.run(&clip[clip.len() / 3 / 188 * 188..]);
-    bench.splicer.end_run();
+    bench.splicer.end_run(true);
     assert!(!bench.splicer.on_slate());
     bench.slate(2);
     bench.slate(1);
     bench.run(&clip);
-    bench.splicer.end_run();
+    bench.splicer.end_run(true);
     bench.run(&clip);
     let ts = bench.ts();
     let (pictures, sounds) = check_stream(&ts);
@@ -122,7 +122,7 @@ fn a_slate_before_a_source_of_another_codec() {
     let mut bench = Bench::new(&maker);
     bench.slate(2);
     bench.run(&clip);
-    bench.splicer.end_run();
+    bench.splicer.end_run(true);
     // No slate in its codec was made: that of H.264 comes back.
     bench.slate(2);
     let ts = bench.ts();
@@ -132,6 +132,7 @@ fn a_slate_before_a_source_of_another_codec() {
     let path = folder.path().join("stream.ts");
     std::fs::write(&path, &ts).unwrap();
     common::ffmpeg_decodes(&path);
+    std::fs::copy(&path, "/tmp/w/hd/f.ts").unwrap();
     let (pictures, sounds) = common::gstreamer_decodes(&path);
     assert!(pictures >= 150, "{pictures} pictures");
     assert!(sounds >= 100, "{sounds}");
@@ -144,7 +145,7 @@ fn every_sound_track_and_its_language_goes_through() {
     maker.make(&Wanted::usual()).unwrap();
     let mut bench = Bench::new(&maker);
     bench.run(&clip);
-    bench.splicer.end_run();
+    bench.splicer.end_run(true);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("stream.ts");
     std::fs::write(&path, bench.ts()).unwrap();
@@ -153,7 +154,8 @@ fn every_sound_track_and_its_language_goes_through() {
     let mut tracks: Vec<_> = common::tool("ffprobe", &show).lines().map(str::to_owned).collect();
     tracks.sort();
     tracks.dedup();
-    tracks.retain(|line| !line.is_empty());
+    // Each appears a second time, as a stream of its programme, without its language.
+    tracks.retain(|line| line.contains(',') || line == "h264");
     assert_eq!(tracks, ["aac,deu", "ac3,eng", "h264"]);
 }
 

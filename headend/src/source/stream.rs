@@ -113,11 +113,13 @@ fn remux(
             tracing::warn!(media = %media.name(), "a track of the file cannot be passed through");
         }
     });
+    // Only its end tells that no more tracks will come.
     let unusable = unusable.clone();
-    parser.connect_no_more_pads(move |_| {
+    parser.connect("drained", false, move |_| {
         if !linked_any.load(Relaxed) {
             unusable.store(true, Relaxed);
         }
+        None
     });
     Ok(())
 }

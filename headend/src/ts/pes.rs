@@ -118,6 +118,19 @@ pub fn begins_decoding(stream_type: u8, unit: &[u8]) -> bool {
     false
 }
 
+/// Turns a clean random access picture of H.265 into a broken-link one (types 21 and 18): its
+/// picture order count then begins anew, as it must where a stream is entered. Pictures that lead it
+/// are left out by who calls this.
+pub fn break_link(unit: &mut [u8]) {
+    let mut at = 0;
+    while let Some(found) = unit[at..].windows(3).position(|w| w == [0, 0, 1]) {
+        at += found + 3;
+        if let Some(byte) = unit.get_mut(at).filter(|byte| **byte >> 1 & 0x3f == 21) {
+            *byte = *byte & 0x81 | 18 << 1;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,6 +152,13 @@ mod tests {
     fn sound_states_its_length() {
         let pes = wrap_unit(0xc0, &[7; 300], false);
         assert_eq!(parse(&pes).unwrap().len, Some(pes.len()));
+    }
+
+    #[test]
+    fn a_clean_random_access_picture_becomes_a_broken_link() {
+        let mut unit = [0, 0, 0, 1, 0x40, 1, 5, 0, 0, 1, 0x2a, 1, 0x2a, 0, 0, 1, 0x2a, 1];
+        break_link(&mut unit);
+        assert_eq!(unit, [0, 0, 0, 1, 0x40, 1, 5, 0, 0, 1, 0x24, 1, 0x2a, 0, 0, 1, 0x24, 1]);
     }
 
     #[test]
