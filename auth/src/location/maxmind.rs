@@ -3,6 +3,8 @@
 //! Not mapped into memory: a file that is overwritten in place would change, or shorten, under
 //! our hands.
 
+use std::collections::HashSet;
+use std::fmt;
 use std::fs;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt as _;
@@ -10,8 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwapOption;
-use maxminddb::Reader;
+use maxminddb::{MaxMindDbError, Reader, WithinOptions};
 use serde::Deserialize;
+use serde::de::{self, Deserializer};
 use ticket::Country;
 
 use crate::config::Locations;
@@ -51,7 +54,30 @@ struct Stamp {
 
 #[derive(Deserialize)]
 struct AsnRecord {
-    autonomous_system_number: Option<u32>,
+    #[serde(default)]
+    autonomous_system_number: Option<Number>,
+}
+
+/// An AS number in whatever width the file's maker chose.
+struct Number(u32);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Width;
+        impl de::Visitor<'_> for Width {
+            type Value = Number;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of 32 bits")
+            }
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Number, E> {
+                number.try_into().map(Number).map_err(E::custom)
+            }
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Number, E> {
+                number.try_into().map(Number).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Width)
+    }
 }
 
 #[derive(Deserialize)]
@@ -104,7 +130,7 @@ impl MaxMind {
     pub(super) fn asn(&self, address: IpAddr) -> Option<u32> {
         let reader = self.asn.as_ref()?.reader.load_full()?;
         let record: AsnRecord = reader.lookup(address).ok()?.decode().ok()??;
-        record.autonomous_system_number
+        record.autonomous_system_number.map(|Number(number)| number)
     }
 
     pub(super) fn country(&self, address: IpAddr) -> Option<Country> {
@@ -144,9 +170,27 @@ fn read(path: &Path) -> Result<Reader<Vec<u8>>, String> {
     }
     let bytes = fs::read(path).map_err(|error| error.to_string())?;
     let reader = Reader::from_source(bytes).map_err(|error| error.to_string())?;
-    // A file that is half copied has its beginning right and its end wrong.
-    reader.verify().map_err(|error| error.to_string())?;
+    walk(&reader).map_err(|error| error.to_string())?;
     Ok(reader)
+}
+
+/// Visits every network and record: a file of which a part is missing or overwritten fails here and
+/// not at somebody's sign-in. (`Reader::verify` is not used: it also asks for a description, which
+/// files of an operator's own making may lack.)
+fn walk(reader: &Reader<Vec<u8>>) -> Result<(), MaxMindDbError> {
+    let mut records = HashSet::new();
+    // A tree of N nodes has at most N + 1 leaves; more means a circle.
+    let most = reader.metadata().node_count.saturating_add(1);
+    for (visited, network) in reader.networks(WithinOptions::default())?.enumerate() {
+        if visited > most as usize {
+            return Err(MaxMindDbError::invalid_database("the tree has a circle"));
+        }
+        let network = network?;
+        if network.offset().is_some_and(|offset| records.insert(offset)) {
+            network.decode::<serde::de::IgnoredAny>()?;
+        }
+    }
+    Ok(())
 }
 
 impl Stamp {

@@ -17,7 +17,7 @@ fn prefix(text: &str, subset: Option<u32>, asn: Option<u32>, country: Option<&st
 }
 
 /// A database in the form of MaxMind's: networks of IPv4 lie in ::/96 of an IPv6 tree.
-fn write(path: &Path, kind: &str, networks: &[(&str, Value)]) {
+fn write<T: serde::Serialize>(path: &Path, kind: &str, networks: &[(&str, T)]) {
     let mut database = Database::default();
     database.metadata.ip_version = IpVersion::V6;
     database.metadata.binary_format_major_version = 2;
@@ -33,8 +33,19 @@ fn write(path: &Path, kind: &str, networks: &[(&str, Value)]) {
     std::fs::rename(draft, path).unwrap();
 }
 
-fn asn(number: u32) -> Value {
-    json!({"autonomous_system_number": number, "autonomous_system_organization": "Example"})
+/// As wide as MaxMind writes it; `json!` alone would make it 64 bits wide.
+#[derive(serde::Serialize)]
+struct Asn {
+    autonomous_system_number: u32,
+    autonomous_system_organization: &'static str,
+}
+
+fn asn(autonomous_system_number: u32) -> Asn {
+    Asn { autonomous_system_number, autonomous_system_organization: "Example" }
+}
+
+fn wide_asn(number: u64) -> Value {
+    json!({"autonomous_system_number": number})
 }
 
 fn country(code: &str) -> Value {
@@ -152,4 +163,16 @@ fn records_of_another_kind_are_unknown() {
     });
     assert_eq!(locate(&locator, "192.0.2.1"), (None, None, None));
     assert_eq!(locate(&locator, "192.0.3.1"), (None, None, None));
+}
+
+#[test]
+fn numbers_of_any_width_are_understood() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("asn.mmdb");
+    let networks =
+        [("::c000:200/120", wide_asn(4_200_000_000)), ("::c000:300/120", wide_asn(1 << 40))];
+    write(&path, "Own-ASN", &networks);
+    let locator = Locator::new(&Locations { asn_database: Some(path), ..Locations::default() });
+    assert_eq!(locate(&locator, "192.0.2.1").1, Some(4_200_000_000));
+    assert_eq!(locate(&locator, "192.0.3.1").1, None, "not an AS number");
 }

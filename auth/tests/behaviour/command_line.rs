@@ -179,7 +179,8 @@ fn a_seed_file_can_be_applied_twice() {
     assert_eq!(state(), first);
     let nodes: Value = serde_json::from_str(&first[2]).unwrap();
     assert_eq!(nodes[0]["role"], "headend");
-    assert_eq!(nodes[1]["channels"], json!(["one"]));
+    assert_eq!((&nodes[1]["role"], &nodes[1]["channels"]), (&json!("rendezvous"), &json!(["*"])));
+    assert_eq!(nodes[2]["channels"], json!(["one"]));
 
     let text = std::fs::read_to_string(&seed).unwrap();
     std::fs::write(&seed, text.replace("role = \"headend\"", "rolle = \"headend\"")).unwrap();
