@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use segment::{Shard, SwarmId};
 use swarm::{PeerHint, Serve, Stats};
 use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::{JoinSpec, NodeStats, Played};
 
@@ -105,6 +106,16 @@ pub(crate) struct Shared {
     ready: Notify,
     wants: Notify,
     stats: Mutex<Stats>,
+    limits: Mutex<Limits>,
+    left: CancellationToken,
+}
+
+/// What the handle allows, as it was set last.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Limits {
+    pub(crate) uplink: Option<u64>,
+    pub(crate) max_pushed: Option<u32>,
+    pub(crate) serve: Serve,
 }
 
 /// What the handle tells the driver.
@@ -124,6 +135,19 @@ struct Screen {
 }
 
 impl Shared {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits: Mutex::new(limits), ..Self::default() }
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        *lock(&self.limits)
+    }
+
+    /// Cancelled when the handle is dropped.
+    pub(crate) fn left(&self) -> &CancellationToken {
+        &self.left
+    }
+
     pub(crate) fn publish(&self, shards: Vec<Shard>) {
         let mut inbox = lock(&self.inbox);
         inbox.publish.push_back(shards);
@@ -140,14 +164,17 @@ impl Shared {
     }
 
     pub(crate) fn set_uplink(&self, rate: Option<u64>) {
+        lock(&self.limits).uplink = rate;
         lock(&self.inbox).uplink = Some(rate);
     }
 
     pub(crate) fn set_max_pushed(&self, most: Option<u32>) {
+        lock(&self.limits).max_pushed = most;
         lock(&self.inbox).max_pushed = Some(most);
     }
 
     pub(crate) fn set_serve(&self, serve: Serve) {
+        lock(&self.limits).serve = serve;
         lock(&self.inbox).serve = Some(serve);
     }
 

@@ -32,8 +32,10 @@ use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::clock::Clock;
+pub(crate) use self::dial::first as dial_first;
 use self::driver::Driver;
-use self::mail::{Mail, Membership, Shared};
+pub(crate) use self::mail::Shared;
+use self::mail::{Limits, Mail, Membership};
 use self::policy::Policy;
 use crate::{Endpoint, Purpose};
 
@@ -133,6 +135,7 @@ pub struct Node {
     policy: Arc<Policy>,
     clock: Arc<Clock>,
     mail: Arc<Mail>,
+    role: Role,
     _life: Arc<DropGuard>,
 }
 
@@ -150,7 +153,7 @@ impl Node {
     /// If the socket cannot be bound.
     pub async fn start(config: NodeConfig) -> std::io::Result<Self> {
         let endpoint = Endpoint::bind(config.bind, config.identity.clone(), &[Purpose::Peers])?;
-        let (platform, admit) = (config.platform.clone(), config.admit.clone());
+        let (platform, admit, role) = (config.platform.clone(), config.admit.clone(), config.role);
         let policy = Arc::new(Policy::new(endpoint.id(), platform, admit));
         let clock = Arc::new(Clock::new());
         let mail = Arc::new(Mail::default());
@@ -164,12 +167,17 @@ impl Node {
             stop.clone(),
         );
         tokio::spawn(driver.run());
-        Ok(Self { endpoint, policy, clock, mail, _life: Arc::new(stop.drop_guard()) })
+        Ok(Self { endpoint, policy, clock, mail, role, _life: Arc::new(stop.drop_guard()) })
     }
 
     /// This node's name.
     pub fn id(&self) -> PeerId {
         self.endpoint.id()
+    }
+
+    /// What it does.
+    pub fn role(&self) -> Role {
+        self.role
     }
 
     /// The address it is bound to.
@@ -211,6 +219,20 @@ impl Node {
         self.clock.now().0
     }
 
+    /// The platform's name; empty if neither the configuration nor a session has told it.
+    pub fn platform(&self) -> Arc<str> {
+        self.policy.platform()
+    }
+
+    pub(crate) fn name_platform(&self, platform: &str) {
+        self.policy.name_platform(platform);
+    }
+
+    /// The platform's clock as it stands, see [`Node::set_clock`].
+    pub fn clock_offset(&self) -> i64 {
+        self.clock.offset()
+    }
+
     /// Drops the peers whose tickets name these sessions (`jti`), and refuses them from now on.
     pub fn revoke(&self, sessions: &[String]) {
         self.policy.revoke(sessions);
@@ -220,7 +242,8 @@ impl Node {
     /// Takes part in a swarm. If the node is in it already, the older part ends.
     pub fn join(&self, spec: JoinSpec) -> Swarm {
         let id = spec.swarm;
-        let shared = Arc::new(Shared::default());
+        let JoinSpec { uplink, max_pushed, serve, .. } = spec;
+        let shared = Arc::new(Shared::new(Limits { uplink, max_pushed, serve }));
         let membership = Membership::Join(Box::new(spec), shared.clone());
         self.mail.post(|letters| letters.swarms.push(membership));
         Swarm { id, shared, mail: self.mail.clone() }
@@ -244,6 +267,11 @@ impl Swarm {
     /// Which swarm.
     pub fn id(&self) -> SwarmId {
         self.id
+    }
+
+    /// What outlives the handle, for who looks after the swarm.
+    pub(crate) fn watch(&self) -> Watch {
+        Watch { id: self.id, shared: self.shared.clone(), mail: self.mail.clone() }
     }
 
     fn post(&self) {
@@ -300,8 +328,26 @@ impl Swarm {
     }
 }
 
+/// A swarm as the session sees it: it does not keep it joined.
+#[derive(Clone)]
+pub(crate) struct Watch {
+    pub(crate) id: SwarmId,
+    pub(crate) shared: Arc<Shared>,
+    mail: Arc<Mail>,
+}
+
+impl Watch {
+    pub(crate) fn candidates(&self, peers: Vec<PeerHint>) {
+        self.shared.candidates(peers);
+        self.mail.post(|letters| {
+            letters.dirty.insert(self.id);
+        });
+    }
+}
+
 impl Drop for Swarm {
     fn drop(&mut self) {
+        self.shared.left().cancel();
         let membership = Membership::Leave(self.id, self.shared.clone());
         self.mail.post(|letters| letters.swarms.push(membership));
     }

@@ -95,6 +95,19 @@ impl Policy {
         self.write().keys = Arc::new(keys);
     }
 
+    /// Names the platform, if the configuration did not.
+    pub(crate) fn name_platform(&self, platform: &str) {
+        let mut state = self.write();
+        if state.platform.is_empty() {
+            state.platform = platform.into();
+        }
+    }
+
+    /// The platform's name; empty if it is not known yet.
+    pub(crate) fn platform(&self) -> Arc<str> {
+        self.read().platform.clone()
+    }
+
     /// The ticket that this node shows, if it has one yet.
     pub(crate) fn token(&self) -> Option<Arc<str>> {
         self.read().token.clone()

@@ -1,12 +1,33 @@
 //! A node's session with the platform: sign-in at auth, one rendezvous at a time, ticket, keys and clock kept fresh.
+//!
+//! One task keeps the user ticket fresh, one talks to rendezvous. Neither disturbs swarms that run:
+//! what is away is tried again, and told in [`SessionState`].
+
+mod auth;
+mod backoff;
+mod line;
+mod member;
+mod pulse;
+mod state;
+mod wire;
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
 
 use segment::ContentKey;
-use tokio::sync::watch;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
-use crate::protocol::{ChannelInfo, Publication};
+use self::auth::{Auth, Signed};
+use self::backoff::Backoff;
+use self::line::{Ask, Line};
+use self::state::Teller;
+use self::wire::{Turned, Wire, reach};
+
+use crate::protocol::{ChannelInfo, Event, Publication, Refusal};
 use crate::{JoinSpec, Node, Swarm};
 
 /// How a node proves itself to auth.
@@ -113,9 +134,25 @@ pub struct Part {
     pub max_spares: u8,
 }
 
+/// A rendezvous that does not answer a join within this is away.
+const JOIN: Duration = Duration::from_secs(5);
+/// A rendezvous that has just started and is not ready is given this many more chances.
+const CHANCES: u32 = 10;
+/// The least time between two renewals of the user ticket.
+const RENEW_LEAST: Duration = Duration::from_secs(2);
+/// After a refusal at auth, one comes back no sooner.
+const SULK: Duration = Duration::from_secs(20);
+/// Wishes that wait for the task that talks to rendezvous; more wait at the asker.
+const ASKS: usize = 64;
+
 /// A node's session with the platform. Dropping it signs the node off at rendezvous.
 pub struct Session {
-    _private: (),
+    auth: Arc<Auth>,
+    teller: Arc<Teller>,
+    ask: mpsc::Sender<Ask>,
+    account: watch::Receiver<Signed>,
+    line: tokio::task::JoinHandle<()>,
+    life: DropGuard,
 }
 
 impl Session {
@@ -129,18 +166,69 @@ impl Session {
         config: SessionConfig,
         patient: bool,
     ) -> Result<Self, SessionError> {
-        let _ = (node, config, patient);
-        todo!()
+        let auth = Arc::new(Auth::new(&config, node.id())?);
+        let mut backoff = Backoff::patient();
+        let mut told = None;
+        let begun = loop {
+            let error = match begin(&node, &auth, &config).await {
+                Ok(begun) => break begun,
+                Err(error) => error,
+            };
+            let pause = match &error {
+                SessionError::AuthUnreachable(_) | SessionError::RendezvousUnreachable => {
+                    backoff.next()
+                }
+                SessionError::TooMany(seconds) => Duration::from_secs(*seconds),
+                _ => return Err(error),
+            };
+            if !patient {
+                return Err(error);
+            }
+            if told.as_ref() != Some(&error) {
+                tracing::warn!(%error, "waiting for the platform");
+                told = Some(error);
+            }
+            sleep(pause).await;
+        };
+        Ok(Self::run(node, auth, config, begun))
+    }
+
+    fn run(node: Node, auth: Arc<Auth>, config: SessionConfig, begun: Begun) -> Self {
+        let Begun { signed, servers, wire, welcome } = begun;
+        let teller = Arc::new(Teller::new());
+        let (tell_account, account) = watch::channel(signed);
+        let (ask, asks) = mpsc::channel(ASKS);
+        let stop = CancellationToken::new();
+        let stale = Arc::new(Notify::new());
+        let keeping =
+            keep_signed_in(node.clone(), auth.clone(), teller.clone(), tell_account, stale.clone());
+        tokio::spawn(stop.clone().run_until_cancelled_owned(keeping));
+        let line = Line {
+            role: node.role(),
+            node,
+            auth: auth.clone(),
+            config,
+            teller: teller.clone(),
+            account: account.clone(),
+            stale,
+            servers,
+            asks,
+            ask: ask.clone(),
+            stop: stop.clone(),
+            book: line::Book::default(),
+        };
+        let line = tokio::spawn(line.run(wire, welcome));
+        Self { auth, teller, ask, account, line, life: stop.drop_guard() }
     }
 
     /// How the session is, and each change.
     pub fn state(&self) -> watch::Receiver<SessionState> {
-        todo!()
+        self.teller.watch()
     }
 
     /// The refresh token to keep for the next start (viewers).
     pub fn refresh_token(&self) -> Option<String> {
-        todo!()
+        self.auth.refresh_token()
     }
 
     /// Joins a rendition of a channel; peers are asked for and the swarm reported as long as it lives.
@@ -153,12 +241,16 @@ impl Session {
         rendition: Option<&str>,
         part: Part,
     ) -> Result<Joined, SessionError> {
-        let _ = (channel, rendition, part);
-        todo!()
+        let (reply, answer) = oneshot::channel();
+        let rendition = rendition.map(str::to_owned);
+        let ask = Ask::Join { channel: channel.to_owned(), rendition, part, reply };
+        timeout(JOIN, self.ask(ask, answer))
+            .await
+            .unwrap_or(Err(SessionError::RendezvousUnreachable))
     }
 
-    /// Headend only: announces a rendition and takes part in its swarm. `keys` gives the content keys of the epoch now
-    /// and the next when they are to be announced again.
+    /// Headend only: announces a rendition and takes part in its swarm; what `publication` holds is
+    /// announced again whenever it changes (new content keys). Waits for rendezvous if it is away.
     ///
     /// # Errors
     /// If rendezvous refuses.
@@ -167,12 +259,96 @@ impl Session {
         publication: watch::Receiver<Publication>,
         part: Part,
     ) -> Result<Swarm, SessionError> {
-        let _ = (publication, part);
-        todo!()
+        let (reply, answer) = oneshot::channel();
+        let joined = self.ask(Ask::Publish { publication, part, reply }, answer).await?;
+        Ok(joined.swarm)
+    }
+
+    async fn ask(
+        &self,
+        ask: Ask,
+        answer: oneshot::Receiver<Result<Joined, SessionError>>,
+    ) -> Result<Joined, SessionError> {
+        let over = SessionError::RendezvousUnreachable;
+        self.ask.send(ask).await.map_err(|_| over.clone())?;
+        answer.await.unwrap_or(Err(over))
     }
 
     /// Signs out at auth and rendezvous.
     pub async fn sign_out(self) {
-        todo!()
+        let Self { auth, account, line, life, .. } = self;
+        drop(life);
+        let ticket = account.borrow().ticket.clone();
+        auth.sign_out(&ticket).await;
+        let _ = line.await;
+    }
+}
+
+/// What a session starts with.
+struct Begun {
+    signed: Signed,
+    servers: Vec<auth::Rendezvous>,
+    wire: Wire,
+    welcome: Event,
+}
+
+/// Finds rendezvous first, so that a refresh token is not used up in vain.
+async fn begin(node: &Node, auth: &Auth, config: &SessionConfig) -> Result<Begun, SessionError> {
+    let directory = auth.directory().await?;
+    node.name_platform(&directory.platform);
+    let servers = directory.rendezvous;
+    let away = SessionError::RendezvousUnreachable;
+    let mut connection = reach(node.endpoint(), &servers).await.ok_or(away.clone())?;
+    let signed = auth.sign_in().await?;
+    let hello = line::hello(config, &signed.ticket);
+    for _ in 0..CHANCES {
+        match Wire::open(connection, &hello).await {
+            Ok((wire, welcome)) => return Ok(Begun { signed, servers, wire, welcome }),
+            Err(Turned::Unreachable) => {}
+            Err(Turned::Refused(Refusal::Limit, _)) => return Err(away),
+            Err(Turned::Refused(_, reason)) => return Err(SessionError::Refused(reason)),
+        }
+        sleep(Duration::from_millis(500)).await;
+        connection = reach(node.endpoint(), &servers).await.ok_or(away.clone())?;
+    }
+    Err(away)
+}
+
+/// Renews the user ticket at half of its life, or when rendezvous does not take it.
+async fn keep_signed_in(
+    node: Node,
+    auth: Arc<Auth>,
+    teller: Arc<Teller>,
+    account: watch::Sender<Signed>,
+    stale: Arc<Notify>,
+) {
+    loop {
+        let now = node.monotonic() as i64 + node.clock_offset();
+        let left = account.borrow().expires_at as i64 * 1_000_000 - now;
+        let half = Duration::from_micros(left.max(0) as u64 / 2).max(RENEW_LEAST);
+        tokio::select! {
+            () = sleep(half) => {}
+            () = stale.notified() => {}
+        }
+        let mut backoff = Backoff::patient();
+        loop {
+            let pause = match auth.sign_in().await {
+                Ok(signed) => {
+                    teller.auth(Ok(()));
+                    account.send_replace(signed);
+                    break;
+                }
+                Err(error) => {
+                    teller.auth(Err(&error));
+                    tracing::debug!(%error, "the user ticket is not renewed");
+                    match error {
+                        SessionError::AuthUnreachable(_) => backoff.next(),
+                        SessionError::TooMany(seconds) => Duration::from_secs(seconds),
+                        _ => SULK,
+                    }
+                }
+            };
+            sleep(pause).await;
+        }
     }
 }

@@ -1,0 +1,64 @@
+//! How the session is, for whoever watches.
+
+use tokio::sync::watch;
+
+use super::{SessionError, SessionState};
+use crate::protocol::ChannelInfo;
+
+/// Tells changes; equal states are told once.
+pub(crate) struct Teller {
+    state: watch::Sender<SessionState>,
+    auth: std::sync::Mutex<Lacks>,
+}
+
+#[derive(Default)]
+struct Lacks {
+    auth: Option<String>,
+    rendezvous: Option<String>,
+}
+
+impl Teller {
+    pub(crate) fn new() -> Self {
+        Self { state: watch::Sender::default(), auth: std::sync::Mutex::default() }
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<SessionState> {
+        self.state.subscribe()
+    }
+
+    fn lacks(&self, change: impl FnOnce(&mut Lacks)) {
+        let mut lacks = self.auth.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        change(&mut lacks);
+        let texts: Vec<&str> =
+            [&lacks.rendezvous, &lacks.auth].into_iter().flatten().map(String::as_str).collect();
+        let missing = if texts.is_empty() { None } else { Some(texts.join("; ")) };
+        let (auth, rendezvous) = (lacks.auth.is_none(), lacks.rendezvous.is_none());
+        self.change(|state| {
+            state.auth = auth;
+            state.rendezvous = rendezvous;
+            state.missing = missing;
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut SessionState)) {
+        self.state.send_if_modified(|state| {
+            let before = state.clone();
+            change(state);
+            *state != before
+        });
+    }
+
+    /// Auth answered, or why it did not.
+    pub(crate) fn auth(&self, outcome: Result<(), &SessionError>) {
+        self.lacks(|lacks| lacks.auth = outcome.err().map(SessionError::to_string));
+    }
+
+    /// Rendezvous is connected, or why not.
+    pub(crate) fn rendezvous(&self, outcome: Result<(), &SessionError>) {
+        self.lacks(|lacks| lacks.rendezvous = outcome.err().map(SessionError::to_string));
+    }
+
+    pub(crate) fn line_up(&self, line_up: Vec<ChannelInfo>) {
+        self.change(|state| state.line_up = line_up);
+    }
+}
