@@ -192,11 +192,9 @@ impl std::fmt::Display for Database {
             Self::Sqlite(file) => write!(f, "sqlite:{}", file.display()),
             Self::Postgres(url) => {
                 let mut url = url.clone();
-                let hidden = url.set_password(None).and_then(|()| {
-                    url.set_query(None);
-                    Ok(())
-                });
-                match hidden {
+                // A query may hold a password, too.
+                url.set_query(None);
+                match url.set_password(None) {
                     Ok(()) => write!(f, "{url}"),
                     Err(()) => f.write_str("postgres:"),
                 }

@@ -34,6 +34,7 @@ enum Key {
     Pair(u128, Network),
     Account(u128),
     Network(Network),
+    Administrator(Network),
     Device(u128, [u8; 32]),
 }
 
@@ -98,9 +99,15 @@ impl Limits {
         }
     }
 
-    /// Before a node's credential or an administrator's token is checked.
-    pub(crate) fn secret(&self, from: IpAddr, now: Instant) -> Result<Attempt<'_>, TooMany> {
-        self.take(vec![Key::Network(from.into())], now)
+    /// Before an administrator's token is checked.
+    pub(crate) fn administrator(&self, from: IpAddr, now: Instant) -> Result<Attempt<'_>, TooMany> {
+        self.take(vec![Key::Administrator(from.into())], now)
+    }
+
+    /// After a node came with a wrong credential. A right one is never refused: nobody guesses
+    /// it, and whoever shares a prefix with a node must not be able to lock it out.
+    pub(crate) fn wrong_credential(&self, from: IpAddr, now: Instant) -> Result<(), TooMany> {
+        self.take(vec![Key::Network(from.into())], now).map(drop)
     }
 
     fn take(&self, keys: Vec<Key>, now: Instant) -> Result<Attempt<'_>, TooMany> {
@@ -157,7 +164,9 @@ impl Limits {
         let (most, every) = match key {
             Key::Pair(..) | Key::Device(..) => (config.pair_failures, config.pair_forgiven_every),
             Key::Account(_) => (config.account_failures, config.account_forgiven_every),
-            Key::Network(_) => (config.prefix_failures, config.prefix_forgiven_every),
+            Key::Network(_) | Key::Administrator(_) => {
+                (config.prefix_failures, config.prefix_forgiven_every)
+            }
         };
         (f64::from(most), every.get())
     }
@@ -184,7 +193,9 @@ impl Attempt<'_> {
                 Key::Pair(..) | Key::Device(..) => {
                     buckets.remove(key);
                 }
-                Key::Account(_) | Key::Network(_) => give_back(&mut buckets, key),
+                Key::Account(_) | Key::Network(_) | Key::Administrator(_) => {
+                    give_back(&mut buckets, key)
+                }
             }
         }
     }
@@ -290,8 +301,9 @@ mod tests {
         let (limits, now) = (limits(), Instant::now());
         let tried = (0..1000).filter(|i| fail(&limits, &format!("user-{i}"), HOME, now).is_none());
         assert_eq!(tried.count(), 60);
-        assert!(limits.secret(ip(HOME), now).is_err());
-        assert!(limits.secret(ip(AWAY), now).is_ok());
+        assert!(limits.wrong_credential(ip(HOME), now).is_err());
+        assert!(limits.wrong_credential(ip(AWAY), now).is_ok());
+        assert!(limits.administrator(ip(HOME), now).is_ok(), "administrators are judged apart");
     }
 
     #[test]

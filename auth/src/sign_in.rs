@@ -49,10 +49,9 @@ impl App {
         }
         let store = self.store()?;
         let credentials = store.credentials(username).await?;
-        let known = match &credentials {
-            Some(account) => store.is_known_device(&account.id, &device.to_string()).await?,
-            None => false,
-        };
+        // Asked for nobody, too: the time does not tell whether there is an account.
+        let id = credentials.as_ref().map_or("", |account| &account.id);
+        let known = store.is_known_device(id, &device.to_string()).await?;
         let now = Instant::now();
         let attempt = self.limits.password(username, from, known.then_some(device.0), now)?;
         let hash = credentials.as_ref().map(|account| account.password_hash.as_str());
@@ -63,9 +62,11 @@ impl App {
                 return Err(busy.into());
             }
         };
-        let Some(account) = credentials.filter(|_| fits) else {
+        let Some(account) = credentials else { return Err(Problem::wrong_credentials()) };
+        if !fits {
+            tracing::info!(account = account.id, "sign-in refused: wrong password");
             return Err(Problem::wrong_credentials());
-        };
+        }
         attempt.right();
         if account.disabled_at.is_some() {
             tracing::info!(account = account.id, "sign-in refused: the account is disabled");
@@ -166,16 +167,10 @@ impl App {
         from: IpAddr,
     ) -> Result<SignedNode, Problem> {
         let store = self.store()?;
-        let attempt = self.limits.secret(from, Instant::now())?;
-        let node = match store.node_by_credential(claims.credential).await {
-            Ok(Some(node)) => node,
-            Ok(None) => return Err(Problem::wrong_credential()),
-            Err(error) => {
-                attempt.void();
-                return Err(error.into());
-            }
+        let Some(node) = store.node_by_credential(claims.credential).await? else {
+            self.limits.wrong_credential(from, Instant::now())?;
+            return Err(Problem::wrong_credential());
         };
-        attempt.right();
         if node.revoked {
             tracing::info!(node = node.name, "sign-in refused: the node was revoked");
             return Err(Problem::node_revoked());

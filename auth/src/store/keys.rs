@@ -26,6 +26,17 @@ pub struct SigningKey {
 
 impl Store {
     pub(super) async fn make_first_keys(&self, now: i64) -> Result<(), Error> {
+        let there: i64 = each!(self, pool => {
+            sqlx::query_scalar(
+                "SELECT COUNT(*) FROM signing_keys JOIN secrets ON secrets.name = 'refresh' \
+                 WHERE retired_at IS NULL",
+            )
+            .fetch_one(pool)
+            .await?
+        });
+        if there > 0 {
+            return Ok(());
+        }
         transaction!(self, tx => {
             // Locks, so that of two that start at once only one makes keys.
             raise!(tx, "keys");

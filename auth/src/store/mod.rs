@@ -41,6 +41,10 @@ pub const PAGE: i64 = 1_000;
 /// A connection that is not had in this time is not had, seconds.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How often bringing the tables up to date is tried again, and after how long.
+const RACES: u32 = 10;
+const RACE: Duration = Duration::from_millis(100);
+
 /// The database. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -152,11 +156,26 @@ impl Store {
     /// # Errors
     /// If the database cannot be reached or is of a newer version.
     pub async fn prepare(&self, now: i64) -> Result<(), Error> {
+        let mut left = RACES;
+        while let Err(error) = self.migrate().await {
+            // Two programs that open a new SQLite file at once get into each other's way;
+            // PostgreSQL lets the second one wait.
+            if left == 0 || !matches!((&self.pool, &error), (Pool::Sqlite(_), Error::Migration(_)))
+            {
+                return Err(error);
+            }
+            left -= 1;
+            tokio::time::sleep(RACE).await;
+        }
+        self.make_first_keys(now).await
+    }
+
+    async fn migrate(&self) -> Result<(), Error> {
         match &self.pool {
             Pool::Sqlite(pool) => sqlx::migrate!("../migrations/sqlite").run(pool).await?,
             Pool::Postgres(pool) => sqlx::migrate!("../migrations/postgres").run(pool).await?,
         }
-        self.make_first_keys(now).await
+        Ok(())
     }
 
     /// Lets all connections go.

@@ -163,6 +163,17 @@ async fn a_running_auth_notices_what_the_command_line_does() {
 }
 
 #[test]
+fn programs_that_open_a_new_database_at_once_wait_for_each_other() {
+    let platform = Platform::new();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| platform.does(&["keys", "list"], ""));
+        }
+    });
+    assert_eq!(platform.does(&["keys", "list"], "").lines().count(), 2, "one key was made");
+}
+
+#[test]
 fn a_seed_file_can_be_applied_twice() {
     let platform = Platform::new();
     let seed = platform.folder.path().join("seed.toml");

@@ -1,5 +1,7 @@
 //! Auth as its users see it: over HTTP and on the command line, on SQLite and on PostgreSQL.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod administration;
 mod command_line;
 mod database;
