@@ -10,6 +10,9 @@ use swarm::Time;
 /// The most prefixes that are told apart; beyond it further ones share one allowance.
 const PREFIXES: usize = 50_000;
 
+/// Between two walks over the table, to clear it.
+const CLEAR: Duration = Duration::from_secs(1);
+
 /// The allowance of every prefix (/24 of IPv4, /56 of IPv6).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Allowance {
@@ -25,12 +28,15 @@ pub struct Admission {
     /// By prefix, the moment until which its allowance is used up, were it spent evenly.
     used: HashMap<u64, Time>,
     rest: Time,
+    /// When the table was last cleared of those who have all of their allowance left: a flood must
+    /// not make every connection cost a walk over it.
+    cleared: Time,
 }
 
 impl Admission {
     /// Nobody has come yet.
     pub fn new(allowance: Allowance) -> Self {
-        Self { allowance, used: HashMap::new(), rest: Time::default() }
+        Self { allowance, used: HashMap::new(), rest: Time::default(), cleared: Time::default() }
     }
 
     /// Whether one more may come from `ip`.
@@ -38,15 +44,14 @@ impl Admission {
         let spacing = Duration::from_secs(1) / self.allowance.per_second.max(1);
         let ahead = spacing * self.allowance.burst;
         let prefix = prefix(ip);
-        if self.used.len() >= PREFIXES && !self.used.contains_key(&prefix) {
-            // Who has all of its allowance left need not be remembered.
+        let full =
+            |used: &HashMap<u64, Time>| used.len() >= PREFIXES && !used.contains_key(&prefix);
+        if full(&self.used) && now.since(self.cleared) >= CLEAR {
+            self.cleared = now;
             self.used.retain(|_, until| *until > now);
         }
-        let until = if self.used.len() >= PREFIXES && !self.used.contains_key(&prefix) {
-            &mut self.rest
-        } else {
-            self.used.entry(prefix).or_default()
-        };
+        let until =
+            if full(&self.used) { &mut self.rest } else { self.used.entry(prefix).or_default() };
         let after = (*until).max(now) + spacing;
         let fits = after <= now + ahead;
         if fits {

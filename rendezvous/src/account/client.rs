@@ -93,7 +93,18 @@ impl Client {
             let path = format!("{}/", base.path());
             base.set_path(&path);
         }
-        let http = reqwest::Client::builder()
+        let local = match base.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            None => false,
+        };
+        let mut http = reqwest::Client::builder();
+        if local {
+            // A proxy of the environment is for others.
+            http = http.no_proxy();
+        }
+        let http = http
             .local_address(bind)
             .connect_timeout(PATIENCE)
             .redirect(reqwest::redirect::Policy::none())

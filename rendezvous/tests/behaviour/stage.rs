@@ -68,7 +68,7 @@ impl Stage {
         config.auth.url = format!("http://{}/", auth.addr).parse().unwrap();
         config.auth.credential = secret("credential", CREDENTIAL);
         change(&mut config);
-        let http = reqwest::Client::new();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { auth, http, config, running: None, _folder: folder }
     }
 
