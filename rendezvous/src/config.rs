@@ -90,7 +90,7 @@ pub struct Limits {
     pub swarms_per_viewer: usize,
     /// The most swarms of one headend or repeater.
     pub swarms_per_server: usize,
-    /// Frames that a node may send at once.
+    /// Frames that a viewer may send at once; twenty times as many a headend or repeater.
     pub frames_burst: u32,
     /// And then each second.
     pub frames_per_second: u32,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use link::protocol::{self, Event, Request};
 use link::{Connection, Incoming};
 use quinn::{RecvStream, SendStream, VarInt};
+use ticket::Role;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::hub::{Caller, Denied, Hub, Inbox, Outbox};
@@ -17,7 +18,7 @@ const WRITE: Duration = Duration::from_secs(10);
 /// How long the last word may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// How fast a node may send frames: so many at once, and then so many each second. Beyond it they
+/// How fast a viewer may send frames: so many at once, and then so many each second. Beyond it they
 /// are read later; QUIC's flow control holds the sender back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pace {
@@ -25,6 +26,22 @@ pub struct Pace {
     pub burst: u32,
     /// Each second.
     pub per_second: u32,
+}
+
+/// Headends and repeaters take part in many swarms, and say so all at once when they come back.
+const SERVERS: u32 = 20;
+
+impl Pace {
+    /// That of a node in this role: `self` is a viewer's.
+    fn of(self, role: Role) -> Self {
+        match role {
+            Role::Viewer => self,
+            Role::Headend | Role::Repeater | Role::Rendezvous => Self {
+                burst: self.burst.saturating_mul(SERVERS),
+                per_second: self.per_second.saturating_mul(SERVERS),
+            },
+        }
+    }
 }
 
 /// Serves one inbound connection until it ends.
@@ -67,7 +84,7 @@ async fn run(
     drop(hello);
     tracing::debug!(peer = ?caller.peer, role = ?caller.role, "session begins");
     let reason = tokio::select! {
-        reason = listen(hub, &caller, &mut recv, pace) => reason,
+        reason = listen(hub, &caller, &mut recv, &outbox, pace.of(caller.role)) => reason,
         reason = talk(&mut send, inbox) => reason,
     };
     hub.depart(&caller);
@@ -92,9 +109,16 @@ async fn enter(
     }
 }
 
-async fn listen(hub: &Hub, caller: &Caller, recv: &mut RecvStream, pace: Pace) -> &'static str {
+async fn listen(
+    hub: &Hub,
+    caller: &Caller,
+    recv: &mut RecvStream,
+    outbox: &Outbox,
+    pace: Pace,
+) -> &'static str {
     let mut metre = Metre::new(pace);
     loop {
+        outbox.room().await;
         let Ok(request) = protocol::read::<Request>(recv).await else { return "bye" };
         metre.wait().await;
         if let Request::Renew { ticket: Some(token) } = &request

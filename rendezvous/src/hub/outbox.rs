@@ -9,6 +9,8 @@ use tokio_util::sync::CancellationToken;
 /// The most events that wait for one node. A node that lets more gather is dropped: it can come
 /// back and is told everything again.
 const WAITING: usize = 256;
+/// While there is room for fewer, nothing more is read from the node.
+const ROOM: usize = 64;
 
 /// Where events for one node are left. Clones share one queue.
 #[derive(Clone)]
@@ -51,6 +53,13 @@ impl Outbox {
                 !first
             }
         }
+    }
+
+    /// Waits until the node has taken enough for its next request to be read, so that its own
+    /// questions never make it one that does not keep up. Cancel safe.
+    pub async fn room(&self) {
+        // Err means that the session is over.
+        let _ = self.events.reserve_many(ROOM).await;
     }
 
     /// Ends the session without a word.

@@ -82,6 +82,19 @@ async fn a_node_that_floods_is_slowed_down_and_not_answered_faster() {
 }
 
 #[tokio::test]
+async fn a_node_in_many_swarms_is_answered_however_much_it_asks_at_once() {
+    let stage = Stage::new().await;
+    let mut repeater = stage.node(Role::Repeater, &["*"]).await;
+    for sent in 0..1500 {
+        repeater.tell(Request::Clock { sent }).await;
+    }
+    for expected in 0..1500 {
+        let event = repeater.next().await;
+        assert!(matches!(event, Some(Event::Clock { sent, .. }) if sent == expected), "{event:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_same_node_has_one_session_and_the_later_one_stays() {
     let stage = Stage::new().await;
     let mut before = stage.node(Role::Viewer, &["one"]).await;
