@@ -3,16 +3,28 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use segment::Coding;
 use serde::Deserialize;
+use service::config::Secret;
 
 /// One channel.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Channel {
     /// Names it in calls, metrics and logs: lower-case letters, digits, `-`, `_`; at most 64.
     pub id: String,
     /// Its name for people.
     pub name: String,
+    /// The channel's secret: 64 hexadecimal digits. Without it one is made and kept in the state folder.
+    pub secret: Option<Secret>,
+    /// Sub-streams.
+    pub n: u8,
+    /// How many of them rebuild the channel.
+    pub k: u8,
+    /// How many of them rebuild sound and tables; 0 for one layer with everything in it.
+    pub essential_k: u8,
+    /// Capture to picture, the same for all viewers, milliseconds (D).
+    pub delay_ms: u32,
     /// Where the pictures come from.
     pub source: Source,
     /// Whether the source is encoded or passed through.
@@ -34,6 +46,11 @@ impl Default for Channel {
         Self {
             id: String::new(),
             name: String::new(),
+            secret: None,
+            n: 12,
+            k: 8,
+            essential_k: 4,
+            delay_ms: 2000,
             source: Source::Test,
             mode: Mode::Encode,
             segment_ms: 250,
@@ -42,6 +59,21 @@ impl Default for Channel {
             video: Video::default(),
             audio: Audio::default(),
         }
+    }
+}
+
+impl Channel {
+    /// The code of its rendition.
+    ///
+    /// # Errors
+    /// If N and K do not fit together.
+    pub fn coding(&self) -> Result<Coding, segment::CodingError> {
+        Coding::new(self.n, self.k, Some(self.essential_k).filter(|&k| k > 0))
+    }
+
+    /// Its bit rate as configured, bits per second. In pass-through the source decides, and this is a guess.
+    pub fn bitrate(&self) -> u64 {
+        u64::from(self.video.bitrate_kbit + self.audio.bitrate_kbit) * 1000
     }
 }
 

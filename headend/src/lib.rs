@@ -1,6 +1,7 @@
 //! The headend: takes a source in, encodes or passes through, cuts into segments, and hands them on.
 //!
-//! [`media::Media`] is the media part of one channel: it knows neither keys nor peers.
+//! [`media::Media`] is the media part of one channel: it knows neither keys nor peers. [`station::Station`] seals
+//! its segments and publishes them; [`run`] is the whole program.
 
 pub mod assemble;
 pub mod cancel;
@@ -11,13 +12,21 @@ pub mod cut;
 pub mod encode;
 pub mod feed;
 pub mod media;
+mod metrics;
 pub mod numbers;
 pub mod pass;
 pub mod pipeline;
+mod program;
+pub mod recall;
+mod run;
 pub mod slate;
 pub mod source;
 pub mod splice;
+pub mod station;
 pub mod stats;
 pub mod still;
 pub mod ts;
 pub mod unit;
+
+pub use program::{Config, Http, Limits, Serve};
+pub use run::run;

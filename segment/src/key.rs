@@ -53,6 +53,15 @@ impl ChannelSecret {
         Self(bytes)
     }
 
+    /// The secret of `channel` that follows from one which an operator may use for several channels:
+    /// each gets keys of its own.
+    pub fn of_channel(shared: [u8; 32], channel: &str) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("braidcast 2026 channel secret");
+        hasher.update(&shared);
+        hasher.update(channel.as_bytes());
+        Self(*hasher.finalize().as_bytes())
+    }
+
     /// The key that signs segments.
     pub(crate) fn signing_pair(&self) -> Ed25519KeyPair {
         let seed = blake3::derive_key("braidcast 2026 channel signing key", &self.0);

@@ -19,7 +19,7 @@ async fn the_content_keys_are_not_in_its_memory() -> Result<()> {
     let mut viewer = stage.watch(Watch { seconds: None, ..Watch::new("127.0.1.11", "one") })?;
     viewer.playing().await?;
 
-    let secret = ChannelSecret::new(demo::CHANNEL_SECRET);
+    let secret = ChannelSecret::of_channel(demo::CHANNEL_SECRET, "one");
     let swarm = SwarmId::new(&secret.channel_key(), "main");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
     // Half an hour of media to an epoch, and one on either side.

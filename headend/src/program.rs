@@ -1,0 +1,217 @@
+//! The configuration file as a whole; `deploy/config/headend.toml` explains it key by key.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use service::config::{Check, Problems, Rate, Secret};
+use url::Url;
+
+use crate::config::{Channel, Mode, Source};
+
+/// The whole file.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where auth is.
+    pub auth: Option<Url>,
+    /// The node's credential.
+    pub credential: Option<Secret>,
+    /// The file of the node's key pair.
+    pub identity: PathBuf,
+    /// The UDP socket; its address serves outgoing HTTP too, if it names one.
+    pub bind: SocketAddr,
+    /// Addresses that others should use.
+    pub advertise: Vec<SocketAddr>,
+    /// Whom it feeds.
+    pub serve: Serve,
+    /// The folder of segment numbers, and of channel secrets that were made here.
+    pub state: PathBuf,
+    /// Where to write the bound addresses when ready.
+    pub announce: Option<PathBuf>,
+    /// The HTTP side.
+    pub http: Http,
+    /// What it gives at most.
+    pub limits: Limits,
+    /// The channels.
+    pub channels: Vec<Channel>,
+}
+
+/// Whom the headend feeds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Serve {
+    /// Repeaters.
+    #[default]
+    Repeaters,
+    /// Repeaters and viewers: for small platforms without repeaters.
+    All,
+}
+
+/// Section `[http]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
+/// Section `[limits]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// The most media sent, over all channels.
+    pub egress: Option<Rate>,
+    /// The most connections at one time.
+    pub connections: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            auth: None,
+            credential: None,
+            identity: "headend.key".into(),
+            bind: SocketAddr::from(([0, 0, 0, 0], 7882)),
+            advertise: Vec::new(),
+            serve: Serve::default(),
+            state: "headend.state".into(),
+            announce: None,
+            http: Http::default(),
+            limits: Limits::default(),
+            channels: Vec::new(),
+        }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 7883)) }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { egress: None, connections: 500 }
+    }
+}
+
+impl Config {
+    /// The address for outgoing HTTP: that of the UDP socket, if it names one.
+    pub fn source_address(&self) -> Option<IpAddr> {
+        Some(self.bind.ip()).filter(|ip| !ip.is_unspecified())
+    }
+}
+
+impl Check for Config {
+    fn check(&self, problems: &mut Problems) {
+        match &self.auth {
+            None => problems.add("auth", "must be given: the address of auth"),
+            Some(url) if !matches!(url.scheme(), "http" | "https") || url.host().is_none() => {
+                problems.add("auth", "must begin with http:// or https:// and name a host");
+            }
+            Some(_) => {}
+        }
+        match &self.credential {
+            None => problems
+                .add("credential", "must be given: { file = \"FILE\" } or { env = \"NAME\" }"),
+            Some(secret) => secret.check("credential", problems),
+        }
+        if self.limits.connections == 0 {
+            problems.add("limits.connections", "must be at least 1");
+        }
+        let mut ids = BTreeSet::new();
+        for (i, channel) in self.channels.iter().enumerate() {
+            problems.within(format!("channels.{i}"), |problems| {
+                if !ids.insert(&channel.id) {
+                    problems.add("id", "another channel has this id");
+                }
+                channel.check(problems);
+            });
+        }
+    }
+}
+
+impl Check for Channel {
+    fn check(&self, problems: &mut Problems) {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
+        if self.id.is_empty() || self.id.len() > 64 || !self.id.chars().all(plain) {
+            problems.add("id", "must be 1 to 64 lower-case letters, digits, `-`, `_`");
+        }
+        if self.name.is_empty() || self.name.len() > 128 {
+            problems.add("name", "must have 1 to 128 characters");
+        }
+        if let Some(secret) = &self.secret {
+            secret.check("secret", problems);
+        }
+        if let Err(error) = self.coding() {
+            problems.add("k", format!("n, k and essential_k do not fit: {error}"));
+        }
+        let mut within = |key: &str, value: u32, least: u32, most: u32| {
+            if !(least..=most).contains(&value) {
+                problems.add(key, format!("must be {least} to {most}"));
+            }
+        };
+        within("segment_ms", self.segment_ms, 100, 2000);
+        within("gop_ms", self.gop_ms, 100, 10_000);
+        within("lost_after_ms", self.lost_after_ms, 200, 2000);
+        within("delay_ms", self.delay_ms, 500, 60_000);
+        within("video.width", self.video.width, 64, 7680);
+        within("video.height", self.video.height, 64, 4320);
+        within("video.fps", self.video.fps, 1, 120);
+        within("video.bitrate_kbit", self.video.bitrate_kbit, 50, 100_000);
+        within("audio.bitrate_kbit", self.audio.bitrate_kbit, 16, 1000);
+        if self.delay_ms < self.segment_ms.saturating_mul(3) {
+            problems.add("delay_ms", "must be at least three segments");
+        }
+        for (key, pixels) in
+            [("video.width", self.video.width), ("video.height", self.video.height)]
+        {
+            if !pixels.is_multiple_of(2) {
+                problems.add(key, "must be even");
+            }
+        }
+        if self.mode == Mode::Encode {
+            if !self.gop_ms.is_multiple_of(self.segment_ms.max(1)) {
+                problems.add("gop_ms", "must be whole segments");
+            }
+            if !(self.video.fps * self.gop_ms).is_multiple_of(1000) {
+                problems.add("video.fps", "must give whole pictures between random access points");
+            }
+        }
+        if self.mode == Mode::PassThrough && self.source == Source::Test {
+            problems.add("mode", "the test picture is made here and has to be encoded");
+        }
+        if let Source::File { path } = &self.source
+            && !path.is_file()
+        {
+            problems.add("source.path", format!("no such file: {}", path.display()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_file_shows_the_defaults() {
+        service::config::reference_test::<Config>(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../deploy/config/headend.toml"
+        ));
+    }
+
+    #[test]
+    fn mistakes_are_named_with_line_and_key() {
+        let text =
+            "auth = 'http://auth.example'\n\n[[channels]]\nid = 'One'\nname = 'One'\nk = 20\n";
+        let said = service::config::parse::<Config>("headend.toml".as_ref(), text)
+            .unwrap_err()
+            .to_string();
+        for part in ["`id` at line 4", "`k` at line 6", "`credential`"] {
+            assert!(said.contains(part), "`{part}` is not in: {said}");
+        }
+    }
+}

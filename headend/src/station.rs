@@ -1,0 +1,257 @@
+//! A channel on air: its segments sealed, coded, signed and seeded.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use link::protocol::{EpochKey, Parameters, Publication};
+use link::{Part, Session, Swarm, SwarmStats};
+use segment::{ChannelSecret, Cut, Sealer};
+use tokio::sync::{mpsc, watch};
+
+use crate::config::Channel;
+use crate::media::Media;
+
+/// The one rendition of a channel.
+const RENDITION: &str = "main";
+/// How long one content key serves, milliseconds. Viewers hold this epoch's key and the next.
+const EPOCH_MS: u64 = 30 * 60 * 1000;
+
+/// A channel on air.
+pub struct Station {
+    channel: Channel,
+    media: Media,
+    part: Part,
+    publication: watch::Receiver<Publication>,
+    seal: Arc<Seal>,
+}
+
+/// What the sealing thread shares.
+#[derive(Default)]
+struct Seal {
+    /// Set once rendezvous has taken the channel.
+    swarm: OnceLock<Swarm>,
+    segments: AtomicU64,
+    refused: AtomicU64,
+    micros: AtomicU64,
+}
+
+/// What a station has sealed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sealed {
+    /// Segments.
+    pub segments: u64,
+    /// Segments that could not be sealed.
+    pub refused: u64,
+    /// Time that it took to seal, code and sign them, microseconds.
+    pub micros: u64,
+}
+
+impl Station {
+    /// Starts a channel's source and sealer. `state`: the folder of segment numbers and secrets.
+    ///
+    /// # Errors
+    /// If its secret cannot be had, or the system gives no thread.
+    pub fn start(channel: Channel, state: &Path, serve: swarm::Serve) -> Result<Self> {
+        let secret = secret(&channel, state)?;
+        let epoch_segments = (EPOCH_MS / u64::from(channel.segment_ms)).max(1);
+        let sealer = Sealer::new(secret.clone(), RENDITION, channel.coding()?, epoch_segments);
+        let now = crate::clock::wall_micros().unsigned_abs() / 1000 / u64::from(channel.segment_ms);
+        let epoch = sealer.epoch_of(now);
+        let (announce, publication) =
+            watch::channel(publication(&channel, &secret, &sealer, epoch_segments, epoch));
+        let mut media = Media::start(channel.clone(), Some(state.to_owned()))?;
+        let seal = Arc::new(Seal::default());
+        // The receiver moves to the sealing thread; what is left behind is closed.
+        let cuts = std::mem::replace(&mut media.cuts, mpsc::channel(1).1);
+        let shared = seal.clone();
+        let span = tracing::info_span!("channel", id = %channel.id);
+        thread::Builder::new().name(format!("seal {}", channel.id)).spawn(move || {
+            span.in_scope(|| shared.run(cuts, sealer, &announce, epoch));
+        })?;
+        let part = Part { serve, ..Part::default() };
+        Ok(Self { channel, media, part, publication, seal })
+    }
+
+    /// Puts the channel on air; waits for rendezvous if it is away.
+    ///
+    /// # Errors
+    /// If rendezvous refuses it.
+    pub async fn publish(&self, session: &Session) -> Result<()> {
+        let swarm = session.publish(self.publication.clone(), self.part).await?;
+        ensure!(
+            self.seal.swarm.set(swarm).is_ok(),
+            "channel {} is on air already",
+            self.channel.id
+        );
+        tracing::info!(channel = %self.channel.id, "on air");
+        Ok(())
+    }
+
+    /// The channel.
+    pub fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// The media part's figures.
+    pub fn media(&self) -> &crate::stats::Stats {
+        &self.media.stats
+    }
+
+    /// What was sealed.
+    pub fn sealed(&self) -> Sealed {
+        Sealed {
+            segments: self.seal.segments.load(Relaxed),
+            refused: self.seal.refused.load(Relaxed),
+            micros: self.seal.micros.load(Relaxed),
+        }
+    }
+
+    /// The swarm's figures, once it is on air.
+    pub fn swarm(&self) -> Option<SwarmStats> {
+        self.seal.swarm.get().map(Swarm::stats)
+    }
+
+    /// Takes it off air; returns when its threads are gone. Blocks for a moment.
+    pub fn stop(&mut self) {
+        self.media.stop();
+    }
+}
+
+impl Seal {
+    fn run(
+        &self,
+        mut cuts: mpsc::Receiver<Cut>,
+        mut sealer: Sealer,
+        announce: &watch::Sender<Publication>,
+        mut epoch: u32,
+    ) {
+        while let Some(cut) = cuts.blocking_recv() {
+            let from = Instant::now();
+            match sealer.seal(&cut) {
+                Ok(shards) => {
+                    if let Some(swarm) = self.swarm.get() {
+                        swarm.publish(shards);
+                    }
+                    self.segments.fetch_add(1, Relaxed);
+                }
+                Err(error) => {
+                    tracing::error!(%error, number = cut.number, "segment cannot be sealed");
+                    self.refused.fetch_add(1, Relaxed);
+                }
+            }
+            self.micros.fetch_add(from.elapsed().as_micros() as u64, Relaxed);
+            let now = sealer.epoch_of(cut.number);
+            if now != epoch {
+                epoch = now;
+                announce.send_modify(|publication| publication.keys = keys(&sealer, epoch));
+            }
+        }
+    }
+}
+
+fn publication(
+    channel: &Channel,
+    secret: &ChannelSecret,
+    sealer: &Sealer,
+    epoch_segments: u64,
+    epoch: u32,
+) -> Publication {
+    let coding = sealer.coding();
+    Publication {
+        name: channel.name.clone(),
+        parameters: Parameters {
+            channel: channel.id.clone(),
+            rendition: RENDITION.into(),
+            key: secret.channel_key().0,
+            n: coding.n(),
+            k: coding.full(),
+            essential_k: coding.essential(),
+            // The configuration allows at most two seconds.
+            segment_ms: channel.segment_ms as u16,
+            delay_ms: channel.delay_ms,
+            bitrate: channel.bitrate(),
+        },
+        epoch_segments,
+        keys: keys(sealer, epoch),
+    }
+}
+
+/// The content keys of an epoch and the next.
+fn keys(sealer: &Sealer, epoch: u32) -> Vec<EpochKey> {
+    [epoch, epoch.wrapping_add(1)]
+        .map(|epoch| EpochKey { epoch, key: sealer.content_key(epoch).key })
+        .to_vec()
+}
+
+/// The channel's secret: as configured, or made once and kept in the state folder.
+fn secret(channel: &Channel, state: &Path) -> Result<ChannelSecret> {
+    let text = match &channel.secret {
+        Some(secret) => secret.read()?.expose().to_owned(),
+        None => kept(&state.join(format!("{}.secret", channel.id)))?,
+    };
+    let bytes = from_hex(text.trim()).with_context(|| {
+        format!("the secret of channel {} is not 64 hexadecimal digits", channel.id)
+    })?;
+    Ok(ChannelSecret::of_channel(bytes, &channel.id))
+}
+
+/// Reads a secret file, or makes one that only its owner can read.
+fn kept(path: &Path) -> Result<String> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    match std::fs::read_to_string(path) {
+        Ok(text) => return Ok(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+    }
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes).ok().context("the system gives no random numbers")?;
+    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("create {}", path.display()))?;
+    writeln!(file, "{text}")?;
+    file.sync_all()?;
+    Ok(text)
+}
+
+fn from_hex(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
+        *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_that_was_made_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let channel = Channel { id: "one".into(), ..Channel::default() };
+        let first = secret(&channel, folder.path()).unwrap().channel_key();
+        assert_eq!(secret(&channel, folder.path()).unwrap().channel_key(), first);
+        let other = Channel { id: "two".into(), ..Channel::default() };
+        assert_ne!(secret(&other, folder.path()).unwrap().channel_key(), first);
+    }
+
+    #[test]
+    fn a_secret_has_64_hexadecimal_digits() {
+        assert_eq!(from_hex(&"5e".repeat(32)), Some([0x5e; 32]));
+        for text in ["", "5e", &"g0".repeat(32), &"5e".repeat(33)] {
+            assert_eq!(from_hex(text), None, "{text}");
+        }
+    }
+}
