@@ -71,9 +71,6 @@ struct Viewer {
 /// # Errors
 /// If it could not be played, or not be written where it was to be.
 pub async fn play(config: &Config, server: Url, order: &Order, stop: &Stop) -> anyhow::Result<()> {
-    if order.window {
-        eprintln!("This build has no window: open the local address in a browser, VLC or mpv.");
-    }
     let patience = order.started + order.wait;
     let recorder = match &order.output {
         Some(path) => Some(Recorder::create(path).await?),
@@ -157,6 +154,7 @@ async fn watch(
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let done = tokio::select! {
         done = end(config, order, &running) => done,
+        () = window(order, &running) => Ok(()),
         () = async {
             loop {
                 tick.tick().await;
@@ -169,6 +167,27 @@ async fn watch(
         } => Ok(()),
     };
     Ok(done?)
+}
+
+/// Shows the channel if a window was asked for and is possible, until the user closes it; else never ends.
+async fn window(order: &Order, running: &Arc<Running>) {
+    const ELSEWHERE: &str = "open the local address in a browser, VLC or mpv";
+    if order.window {
+        #[cfg(feature = "window")]
+        match crate::window::is_possible() {
+            true => match crate::window::show(running.clone()).await {
+                Ok(()) if !running.has_ended() => return,
+                // That is told as the end of the channel.
+                Ok(()) => {}
+                Err(error) => eprintln!("{error}; {ELSEWHERE}"),
+            },
+            false => eprintln!("There is no display for a window; {ELSEWHERE}"),
+        }
+        #[cfg(not(feature = "window"))]
+        eprintln!("This build has no window; {ELSEWHERE}");
+    }
+    let _ = running;
+    std::future::pending().await
 }
 
 /// Waits until the order is done.

@@ -6,7 +6,7 @@
 //!
 //! From the bottom up: [`ts`] keeps a stream valid over losses; [`output`] takes pieces to files, readers and HLS;
 //! [`channel`] runs channels and shares them among users; [`player`] is the one channel that the viewer has chosen;
-//! [`local`] is the local address; [`headless`] plays on the wall clock without a picture.
+//! [`local`] is the local address; [`headless`] plays on the wall clock without a picture; `window` (a feature) shows one.
 
 pub mod account;
 pub mod channel;
@@ -19,6 +19,8 @@ pub mod player;
 pub mod settings;
 pub mod stats;
 pub mod ts;
+#[cfg(feature = "window")]
+pub mod window;
 
 mod error;
 

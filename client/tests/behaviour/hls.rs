@@ -12,23 +12,23 @@ async fn the_playlist_names_what_can_be_fetched() {
     let url = viewer.url("/channels/one/index.m3u8");
     // Whoever comes first waits for the first media segments.
     let early = tokio::spawn(browser().get(url.clone()).send());
-    for number in 0..9 {
+    for number in 0..13 {
         station.air_simple("one", number, Fate::Whole).await;
     }
     let reply = early.await.unwrap().unwrap();
     assert_eq!(reply.headers()["content-type"], "application/vnd.apple.mpegurl");
-    assert_eq!(reply.text().await.unwrap().matches("#EXTINF:1.000,").count(), 2);
+    assert_eq!(reply.text().await.unwrap().matches("#EXTINF:1.000,").count(), 3);
 
-    station.air_simple("one", 9, Fate::Lost).await;
-    for number in 10..21 {
+    station.air_simple("one", 13, Fate::Lost).await;
+    for number in 14..25 {
         station.air_simple("one", number, Fate::Whole).await;
     }
-    until("played", || one.counts().swarm.played == 20).await;
+    until("played", || one.counts().swarm.played == 24).await;
     let playlist = browser().get(&url).send().await.unwrap().text().await.unwrap();
     let names: Vec<&str> = playlist.lines().filter(|line| line.ends_with(".ts")).collect();
-    assert_eq!(names.len(), 5, "{playlist}");
+    assert_eq!(names.len(), 6, "{playlist}");
     let before_mark = playlist.split("#EXT-X-DISCONTINUITY\n").next().unwrap();
-    assert_eq!(before_mark.matches(".ts").count(), 3, "0-3, 4-7, 8 | 12-15, 16-19: {playlist}");
+    assert_eq!(before_mark.matches(".ts").count(), 4, "0-3, 4-7, 8-11, 12 | 16-19, 20-23: {playlist}");
     let media = async |name: &str| {
         let url = viewer.url(&format!("/channels/one/{name}"));
         let reply = browser().get(url).send().await.unwrap();
@@ -37,7 +37,7 @@ async fn the_playlist_names_what_can_be_fetched() {
         reply.bytes().await.unwrap()
     };
     assert_eq!(media(names[1]).await, [4, 5, 6, 7].map(|number| simple(number).to_vec()).concat());
-    assert_eq!(media(names[2]).await, simple(8));
+    assert_eq!(media(names[3]).await, simple(12));
     viewer.end().await;
 }
 
@@ -51,7 +51,7 @@ async fn a_channel_on_demand_stays_while_its_playlist_is_fetched() {
     let url = viewer.url("/channels/three/index.m3u8");
     let first = tokio::spawn(browser().get(url).send());
     until("joined", || viewer.player.channels().received() == ["three"]).await;
-    for number in 0..9 {
+    for number in 0..13 {
         station.air_simple("three", number, Fate::Whole).await;
     }
     let playlist = first.await.unwrap().unwrap().text().await.unwrap();

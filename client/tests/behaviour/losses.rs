@@ -24,7 +24,12 @@ fn clip(folder: &Path) -> Vec<Bytes> {
         .output()
         .expect("ffmpeg is there; `make setup` installs it");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let ts = std::fs::read(&path).unwrap();
+    cut(&path, 144)
+}
+
+/// Such a clip of so many frames in segments of six.
+pub(crate) fn cut(path: &Path, frames_wanted: usize) -> Vec<Bytes> {
+    let ts = std::fs::read(path).unwrap();
     let tables: Vec<usize> = ts
         .chunks_exact(188)
         .enumerate()
@@ -46,7 +51,7 @@ fn clip(folder: &Path) -> Vec<Bytes> {
             frames += 1;
         }
     }
-    assert_eq!((frames, cuts.len()), (144, 24));
+    assert_eq!((frames, cuts.len()), (frames_wanted, frames_wanted / 6));
     cuts.push(ts.len());
     cuts.windows(2).map(|cut| Bytes::copy_from_slice(&ts[cut[0]..cut[1]])).collect()
 }
