@@ -21,6 +21,7 @@ use crate::feed::feed;
 use crate::numbers::Numbers;
 use crate::pass::Passer;
 use crate::pipeline::Error;
+use crate::recall::Recall;
 use crate::slate::{Maker, Wanted};
 use crate::source;
 use crate::splice::Splicer;
@@ -59,6 +60,7 @@ impl Media {
         let cancel = Cancel::new();
         let part = Part {
             numbers: Numbers::open(state.as_deref(), &channel.id),
+            recall: Recall::open(state.as_deref(), &channel.id),
             channel,
             cuts: cuts_in,
             stats: stats.clone(),
@@ -90,6 +92,7 @@ impl Drop for Media {
 struct Part {
     channel: Channel,
     numbers: Numbers,
+    recall: Recall,
     cuts: mpsc::Sender<Cut>,
     stats: Arc<Stats>,
     cancel: Cancel,
@@ -168,7 +171,7 @@ impl Part {
 
     /// One run of a channel that is passed through.
     fn passed_through(&mut self) -> Result<(), Error> {
-        let Self { channel, numbers, cuts, stats, .. } = self;
+        let Self { channel, numbers, recall, cuts, stats, .. } = self;
         let stats = &*stats;
         let cancel = self.cancel.child();
         let segment = millis(channel.segment_ms);
@@ -180,7 +183,7 @@ impl Part {
         let (slates, wanted) = bounded::<Wanted>(4);
         let mut outlet = Outlet { cuts, numbers, stats, skew: Skew::new(clock.skew()) };
         let span = tracing::Span::current();
-        let (channel, maker, cancel) = (&*channel, &maker, &cancel);
+        let (channel, maker, recall, cancel) = (&*channel, &maker, &*recall, &cancel);
         thread::scope(|scope| {
             let in_source = span.clone();
             scope.spawn(move || {
@@ -198,8 +201,12 @@ impl Part {
                 }
             });
             let mut splicer = Splicer::new(maker, segment, clock.base());
+            if let Some(map) = recall.load() {
+                splicer.expect(&map);
+            }
             let mut cutter = Cutter::new(segment, Rule::Window);
-            let passer = Passer { channel, clock, runs: &runs, slates: &slates, stats, cancel };
+            let (runs, slates_in) = (&runs, &slates);
+            let passer = Passer { channel, clock, runs, slates: slates_in, recall, stats, cancel };
             passer.run(&mut splicer, &mut cutter, &mut outlet);
             cancel.set();
             // Ends the maker of slates.

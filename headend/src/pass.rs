@@ -11,10 +11,10 @@ use crate::cancel::Cancel;
 use crate::clock::{self, Clock};
 use crate::config::Channel;
 use crate::cut::{Cutter, Item};
+use crate::recall::Recall;
 use crate::slate::Wanted;
 use crate::splice::Splicer;
 use crate::stats::Stats;
-use crate::unit::Kind;
 
 /// How often the slate is carried on.
 const BEAT: Duration = Duration::from_millis(20);
@@ -30,6 +30,8 @@ pub struct Passer<'a> {
     pub runs: &'a Receiver<Receiver<Vec<u8>>>,
     /// Slates to be made.
     pub slates: &'a Sender<Wanted>,
+    /// Keeps the source's tracks.
+    pub recall: &'a Recall,
     /// Its figures.
     pub stats: &'a Arc<Stats>,
     /// Asks for the end.
@@ -55,6 +57,7 @@ impl Passer<'_> {
         let mut anchor =
             Anchor { at: self.clock.instant(base), media: base, skew: self.clock.skew() };
         let mut wanted = None;
+        let mut kept = splicer.tracks();
         while !self.cancel.is_set() {
             splicer.not_before(self.clock.now());
             match self.receive(&mut run) {
@@ -68,22 +71,26 @@ impl Passer<'_> {
                 }
                 None => {}
             }
-            let now = Wanted::of(&splicer.tracks());
+            let tracks = splicer.tracks();
+            let now = Wanted::of(&tracks);
             if now.is_some() && now != wanted {
                 wanted = now;
-                // A full queue asks for the same again at the next change.
+                // A full queue is asked again when codecs change again.
                 let _ = wanted.clone().map(|wanted| self.slates.try_send(wanted));
             }
+            if tracks != kept {
+                self.recall.save(&tracks);
+                kept = tracks;
+            }
             let from_source = !splicer.on_slate();
+            let lead = splicer.lead_pid();
             for item in splicer.take() {
                 if let (Item::Unit(unit), true) = (&item, from_source) {
                     let due = self.clock.instant(unit.dts);
                     if paced && !self.cancel.sleep_until(due) {
                         return;
                     }
-                    if let Some(lead) = splicer.tracks().first()
-                        && lead.pid == unit.pid
-                    {
+                    if unit.pid == lead {
                         let skew = if paced {
                             self.clock.skew()
                         } else {
@@ -91,9 +98,7 @@ impl Passer<'_> {
                         };
                         anchor = Anchor { at: Instant::now(), media: unit.dts, skew };
                         self.stats.set_source_up(true);
-                        if lead.kind == Kind::Video {
-                            self.stats.pictures.fetch_add(1, Relaxed);
-                        }
+                        self.stats.pictures.fetch_add(1, Relaxed);
                     }
                 }
                 outlet.push(cutter, item, || anchor.skew);

@@ -16,6 +16,10 @@ use crate::unit::{AAC, AC3, H264, H265, Kind, MPEG1_AUDIO, MPEG2_AUDIO, PRIVATE,
 
 /// A step of decoding times that is a jump, ticks: one second.
 const JUMP: i64 = 90_000;
+/// Identifiers of a generation of tracks lie between its multiples of this.
+const GENERATION: u16 = 0x100;
+/// After so many the first comes again, long after all decoders have forgotten it.
+const GENERATIONS: u16 = 8;
 /// What the step from one frame of sound to the next may vary by, ticks.
 const ROUNDING: i64 = 2;
 /// Sound or subtitles further from their pictures are strays, ticks: ten seconds.
@@ -40,6 +44,7 @@ pub struct Splicer<'a> {
     tails: Vec<Tail>,
     slate: Option<Slate>,
     earliest: i64,
+    generation: u16,
     out: Vec<Item>,
 }
 
@@ -85,6 +90,7 @@ impl<'a> Splicer<'a> {
             tails: vec![tail],
             slate: None,
             earliest: start,
+            generation: 0,
             out: Vec::new(),
         }
     }
@@ -102,6 +108,16 @@ impl<'a> Splicer<'a> {
     /// The tracks of the source as last seen.
     pub fn tracks(&self) -> Vec<Track> {
         self.run.tracks.iter().map(|(_, track)| track.clone()).collect()
+    }
+
+    /// The identifier of the track that goes ahead: the picture, or the first sound.
+    pub fn lead_pid(&self) -> u16 {
+        self.lead() + self.shift()
+    }
+
+    /// Tracks that the source is expected to have: those of its last run.
+    pub fn expect(&mut self, map: &Map) {
+        self.run.tracks = assign(map);
     }
 
     /// The decoding time that the next picture may have at the earliest.
@@ -178,14 +194,27 @@ impl<'a> Splicer<'a> {
         self.tails.iter().find(|tail| tail.pid == pid).copied().or(self.tails.first().copied())
     }
 
+    /// From the identifiers used here to those that go out. Every change of tracks moves all of them,
+    /// the clock's among them: a decoder then drops the old programme and begins the new, where one
+    /// that is given a track more, or another codec, would wait for the others to end.
+    fn shift(&self) -> u16 {
+        self.generation % GENERATIONS * GENERATION
+    }
+
     fn set_tracks(&mut self, tracks: &Arc<[Track]>) {
         if self.tracks != *tracks {
             // A new picture track goes on where the old one stopped.
             if let Some(tail) = self.tail(self.lead()) {
                 self.tails[0] = Tail { pid: 0x1fff, ..tail };
             }
+            if !self.tracks.is_empty() {
+                self.generation = self.generation.wrapping_add(1);
+            }
             self.tracks = tracks.clone();
-            self.out.push(Item::Tracks(tracks.clone()));
+            let shift = self.shift();
+            let moved =
+                tracks.iter().map(|track| Track { pid: track.pid + shift, ..track.clone() });
+            self.out.push(Item::Tracks(moved.collect()));
         }
     }
 
@@ -201,7 +230,8 @@ impl<'a> Splicer<'a> {
                 self.tails.push(Tail { pid: unit.pid, dts: unit.dts, pts: unit.pts, step: 1800 });
             }
         }
-        self.out.push(Item::Unit(unit));
+        let pid = unit.pid + self.shift();
+        self.out.push(Item::Unit(Unit { pid, ..unit }));
     }
 
     fn events(&mut self, events: Vec<Event>) {
@@ -301,8 +331,7 @@ fn unwrap(stamp: u64, near: Option<i64>) -> i64 {
     near + (stamp - near + HALF).rem_euclid(2 * HALF) - HALF
 }
 
-/// The tracks of a map that can go through, under identifiers that depend on kind, order and codec: so
-/// a decoder meets another codec under another identifier only.
+/// The tracks of a map that can go through, under identifiers that depend on kind, order and codec.
 fn assign(map: &Map) -> Vec<(u16, Track)> {
     let (mut videos, mut audios, mut others) = (0u16, 0u16, 0u16);
     let mut out = Vec::new();
@@ -330,12 +359,18 @@ fn assign(map: &Map) -> Vec<(u16, Track)> {
                     _ => 4,
                 };
                 audios += 1;
+                if audios > 14 {
+                    continue;
+                }
                 0x110 + (audios - 1) * 8 + codec
             }
             // Subtitles and teletext; and data with time stamps.
             (Kind::Other, PRIVATE | 0x15) => {
                 others += 1;
-                0x400 + others
+                if others > 100 {
+                    continue;
+                }
+                0x180 + others
             }
             (Kind::Other, _) => continue,
         };

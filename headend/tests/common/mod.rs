@@ -117,22 +117,26 @@ pub fn ffmpeg_decodes(path: &Path) {
     tool("ffmpeg", &[&input[..], &times, &["-f", "null", "-"]].concat());
 }
 
-/// Decodes everything with GStreamer; numbers of pictures and of sound buffers.
+/// Decodes everything with GStreamer, as a player of a live stream does; numbers of pictures and of
+/// sound buffers.
 pub fn gstreamer_decodes(path: &Path) -> (u64, u64) {
     use gstreamer as gst;
     use gstreamer::prelude::*;
-    use std::sync::Arc;
+    use std::collections::BTreeMap;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Arc, Mutex};
 
     gst::init().unwrap();
     let pipeline = gst::Pipeline::new();
     let source = gst::ElementFactory::make("filesrc").property("location", path).build().unwrap();
     let decoder = gst::ElementFactory::make("decodebin").build().unwrap();
-    pipeline.add_many([&source, &decoder]).unwrap();
-    source.link(&decoder).unwrap();
+    let parse =
+        gst::ElementFactory::make("tsparse").property("set-timestamps", true).build().unwrap();
+    pipeline.add_many([&source, &parse, &decoder]).unwrap();
+    gst::Element::link_many([&source, &parse, &decoder]).unwrap();
     let counts = [Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0))];
-    let weak = pipeline.downgrade();
-    let seen = counts.clone();
+    let sinks = Arc::new(Mutex::new(BTreeMap::new()));
+    let (weak, seen, kept) = (pipeline.downgrade(), counts.clone(), sinks.clone());
     decoder.connect_pad_added(move |_, pad| {
         let pipeline = weak.upgrade().unwrap();
         let sink = gst::ElementFactory::make("fakesink").property("sync", false).build().unwrap();
@@ -146,11 +150,23 @@ pub fn gstreamer_decodes(path: &Path) -> (u64, u64) {
             count.fetch_add(1, Ordering::Relaxed);
             gst::PadProbeReturn::Ok
         });
+        kept.lock().unwrap().insert(pad.name().to_string(), sink);
+    });
+    // A programme may be replaced by another; its pads then go without an end of stream.
+    let weak = pipeline.downgrade();
+    decoder.connect_pad_removed(move |_, pad| {
+        let (Some(pipeline), Some(sink)) =
+            (weak.upgrade(), sinks.lock().unwrap().remove(pad.name().as_str()))
+        else {
+            return;
+        };
+        pipeline.remove(&sink).unwrap();
+        let _ = sink.set_state(gst::State::Null);
     });
     pipeline.set_state(gst::State::Playing).unwrap();
     let bus = pipeline.bus().unwrap();
     let kinds = [gst::MessageType::Eos, gst::MessageType::Error, gst::MessageType::Warning];
-    let message = bus.timed_pop_filtered(gst::ClockTime::from_seconds(90), &kinds);
+    let message = bus.timed_pop_filtered(gst::ClockTime::from_seconds(60), &kinds);
     let ended = message.as_ref().is_some_and(|m| m.type_() == gst::MessageType::Eos);
     pipeline.set_state(gst::State::Null).unwrap();
     assert!(ended, "gstreamer says: {message:?}");
