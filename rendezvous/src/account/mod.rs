@@ -26,7 +26,7 @@ const RENEW: Duration = Duration::from_secs(30);
 /// The first pause after a failure; it doubles up to [`LONGEST_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(500);
 /// Nobody should wait longer than this for a restarted auth to be noticed.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+const LONGEST_PAUSE: Duration = Duration::from_millis(1500);
 /// Between two looks at the key set, however many unknown keys tickets name.
 const LOOKS: Duration = Duration::from_secs(1);
 /// The key set is looked at this often, so that nodes learn of new keys in good time.

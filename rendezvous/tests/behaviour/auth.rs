@@ -50,6 +50,7 @@ impl Auth {
     /// Serves; after [`Auth::down`] on the same address as before.
     pub(crate) async fn up(&mut self) {
         let router = Router::new()
+            .route("/.well-known/braidcast", get(directory))
             .route("/v1/nodes/sessions", post(sign_in))
             .route("/v1/jwks.json", get(key_set))
             .route("/v1/revocations", get(revocations))
@@ -70,27 +71,12 @@ impl Auth {
     }
 
     pub(crate) fn user(&self, device: PeerId, role: Role, channels: &[&str]) -> UserTicket {
-        let now = now();
-        UserTicket {
-            iss: "http://auth".into(),
-            aud: PLATFORM.into(),
-            sub: format!("account of {device}"),
-            jti: format!("session of {device}"),
-            iat: now,
-            exp: now + 600,
-            cnf: Confirmation::new(device),
-            role,
-            channels: channels.iter().map(|&channel| channel.to_owned()).collect(),
-            loc: Location { subset: Some(7), asn: Some(64500), country: "CH".parse().ok() },
-        }
+        user(device, role, channels)
     }
 
     pub(crate) fn sign(&self, ticket: &UserTicket) -> String {
-        let keys = self.shared.keys.lock().unwrap();
-        let (kid, identity) = keys.last().unwrap();
-        Issuer::new(kid.clone(), identity).user(ticket)
+        self.shared.sign(ticket)
     }
-
     /// From now on a new key signs; nobody is told.
     pub(crate) fn rotate(&self) {
         let mut keys = self.shared.keys.lock().unwrap();
@@ -108,6 +94,30 @@ impl Auth {
     }
 }
 
+impl Shared {
+    fn sign(&self, ticket: &UserTicket) -> String {
+        let keys = self.keys.lock().unwrap();
+        let (kid, identity) = keys.last().unwrap();
+        Issuer::new(kid.clone(), identity).user(ticket)
+    }
+}
+
+fn user(device: PeerId, role: Role, channels: &[&str]) -> UserTicket {
+    let now = now();
+    UserTicket {
+        iss: "http://auth".into(),
+        aud: PLATFORM.into(),
+        sub: format!("account of {device}"),
+        jti: format!("session of {device}"),
+        iat: now,
+        exp: now + 600,
+        cnf: Confirmation::new(device),
+        role,
+        channels: channels.iter().map(|&channel| channel.to_owned()).collect(),
+        loc: Location { subset: Some(7), asn: Some(64500), country: "CH".parse().ok() },
+    }
+}
+
 pub(crate) fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
 }
@@ -116,23 +126,53 @@ async fn sign_in(
     State(shared): State<Arc<Shared>>,
     Json(body): Json<Value>,
 ) -> Result<(StatusCode, Json<Value>), (StatusCode, Json<Value>)> {
-    if body["credential"] != CREDENTIAL {
-        let problem = json!({"title": "no", "detail": "no node has this credential"});
-        return Err((StatusCode::UNAUTHORIZED, Json(problem)));
-    }
     let device: PeerId = body["device_key"].as_str().unwrap().parse().unwrap();
-    shared.signed_in.lock().unwrap().push(body);
-    let mut listed = shared.listed.lock().unwrap();
-    if !listed.contains(&device) {
-        listed.push(device);
-    }
+    let role = match body["credential"].as_str().unwrap() {
+        CREDENTIAL => None,
+        "headend" => Some(Role::Headend),
+        "repeater" => Some(Role::Repeater),
+        "viewer" => Some(Role::Viewer),
+        _ => {
+            let problem = json!({"title": "no", "detail": "no node has this credential"});
+            return Err((StatusCode::UNAUTHORIZED, Json(problem)));
+        }
+    };
+    let ticket = match role {
+        Some(role) => shared.sign(&user(device, role, &["*"])),
+        None => {
+            shared.signed_in.lock().unwrap().push(body);
+            let mut listed = shared.listed.lock().unwrap();
+            if !listed.contains(&device) {
+                listed.push(device);
+            }
+            "the ticket of the rendezvous".into()
+        }
+    };
     let answer = json!({
-        "ticket": "the ticket of the rendezvous",
+        "ticket": ticket,
         "expires_at": now() + 600,
         "location": {"subset": null, "asn": null, "country": null},
         "platform": PLATFORM,
     });
     Ok((StatusCode::CREATED, Json(answer)))
+}
+
+async fn directory(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    let listed = shared.signed_in.lock().unwrap();
+    let rendezvous: Vec<Value> = listed
+        .iter()
+        .rev()
+        .take(1)
+        .map(|body| {
+            let Value::Object(mut server) = body["advertise"].clone() else { unreachable!() };
+            server.insert("peer_id".into(), body["device_key"].clone());
+            Value::Object(server)
+        })
+        .collect();
+    Json(json!({
+        "platform": PLATFORM, "auth": "http://auth", "rendezvous": rendezvous,
+        "time": now() * 1_000_000,
+    }))
 }
 
 async fn key_set(State(shared): State<Arc<Shared>>) -> String {

@@ -8,4 +8,5 @@ mod limits;
 mod operator;
 mod outage;
 mod refusals;
+mod sessions;
 mod stage;
