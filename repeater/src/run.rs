@@ -1,17 +1,23 @@
 //! From a configuration to a running repeater.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use link::{Admit, Login, Node, NodeConfig, Session, SessionConfig};
+use link::{Admit, Login, Node, NodeConfig, Session, SessionConfig, SessionError};
 use service::logs::Redacted;
 use service::metrics::Registry;
+use service::status::Need;
 use service::{Status, Stop, announce, serve, status};
 use ticket::{Identity, Role};
+use tokio::time::sleep;
 
 use crate::Config;
 use crate::carrier::Carrier;
 use crate::metrics::Metrics;
+
+/// A platform that is away is tried again at least so often.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -52,21 +58,16 @@ pub async fn run(config: Config, stop: Stop) -> Result<()> {
     let places = serde_json::json!({ "http": http, "quic": quic, "peer_id": node.id() });
     announce(config.announce.as_deref(), &places)?;
 
-    let start = Session::start(
-        node.clone(),
-        SessionConfig {
-            auth,
-            bind: config.source_address(),
-            login: Login::Node { credential: credential.expose().to_owned() },
-            advertise: config.advertise.clone(),
-            software: format!("braidcast-repeater/{VERSION}"),
-        },
-        true,
-    );
-    platform.missing("signing in");
+    let account = SessionConfig {
+        auth,
+        bind: config.source_address(),
+        login: Login::Node { credential: credential.expose().to_owned() },
+        advertise: config.advertise.clone(),
+        software: format!("braidcast-repeater/{VERSION}"),
+    };
     let session = tokio::select! {
         () = stop.requested() => None,
-        session = start => Some(session.context("cannot sign in")?),
+        session = sign_in(&node, &account, &platform) => Some(session.context("cannot sign in")?),
     };
     if let Some(session) = session {
         Carrier::new(&config, &node, &session, metrics, platform).run(&stop).await;
@@ -76,6 +77,32 @@ pub async fn run(config: Config, stop: Stop) -> Result<()> {
     node.shutdown().await;
     server.await.context("the HTTP server broke down")?;
     Ok(())
+}
+
+/// Signs in, and says meanwhile what is missing. Gives up only when refused.
+async fn sign_in(
+    node: &Node,
+    account: &SessionConfig,
+    platform: &Need,
+) -> Result<Session, SessionError> {
+    let mut pause = Duration::from_millis(250);
+    loop {
+        match Session::start(node.clone(), account.clone(), false).await {
+            Err(
+                error @ (SessionError::AuthUnreachable(_)
+                | SessionError::RendezvousUnreachable
+                | SessionError::TooMany(_)),
+            ) => {
+                platform.missing(error.to_string());
+                if let SessionError::TooMany(seconds) = error {
+                    pause = Duration::from_secs(seconds);
+                }
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Turns viewers away who are elsewhere, if the configuration says so.

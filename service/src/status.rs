@@ -66,7 +66,7 @@ impl Need {
     pub fn ok(&self) {
         let before = self.status.lock().insert(self.name.clone(), None);
         if !matches!(before, Some(None)) {
-            tracing::info!(what = %self.name, "ready");
+            tracing::info!("{} is there", self.name);
         }
     }
 
@@ -75,7 +75,7 @@ impl Need {
         let why = why.into();
         let before = self.status.lock().insert(self.name.clone(), Some(why.clone()));
         if before.is_some_and(|before| before.as_ref() != Some(&why)) {
-            tracing::warn!(what = %self.name, %why, "missing");
+            tracing::warn!(%why, "{} is missing", self.name);
         }
     }
 
