@@ -9,7 +9,7 @@ use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use tokio::sync::Semaphore;
 
 /// Sign-ins that may wait for a processor; more are turned away.
-const QUEUE: usize = 64;
+const QUEUE: usize = 256;
 
 /// Hashes and checks passwords. Clones share the processors.
 #[derive(Clone)]

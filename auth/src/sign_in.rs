@@ -52,8 +52,7 @@ impl App {
         // Asked for nobody, too: the time does not tell whether there is an account.
         let id = credentials.as_ref().map_or("", |account| &account.id);
         let known = store.is_known_device(id, &device.to_string()).await?;
-        let now = Instant::now();
-        let attempt = self.limits.password(username, from, known.then_some(device.0), now)?;
+        let attempt = self.limits.password(username, from, known.then_some(device.0)).await?;
         let hash = credentials.as_ref().map(|account| account.password_hash.as_str());
         let fits = match self.hasher.fits(password, hash).await {
             Ok(fits) => fits,

@@ -1,5 +1,7 @@
 //! `prefix ...`
 
+use std::net::IpAddr;
+
 use clap::Subcommand;
 use ipnet::IpNet;
 use ticket::{Country, Location};
@@ -12,7 +14,8 @@ use crate::store::Prefix;
 pub(super) enum Command {
     /// Says where the addresses of a prefix are; said again, it replaces what was said before
     Add {
-        /// Such as 192.0.2.0/24
+        /// Such as 192.0.2.0/24; an address alone stands for itself
+        #[arg(value_parser = prefix)]
         cidr: IpNet,
         /// The operator's number for these addresses
         #[arg(long, value_name = "N")]
@@ -33,8 +36,15 @@ pub(super) enum Command {
     /// Removes a prefix
     Remove {
         /// As it stands in the list
+        #[arg(value_parser = prefix)]
         cidr: IpNet,
     },
+}
+
+fn prefix(text: &str) -> Result<IpNet, String> {
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| "write an address and a length, such as 192.0.2.0/24".into())
 }
 
 pub(super) async fn run(context: &Context, command: Command) -> anyhow::Result<()> {

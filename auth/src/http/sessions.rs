@@ -32,7 +32,7 @@ pub(crate) struct SignIn {
 
 /// A user's ticket and how to go on.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Session {
+pub(crate) struct SignedIn {
     /// The user ticket, a JWT.
     ticket: String,
     /// Gives the next ticket, once.
@@ -85,7 +85,7 @@ pub(crate) struct Advertise {
 
 /// A node's ticket.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct NodeSession {
+pub(crate) struct SignedInNode {
     /// The ticket, a JWT with the node's role.
     ticket: String,
     /// When the ticket expires, seconds since 1970 UTC (its `exp`).
@@ -98,7 +98,7 @@ pub(crate) struct NodeSession {
     time: u64,
 }
 
-impl Session {
+impl SignedIn {
     fn new(app: &App, signed: Signed) -> Self {
         Self {
             ticket: signed.ticket,
@@ -119,7 +119,7 @@ fn device(text: &str) -> Result<PeerId, Problem> {
 #[utoipa::path(
     post, path = "/v1/sessions", tag = "sessions", request_body = SignIn,
     responses(
-        (status = 201, body = Session),
+        (status = 201, body = SignedIn),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "wrong user or password", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "the account is disabled", body = ProblemBody, content_type = "application/problem+json"),
@@ -137,7 +137,7 @@ pub(crate) async fn sign_in(
         Err(problem) => Err(problem),
     };
     count(&app.metrics.sign_ins, signed.as_ref().map_or_else(Problem::code, |_| "ok"));
-    Ok((StatusCode::CREATED, Json(Session::new(&app, signed?))))
+    Ok((StatusCode::CREATED, Json(SignedIn::new(&app, signed?))))
 }
 
 /// Gives the next ticket. A refresh token is good for one use; for 30 s the same one gives the
@@ -145,7 +145,7 @@ pub(crate) async fn sign_in(
 #[utoipa::path(
     post, path = "/v1/sessions/refresh", tag = "sessions", request_body = Refresh,
     responses(
-        (status = 200, body = Session),
+        (status = 200, body = SignedIn),
         (status = 401, description = "unknown token, or the session has ended; detail says why", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, body = ProblemBody, content_type = "application/problem+json"),
     ),
@@ -160,7 +160,7 @@ pub(crate) async fn refresh(
         Err(problem) => Err(problem),
     };
     count(&app.metrics.refreshes, signed.as_ref().map_or_else(Problem::code, |_| "ok"));
-    Ok(Json(Session::new(&app, signed?)))
+    Ok(Json(SignedIn::new(&app, signed?)))
 }
 
 /// Signs out: ends the session of the ticket shown, or, without one, of the refresh token in the
@@ -195,7 +195,7 @@ pub(crate) async fn sign_out(
 #[utoipa::path(
     post, path = "/v1/nodes/sessions", tag = "sessions", request_body = NodeSignIn,
     responses(
-        (status = 201, body = NodeSession),
+        (status = 201, body = SignedInNode),
         (status = 400, body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "no node has this credential", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "the node was revoked", body = ProblemBody, content_type = "application/problem+json"),
@@ -214,7 +214,7 @@ pub(crate) async fn sign_in_node(
     };
     count(&app.metrics.node_sign_ins, signed.as_ref().map_or_else(Problem::code, |_| "ok"));
     let signed = signed?;
-    let body = NodeSession {
+    let body = SignedInNode {
         ticket: signed.ticket,
         expires_at: signed.expires_at,
         location: signed.location.into(),

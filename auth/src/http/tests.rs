@@ -61,7 +61,14 @@ fn every_shape_that_is_named_is_there() {
         let name = part.split('"').next().unwrap();
         assert!(schemas.contains_key(name), "{name} is not described");
     }
-    assert!(schemas.contains_key("ProblemBody"));
+    // Two types of one name would hide each other.
+    let fields = |name: &str| -> Vec<&str> {
+        schemas[name]["properties"].as_object().unwrap().keys().map(String::as_str).collect()
+    };
+    assert!(fields("SignedIn").contains(&"refresh_token"));
+    assert!(fields("SignedInNode").contains(&"ticket"));
+    assert!(fields("Session").contains(&"ended_reason"));
+    assert!(fields("ProblemBody").contains(&"detail"));
 }
 
 #[test]

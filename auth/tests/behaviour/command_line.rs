@@ -129,6 +129,9 @@ fn everything_is_administered_from_the_command_line() {
     let table = platform.does(&["prefix", "list"], "");
     assert!(table.contains("127.0.1.0/24  1       64501  CH"), "{table}");
     platform.does(&["prefix", "remove", "127.0.1.0/24"], "");
+    platform.does(&["prefix", "add", "192.0.2.1", "--subset", "2"], "");
+    assert!(platform.does(&["prefix", "list"], "").contains("192.0.2.1/32  2       -    -"));
+    assert_eq!(platform.run(&["prefix", "add", "home"], "").status.code(), Some(2));
     platform.does(&["keys", "rotate"], "");
     assert_eq!(platform.does(&["keys", "list"], "").lines().count(), 3);
     assert_eq!(platform.does(&["session", "list"], "").lines().count(), 1);

@@ -6,10 +6,12 @@ mod administration;
 mod command_line;
 mod database;
 mod guessing;
+mod location;
 mod nodes;
 mod outage;
 mod revocation;
 mod sessions;
+mod several;
 mod support;
 
 /// Runs each story on both databases; on PostgreSQL only where it is installed.

@@ -125,6 +125,22 @@ impl Auth {
         auth
     }
 
+    /// Another auth on the same database.
+    pub(crate) async fn beside(&self) -> Self {
+        let mut auth = Self {
+            base: String::new(),
+            clock: self.clock.clone(),
+            http: self.http.clone(),
+            database: Database::at(self.database.url.clone()),
+            config: self.config.clone(),
+            stop: Stop::new(),
+            running: None,
+            _folder: tempfile::tempdir().unwrap(),
+        };
+        auth.run().await;
+        auth
+    }
+
     async fn run(&mut self) {
         self.stop = Stop::new();
         let running =

@@ -21,8 +21,8 @@ pub(crate) struct Packages {
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Channels {
-    /// Channels by name; `["*"]` stands for all.
+pub(crate) struct PackageChannels {
+    /// PackageChannels by name; `["*"]` stands for all.
     channels: Vec<String>,
 }
 
@@ -51,13 +51,13 @@ pub(crate) async fn one(
 /// their next renewal.
 #[utoipa::path(
     put, path = "/v1/admin/packages/{name}", tag = "administration", params(("name" = String, Path)),
-    request_body = Channels, security(("administrator" = [])),
+    request_body = PackageChannels, security(("administrator" = [])),
     responses((status = 200, body = Package), (status = 401, body = ProblemBody, content_type = "application/problem+json"), (status = 422, body = ProblemBody, content_type = "application/problem+json")),
 )]
 pub(crate) async fn set(
     State(app): State<Arc<App>>,
     Name(name): Name,
-    Body(Channels { channels }): Body<Channels>,
+    Body(PackageChannels { channels }): Body<PackageChannels>,
 ) -> Result<Json<Package>, Problem> {
     let package = app.store()?.set_package(&name, &channels, app.clock.seconds()).await?;
     tracing::info!(package = package.name, "package set by the administrator");

@@ -19,7 +19,7 @@ use crate::store::Prefix;
 /// A row of the table; what is null is not known from it.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Row {
+pub(crate) struct PrefixRow {
     #[schema(value_type = String, example = "192.0.2.0/24")]
     prefix: IpNet,
     #[serde(default)]
@@ -32,8 +32,8 @@ pub(crate) struct Row {
 }
 
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Table {
-    prefixes: Vec<Row>,
+pub(crate) struct PrefixTable {
+    prefixes: Vec<PrefixRow>,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -46,28 +46,28 @@ pub(crate) struct Which {
 /// Lists the table.
 #[utoipa::path(
     get, path = "/v1/admin/prefixes", tag = "administration", security(("administrator" = [])),
-    responses((status = 200, body = Table), (status = 401, body = ProblemBody, content_type = "application/problem+json")),
+    responses((status = 200, body = PrefixTable), (status = 401, body = ProblemBody, content_type = "application/problem+json")),
 )]
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<Table>, Problem> {
+pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<PrefixTable>, Problem> {
     let prefixes = app.store()?.prefixes().await?;
-    let row = |Prefix { prefix, location }| Row {
+    let row = |Prefix { prefix, location }| PrefixRow {
         prefix,
         subset: location.subset,
         asn: location.asn,
         country: location.country,
     };
-    Ok(Json(Table { prefixes: prefixes.into_iter().map(row).collect() }))
+    Ok(Json(PrefixTable { prefixes: prefixes.into_iter().map(row).collect() }))
 }
 
 /// Adds a prefix, or says something else of one that is there.
 #[utoipa::path(
-    put, path = "/v1/admin/prefixes", tag = "administration", request_body = Row, security(("administrator" = [])),
-    responses((status = 200, body = Row), (status = 400, body = ProblemBody, content_type = "application/problem+json"), (status = 401, body = ProblemBody, content_type = "application/problem+json")),
+    put, path = "/v1/admin/prefixes", tag = "administration", request_body = PrefixRow, security(("administrator" = [])),
+    responses((status = 200, body = PrefixRow), (status = 400, body = ProblemBody, content_type = "application/problem+json"), (status = 401, body = ProblemBody, content_type = "application/problem+json")),
 )]
 pub(crate) async fn set(
     State(app): State<Arc<App>>,
-    Body(mut row): Body<Row>,
-) -> Result<Json<Row>, Problem> {
+    Body(mut row): Body<PrefixRow>,
+) -> Result<Json<PrefixRow>, Problem> {
     row.prefix = row.prefix.trunc();
     let location = Location { subset: row.subset, asn: row.asn, country: row.country };
     app.store()?.set_prefix(&Prefix { prefix: row.prefix, location }).await?;

@@ -25,7 +25,6 @@ pub(crate) struct Whose {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Sessions {
     /// The latest renewed first, at most 1000.
-    #[schema(inline)]
     sessions: Vec<Session>,
 }
 

@@ -118,13 +118,19 @@ pub(crate) async fn change(
     Body(change): Body<UserChange>,
 ) -> Result<Json<Account>, Problem> {
     let (store, now) = (app.store()?, app.clock.seconds());
+    // What may be refused comes before what changes something.
+    let hash = match &change.password {
+        Some(password) => {
+            names::password(password)?;
+            Some(app.hasher.hash(password).await?)
+        }
+        None => None,
+    };
     if let Some(packages) = &change.packages {
         store.set_account_packages(&username, packages).await?;
     }
-    if let Some(password) = &change.password {
-        names::password(password)?;
-        let hash = app.hasher.hash(password).await?;
-        store.set_password(&username, &hash, now).await?;
+    if let Some(hash) = &hash {
+        store.set_password(&username, hash, now).await?;
     }
     if let Some(disabled) = change.disabled {
         store.set_disabled(&username, disabled, now).await?;
