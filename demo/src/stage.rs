@@ -140,9 +140,9 @@ impl Stage {
         self.addresses.auth()
     }
 
-    /// The console's address.
+    /// The console's address; what follows the mark opens the live map, and never leaves the browser.
     pub fn console(&self) -> String {
-        format!("http://{}:{}/", self.addresses.ip, Addresses::RENDEZVOUS)
+        format!("http://{}:{}/#token={ADMIN_TOKEN}", self.addresses.ip, Addresses::RENDEZVOUS)
     }
 
     /// The folder with everybody's files.
