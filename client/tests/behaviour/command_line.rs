@@ -3,10 +3,12 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use link::{Endpoint, Purpose};
 use serde_json::json;
 
 /// Runs the program with a state folder of its own. Exit code, standard output, standard error.
@@ -108,25 +110,31 @@ fn an_auth_that_is_not_there_is_named() {
     tells(&error, "cannot be reached");
 }
 
-/// An auth that knows nobody.
+/// An auth that knows nobody, with a rendezvous: no password or token is shown before one answers.
 async fn strict_auth() -> SocketAddr {
-    let problem = |status: u16, detail: &'static str| {
-        let body =
-            json!({"type": "about:blank", "title": detail, "status": status, "detail": detail});
-        (
-            StatusCode::from_u16(status).unwrap(),
-            [("content-type", "application/problem+json")],
-            Json(body),
-        )
+    let identity = Arc::new(ticket::Identity::generate());
+    let local = "127.0.0.1:0".parse().unwrap();
+    let rendezvous = Endpoint::bind(local, identity.clone(), &[Purpose::Rendezvous]).unwrap();
+    let found = json!([{"peer_id": identity.id(), "quic": [rendezvous.local_addr()]}]);
+    tokio::spawn(async move {
+        let mut guests = Vec::new();
+        while let Some(incoming) = rendezvous.accept().await {
+            guests.push(incoming.establish().await);
+        }
+    });
+    let problem = |code: &'static str, detail: &'static str| {
+        let kind = [("content-type", "application/problem+json")];
+        let body = json!({"title": detail, "status": 401, "detail": detail, "code": code});
+        (StatusCode::UNAUTHORIZED, kind, Json(body))
     };
+    let directory = json!({"platform": "test", "rendezvous": found, "time": 0});
+    let wrong = move || async move { problem("wrong-credentials", "wrong user or password") };
+    let over = move || async move { problem("session-over", "the session is over") };
     let app = Router::new()
-        .route(
-            "/.well-known/braidcast",
-            get(|| async { Json(json!({"platform": "test", "auth": "http://localhost/", "rendezvous": [], "time": 1_800_000_000_000_000u64})) }),
-        )
+        .route("/.well-known/braidcast", get(move || async move { Json(directory.clone()) }))
         .route("/v1/jwks.json", get(|| async { Json(json!({"keys": []})) }))
-        .route("/v1/sessions", post(move || async move { problem(401, "wrong user or password") }))
-        .route("/v1/sessions/refresh", post(move || async move { problem(401, "session is over") }));
+        .route("/v1/sessions", post(wrong))
+        .route("/v1/sessions/refresh", post(over));
     let (address, _task) =
         service::serve("127.0.0.1:0".parse().unwrap(), app, service::Stop::new()).await.unwrap();
     address

@@ -28,7 +28,11 @@ async fn the_playlist_names_what_can_be_fetched() {
     let names: Vec<&str> = playlist.lines().filter(|line| line.ends_with(".ts")).collect();
     assert_eq!(names.len(), 6, "{playlist}");
     let before_mark = playlist.split("#EXT-X-DISCONTINUITY\n").next().unwrap();
-    assert_eq!(before_mark.matches(".ts").count(), 4, "0-3, 4-7, 8-11, 12 | 16-19, 20-23: {playlist}");
+    assert_eq!(
+        before_mark.matches(".ts").count(),
+        4,
+        "0-3, 4-7, 8-11, 12 | 16-19, 20-23: {playlist}"
+    );
     let media = async |name: &str| {
         let url = viewer.url(&format!("/channels/one/{name}"));
         let reply = browser().get(url).send().await.unwrap();
