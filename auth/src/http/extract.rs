@@ -2,16 +2,22 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
+use axum::body::HttpBody as _;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::problem::Problem;
 use crate::address;
 use crate::app::App;
+
+/// A body that takes longer to come is given up: strangers must not hold connections for ever.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A body in JSON.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -20,10 +26,33 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match Json::<T>::from_request(request, state).await {
-            Ok(Json(value)) => Ok(Self(value)),
-            Err(rejection) => Err(Problem::malformed(rejection.body_text())),
+        read(request, state, PATIENCE).await.map(Self)
+    }
+}
+
+async fn read<T: DeserializeOwned, S: Send + Sync>(
+    request: Request,
+    state: &S,
+    patience: Duration,
+) -> Result<T, Problem> {
+    match timeout(patience, Json::<T>::from_request(request, state)).await {
+        Ok(Ok(Json(value))) => Ok(value),
+        Ok(Err(rejection)) => Err(Problem::malformed(rejection.body_text())),
+        Err(_) => Err(Problem::too_slow()),
+    }
+}
+
+/// A body in JSON, or none at all.
+pub(crate) struct MaybeBody<T>(pub(crate) Option<T>);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for MaybeBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        if request.body().is_end_stream() {
+            return Ok(Self(None));
         }
+        Body::from_request(request, state).await.map(|Body(value)| Self(Some(value)))
     }
 }
 
@@ -87,5 +116,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Bearer {
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map(|(_, token)| token.trim().to_owned());
         Ok(Self(token))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_given_up() {
+        let endless = futures::stream::pending::<Result<Vec<u8>, std::io::Error>>();
+        let request = Request::post("/")
+            .header("content-type", "application/json")
+            .body(axum::body::Body::from_stream(endless))
+            .unwrap();
+        let given_up = read::<u32, _>(request, &(), Duration::from_millis(10)).await;
+        assert_eq!(given_up, Err(Problem::too_slow()));
     }
 }

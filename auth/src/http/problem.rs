@@ -55,6 +55,11 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "malformed", "the request is malformed").because(detail)
     }
 
+    /// The request did not come to its end.
+    pub(crate) fn too_slow() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "the request took too long to come")
+    }
+
     /// Wrong user or password; which one is not said.
     pub(crate) fn wrong_credentials() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "wrong-credentials", "wrong user or password")

@@ -11,7 +11,7 @@ use ticket::PeerId;
 use utoipa::ToSchema;
 
 use super::Problem;
-use super::extract::{Bearer, Body, Client};
+use super::extract::{Bearer, Body, Client, MaybeBody};
 use super::problem::ProblemBody;
 use crate::app::App;
 use crate::location::Place;
@@ -177,10 +177,10 @@ pub(crate) async fn refresh(
 pub(crate) async fn sign_out(
     State(app): State<Arc<App>>,
     Bearer(token): Bearer,
-    body: axum::body::Bytes,
+    MaybeBody(body): MaybeBody<SignOut>,
 ) -> Result<StatusCode, Problem> {
-    let session = match serde_json::from_slice::<SignOut>(&body) {
-        Ok(body) if token.is_none() => {
+    let session = match body {
+        Some(body) if token.is_none() => {
             let read = app.refresh_tokens()?.read(&body.refresh_token);
             read.ok_or_else(Problem::unknown_token)?.0
         }

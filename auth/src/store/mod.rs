@@ -144,7 +144,12 @@ impl Store {
                     PgPoolOptions::new()
                         .max_connections(16)
                         .acquire_timeout(PATIENCE)
-                        .connect_lazy_with(options.application_name("braidcast-auth")),
+                        .connect_lazy_with(
+                            options
+                                .application_name("braidcast-auth")
+                                // Else every start is told that tables exist already.
+                                .options([("client_min_messages", "warning")]),
+                        ),
                 )
             }
         };
