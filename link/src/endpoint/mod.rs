@@ -76,6 +76,11 @@ impl From<quinn::ConnectionError> for ConnectionError {
     }
 }
 
+/// An address as others write it: IPv4 on a socket of both families shows as IPv6.
+pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
+    SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
 /// What a peer says, fit to be logged and shown: short, without control characters.
 pub(crate) fn reason(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_REASON)]);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use segment::SwarmId;
 use swarm::ConnectError;
 use ticket::PeerId;
 use tokio::time::sleep;
@@ -45,16 +46,17 @@ pub(crate) async fn first(
     Err(worst)
 }
 
-/// Dials a peer and shows the ticket.
+/// Dials a peer, shows the ticket and asks for swarms.
 pub(crate) async fn peer(
     endpoint: &Endpoint,
     addrs: &[SocketAddr],
     peer: PeerId,
+    swarms: Vec<SwarmId>,
     policy: &Policy,
     clock: &Clock,
 ) -> Result<Met, ConnectError> {
     let failure = match first(endpoint, addrs, peer, Purpose::Peers).await {
-        Ok(connection) => match hello::dial(connection, policy, clock).await {
+        Ok(connection) => match hello::dial(connection, swarms, policy, clock).await {
             Ok(met) => return Ok(met),
             Err(failure) => failure,
         },
@@ -62,7 +64,7 @@ pub(crate) async fn peer(
     };
     match failure {
         Failure::Theirs(ConnectionError::Refused(reason)) => {
-            tracing::warn!(?peer, reason, "refused by peer");
+            tracing::info!(?peer, reason, "refused by peer");
             Err(ConnectError::Refused)
         }
         Failure::Ours(reason) => {

@@ -19,7 +19,7 @@ pub(crate) enum Event {
     /// A control frame came.
     Frame { id: u64, frame: PeerFrame },
     /// A shard came, not proven yet.
-    Shard { id: u64, swarm: SwarmId, shard: Shard, hold: Hold },
+    Shard { id: u64, swarm: SwarmId, shard: Box<Shard>, hold: Hold },
     /// Something came that is no shard.
     Garbage { id: u64, swarm: SwarmId },
     /// What became of a shard that was queued.

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use segment::SwarmId;
+
 use ticket::ChannelTicket;
 use tokio::time::timeout;
 
 use super::clock::Clock;
 use super::policy::Policy;
 use super::wire::{Close, MAX_FRAME, PeerFrame, VERSION};
-use crate::endpoint::{Connection, ConnectionError};
+use crate::endpoint::{Connection, ConnectionError, canonical};
 use crate::protocol;
 use crate::protocol::frame::read_within;
 
@@ -24,6 +26,8 @@ pub(crate) struct Met {
     pub(crate) receive: quinn::RecvStream,
     /// Whether this node dialled.
     pub(crate) dialled: bool,
+    /// Swarms that the other was asked for along with the hello.
+    pub(crate) asked: Vec<SwarmId>,
 }
 
 /// Why there is no meeting.
@@ -35,9 +39,10 @@ pub(crate) enum Failure {
     Ours(String),
 }
 
-/// Speaks first.
+/// Speaks first, and asks for these swarms in the same breath: it saves a round trip.
 pub(crate) async fn dial(
     connection: Connection,
+    swarms: Vec<SwarmId>,
     policy: &Policy,
     clock: &Clock,
 ) -> Result<Met, Failure> {
@@ -46,10 +51,16 @@ pub(crate) async fn dial(
     let exchange = async {
         let (mut send, mut receive) = quic.open_bi().await.map_err(ConnectionError::from)?;
         say(&quic, &mut send, token).await?;
+        for swarm in &swarms {
+            let enter = PeerFrame::Enter { swarm: swarm.0 };
+            protocol::write(&mut send, &enter).await.map_err(|_| why(&quic))?;
+        }
         let theirs = listen(&quic, &mut receive).await?;
         Ok((send, receive, theirs))
     };
-    finish(connection, exchange, true, policy, clock).await
+    let mut met = finish(connection, exchange, true, policy, clock).await?;
+    met.asked = swarms;
+    Ok(met)
 }
 
 /// Answers; nothing is said to somebody whose ticket does not pass.
@@ -122,14 +133,14 @@ async fn finish(
         .map_err(Failure::Theirs)?;
     let checked = match hello {
         PeerFrame::Hello { version: VERSION, ticket } => {
-            let addr = connection.quic.remote_address();
+            let addr = canonical(connection.quic.remote_address());
             policy.check(&ticket, connection.peer, addr, clock)
         }
         PeerFrame::Hello { version, .. } => Err(format!("version {version} is not spoken here")),
         _ => Err("no hello".into()),
     };
     match checked {
-        Ok(ticket) => Ok(Met { connection, ticket, send, receive, dialled }),
+        Ok(ticket) => Ok(Met { connection, ticket, send, receive, dialled, asked: Vec::new() }),
         Err(reason) => {
             connection.quic.close(Close::Refused.code(), reason.as_bytes());
             Err(Failure::Ours(reason))

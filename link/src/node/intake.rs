@@ -43,7 +43,7 @@ pub(crate) async fn run(
             Some(brought) = reading.next(), if !reading.is_empty() => {
                 let Ok(Some(Brought { swarm, shard, hold })) = brought else { continue };
                 let event = match shard {
-                    Some(shard) => Event::Shard { id, swarm, shard, hold },
+                    Some(shard) => Event::Shard { id, swarm, shard: Box::new(shard), hold },
                     None => Event::Garbage { id, swarm },
                 };
                 if events.send(event).await.is_err() {

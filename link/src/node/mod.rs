@@ -34,6 +34,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use self::clock::Clock;
 pub(crate) use self::dial::first as dial_first;
 use self::driver::Driver;
+use self::egress::Egress;
 pub(crate) use self::mail::Shared;
 use self::mail::{Limits, Mail, Membership};
 use self::policy::Policy;
@@ -134,6 +135,7 @@ pub struct Node {
     endpoint: Endpoint,
     policy: Arc<Policy>,
     clock: Arc<Clock>,
+    egress: Arc<Egress>,
     mail: Arc<Mail>,
     role: Role,
     _life: Arc<DropGuard>,
@@ -156,6 +158,7 @@ impl Node {
         let (platform, admit, role) = (config.platform.clone(), config.admit.clone(), config.role);
         let policy = Arc::new(Policy::new(endpoint.id(), platform, admit));
         let clock = Arc::new(Clock::new());
+        let egress = Arc::new(Egress::new(config.max_egress));
         let mail = Arc::new(Mail::default());
         let stop = CancellationToken::new();
         let driver = Driver::new(
@@ -163,11 +166,12 @@ impl Node {
             endpoint.clone(),
             policy.clone(),
             clock.clone(),
+            egress.clone(),
             mail.clone(),
             stop.clone(),
         );
         tokio::spawn(driver.run());
-        Ok(Self { endpoint, policy, clock, mail, role, _life: Arc::new(stop.drop_guard()) })
+        Ok(Self { endpoint, policy, clock, egress, mail, role, _life: Arc::new(stop.drop_guard()) })
     }
 
     /// This node's name.
@@ -231,6 +235,11 @@ impl Node {
     /// The platform's clock as it stands, see [`Node::set_clock`].
     pub fn clock_offset(&self) -> i64 {
         self.clock.offset()
+    }
+
+    /// The most media that is sent over all swarms from now on, bits per second; 0: nothing.
+    pub fn set_max_egress(&self, limit: Option<u64>) {
+        self.egress.set(limit);
     }
 
     /// Drops the peers whose tickets name these sessions (`jti`), and refuses them from now on.

@@ -56,7 +56,15 @@ pub(crate) struct ShardWriter {
 }
 
 impl ShardWriter {
+    /// Sends until the connection ends.
     pub(crate) async fn run(self) {
+        tokio::select! {
+            () = self.serve() => {}
+            _ = self.quic.closed() => {}
+        }
+    }
+
+    async fn serve(&self) {
         let mut unacknowledged = FuturesUnordered::new();
         loop {
             let next = async {

@@ -31,7 +31,14 @@ pub(crate) struct Directory {
 pub(crate) struct Rendezvous {
     pub(crate) peer_id: PeerId,
     #[serde(default)]
-    pub(crate) quic: Vec<SocketAddr>,
+    quic: Vec<String>,
+}
+
+impl Rendezvous {
+    /// Where it can be reached. What is no address is passed over: it may be of a newer kind.
+    pub(crate) fn addrs(&self) -> Vec<SocketAddr> {
+        self.quic.iter().filter_map(|text| text.parse().ok()).collect()
+    }
 }
 
 /// What a sign-in gives.

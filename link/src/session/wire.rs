@@ -31,7 +31,8 @@ pub(crate) enum Turned {
 /// Connects to the first server that answers.
 pub(crate) async fn reach(endpoint: &Endpoint, servers: &[Rendezvous]) -> Option<Connection> {
     for server in servers {
-        let dial = dial_first(endpoint, &server.quic, server.peer_id, Purpose::Rendezvous);
+        let addrs = server.addrs();
+        let dial = dial_first(endpoint, &addrs, server.peer_id, Purpose::Rendezvous);
         match timeout(CONNECT, dial).await {
             Ok(Ok(connection)) => return Some(connection),
             Ok(Err(error)) => tracing::debug!(server = ?server.peer_id, %error, "no rendezvous"),

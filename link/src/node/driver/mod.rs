@@ -78,12 +78,13 @@ impl Driver {
         endpoint: Endpoint,
         policy: Arc<Policy>,
         clock: Arc<Clock>,
+        egress: Arc<Egress>,
         mail: Arc<Mail>,
         stop: CancellationToken,
     ) -> Self {
         let (tell, events) = mpsc::channel(EVENTS);
         Self {
-            egress: Arc::new(Egress::new(config.max_egress)),
+            egress,
             config,
             endpoint,
             policy,
@@ -363,7 +364,7 @@ async fn accept(
             let event = match hello::answer(connection, &policy, &clock).await {
                 Ok(met) => Event::Met(Box::new(met)),
                 Err(Failure::Ours(reason)) => {
-                    tracing::info!(?peer, reason, "peer refused");
+                    tracing::debug!(?peer, reason, "peer refused");
                     Event::Refused
                 }
                 Err(Failure::Theirs(_)) => return,

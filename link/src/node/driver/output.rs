@@ -69,6 +69,9 @@ impl Driver {
 
     fn connect(&mut self, swarm: SwarmId, peer: PeerId, addrs: Vec<SocketAddr>) {
         if let Some(&id) = self.by_peer.get(&peer) {
+            if self.met_in(swarm, &peer).is_some() {
+                return self.meet(id, swarm);
+            }
             return self.ask(id, swarm);
         }
         if let Some(swarms) = self.dialling.get_mut(&peer) {
@@ -93,10 +96,11 @@ impl Driver {
         let (endpoint, policy) = (self.endpoint.clone(), self.policy.clone());
         let (clock, tell) = (self.clock.clone(), self.tell.clone());
         self.tasks.spawn(async move {
-            let event = match dial::peer(&endpoint, &addrs, peer, &policy, &clock).await {
-                Ok(met) => Event::Met(Box::new(met)),
-                Err(error) => Event::NotMet { peer, error },
-            };
+            let event =
+                match dial::peer(&endpoint, &addrs, peer, vec![swarm], &policy, &clock).await {
+                    Ok(met) => Event::Met(Box::new(met)),
+                    Err(error) => Event::NotMet { peer, error },
+                };
             let _ = tell.send(event).await;
         });
     }

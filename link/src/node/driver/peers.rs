@@ -16,7 +16,7 @@ use super::super::pipe::{self, ShardWriter};
 use super::super::wire::{Absence, Close, PeerFrame};
 use super::super::{budget::Hold, intake};
 use super::{Driver, MAX_STRAYS};
-use crate::endpoint::reason;
+use crate::endpoint::{canonical, reason};
 use crate::protocol::frame::framed;
 
 /// Two connections between the same two that are nearer in time than this were made at once.
@@ -49,13 +49,13 @@ impl Driver {
     }
 
     fn met(&mut self, met: Met) {
-        let Met { connection, ticket, send, receive, dialled } = met;
+        let Met { connection, ticket, send, receive, dialled, asked } = met;
         let (peer, quic) = (connection.peer, connection.quic);
-        let mut wanted = self
+        let mut wanted: Vec<SwarmId> = self
             .dialling
             .get_mut(&peer)
             .map(|swarms| std::mem::take(swarms).into_iter().collect())
-            .unwrap_or_else(Vec::new);
+            .unwrap_or_default();
         if dialled {
             self.dialling.remove(&peer);
         }
@@ -66,6 +66,9 @@ impl Driver {
                 return;
             }
             wanted.extend(self.supersede(old));
+        }
+        if self.conns.len() >= self.config.max_connections {
+            self.make_room();
         }
         if self.conns.len() >= self.config.max_connections || self.policy.is_banned(&peer) {
             self.refused += 1;
@@ -99,7 +102,23 @@ impl Driver {
             Conn { peer, quic, outbox, ticket, dialled, since: now, swarms, idle, strays: 0 };
         self.conns.insert(id, conn);
         self.by_peer.insert(peer, id);
+        for swarm in &asked {
+            let Some(conn) = self.conns.get_mut(&id) else { return };
+            if wanted.contains(swarm) && self.parts.contains_key(swarm) {
+                conn.enter(*swarm, Presence::Asked(now));
+            } else {
+                self.send(id, &PeerFrame::Leave { swarm: swarm.0 });
+            }
+        }
         wanted.into_iter().for_each(|swarm| self.ask(id, swarm));
+    }
+
+    /// A connection that is only kept warm goes for a new one, the one that is idle longest.
+    fn make_room(&mut self) {
+        let idle = self.conns.iter().filter_map(|(id, conn)| Some((conn.idle?, *id))).min();
+        if let Some((_, id)) = idle {
+            self.drop_conn(id, Close::Idle, "no common swarm", ConnectError::Unreachable);
+        }
     }
 
     /// Which of two connections with one peer stays. Of two that were made at once, both sides keep
@@ -171,7 +190,7 @@ impl Driver {
 
     fn refuse(&mut self, id: u64, text: &str) {
         if let Some(conn) = self.conns.get(&id) {
-            tracing::info!(peer = ?conn.peer, reason = text, "peer refused");
+            tracing::debug!(peer = ?conn.peer, reason = text, "peer refused");
             self.refused += 1;
             self.drop_conn(id, Close::Refused, text, ConnectError::Refused);
         }
@@ -183,7 +202,7 @@ impl Driver {
         if let Some(quinn::ConnectionError::ApplicationClosed(close)) = conn.quic.close_reason() {
             let why = reason(&close.reason);
             if close.error_code == Close::Refused.code() {
-                tracing::warn!(peer = ?conn.peer, reason = why, "refused by peer");
+                tracing::info!(peer = ?conn.peer, reason = why, "refused by peer");
                 error = ConnectError::Refused;
             } else if close.error_code == Close::Full.code() {
                 error = ConnectError::Refused;
@@ -223,7 +242,7 @@ impl Driver {
                 let swarm = SwarmId(swarm);
                 if absence == Absence::NotGranted {
                     let reason = ticket::Error::Channel.to_string();
-                    tracing::warn!(?peer, ?swarm, reason, "refused by peer");
+                    tracing::info!(?peer, ?swarm, reason, "refused by peer");
                 }
                 self.part_from(id, swarm);
             }
@@ -241,12 +260,16 @@ impl Driver {
     /// A peer's renewed ticket.
     fn renewed(&mut self, id: u64, token: &str) {
         let Some(conn) = self.conns.get(&id) else { return };
-        let ticket =
-            match self.policy.check(token, conn.peer, conn.quic.remote_address(), &self.clock) {
-                Ok(ticket) if ticket.role == conn.ticket.role => ticket,
-                Ok(_) => return self.refuse(id, "the role changed"),
-                Err(reason) => return self.refuse(id, &reason),
-            };
+        let ticket = match self.policy.check(
+            token,
+            conn.peer,
+            canonical(conn.quic.remote_address()),
+            &self.clock,
+        ) {
+            Ok(ticket) if ticket.role == conn.ticket.role => ticket,
+            Ok(_) => return self.refuse(id, "the role changed"),
+            Err(reason) => return self.refuse(id, &reason),
+        };
         let Some(conn) = self.conns.get_mut(&id) else { return };
         conn.ticket = ticket;
         let swarms: Vec<SwarmId> = conn.swarms.keys().copied().collect();
@@ -289,14 +312,14 @@ impl Driver {
     }
 
     /// Presents a peer to an engine.
-    fn meet(&mut self, id: u64, swarm: SwarmId) {
+    pub(super) fn meet(&mut self, id: u64, swarm: SwarmId) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         conn.enter(swarm, Presence::In);
         let info = PeerInfo {
             role: conn.ticket.role,
             location: conn.ticket.loc,
             rtt: conn.quic.rtt(),
-            addrs: vec![conn.quic.remote_address()],
+            addrs: vec![canonical(conn.quic.remote_address())],
         };
         self.inputs.push_back((swarm, Input::Connected { peer: conn.peer, info }));
     }
@@ -328,14 +351,14 @@ impl Driver {
         }
     }
 
-    fn shard(&mut self, id: u64, swarm: SwarmId, shard: Shard, hold: Hold) {
+    fn shard(&mut self, id: u64, swarm: SwarmId, shard: Box<Shard>, hold: Hold) {
         let Some(conn) = self.conns.get(&id) else { return };
         if !conn.is_in(swarm) {
             return self.stray(id);
         }
         let Some(part) = self.parts.get_mut(&swarm) else { return };
         let from = conn.peer;
-        match part.take(shard) {
+        match part.take(*shard) {
             Judged::Good(arrival) => {
                 self.inputs.push_back((swarm, Input::Shard { from, arrival }));
             }

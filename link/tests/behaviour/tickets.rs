@@ -1,10 +1,8 @@
 //! Who has no good ticket is told why, and whose ticket ends is let go.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{Channel, Platform, Say, micros, start, until};
+use crate::common::{Channel, Platform, Say, micros, start, until};
 use link::ConnectionError;
 use ticket::{Confirmation, Identity, Issuer, Role};
 
@@ -61,7 +59,7 @@ async fn each_fault_of_a_ticket_is_refused_with_its_reason() {
 #[tokio::test]
 async fn a_node_without_a_ticket_meets_nobody() {
     let platform = Platform::new();
-    let node = start(Role::Repeater, None).await;
+    let node = start(Role::Repeater, 10).await;
     let puppet = platform.puppet();
     let token = platform.token(puppet.id(), Role::Viewer);
     let error = puppet.dial(&node, token).await.err();
@@ -97,7 +95,7 @@ async fn a_ticket_that_ends_ends_the_connection_unless_it_is_renewed() {
     let platform = Platform::new();
     let node = platform.node(Role::Repeater).await;
     let (keeps, lapses) = (platform.puppet(), platform.puppet());
-    let short = |puppet: &common::Puppet| {
+    let short = |puppet: &crate::common::Puppet| {
         let mut claims = platform.claims(puppet.id(), Role::Viewer);
         claims.exp = micros() / 1_000_000 + 2;
         platform.sign(&claims)
@@ -163,7 +161,7 @@ async fn a_dialler_checks_whom_it_dialled_too() {
     let channel = Channel::new(3);
     let swarm = viewer.join(channel.spec());
     let _other = impostor.join(channel.spec());
-    swarm.candidates(vec![common::hint(&impostor, Role::Repeater)]);
+    swarm.candidates(vec![crate::common::hint(&impostor, Role::Repeater)]);
     until("it was refused", || viewer.stats().refused >= 1).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(swarm.stats().partners, 0);

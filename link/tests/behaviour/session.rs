@@ -1,17 +1,15 @@
 //! A node's session with a platform that a test plays: auth over HTTP, rendezvous over QUIC.
 
-mod common;
-
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::common::{CHANNEL, Channel, PATIENCE, PLATFORM, Platform, micros, until};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use common::{CHANNEL, Channel, PATIENCE, PLATFORM, Platform, micros, until};
 use link::protocol::{
     self, ChannelInfo, EpochKey, Event, Parameters, Publication, Refusal, Request,
 };

@@ -1,10 +1,8 @@
 //! Peers that send what is not the channel's own are cut off at once, and nothing of it is kept.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{Channel, Platform, Say, Strings, until};
+use crate::common::{Channel, Platform, Say, Strings, until};
 use link::{ConnectionError, Node, Swarm};
 use ticket::Role;
 use tokio::time::timeout;
@@ -25,7 +23,7 @@ async fn scene() -> Scene {
 }
 
 impl Scene {
-    async fn partner(&self) -> (common::Puppet, Strings) {
+    async fn partner(&self) -> (crate::common::Puppet, Strings) {
         let puppet = self.platform.puppet();
         let token = self.platform.token(puppet.id(), Role::Viewer);
         let mut strings = puppet.dial(&self.node, token).await.unwrap();

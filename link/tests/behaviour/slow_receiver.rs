@@ -1,8 +1,6 @@
 //! A peer that does not read what it asked for holds up nobody else.
 
-mod common;
-
-use common::{Channel, PATIENCE, Platform, Strings};
+use crate::common::{Channel, PATIENCE, Platform, Strings};
 use segment::{Shard, SwarmId};
 use swarm::{Message, Substreams};
 use ticket::Role;

@@ -1,8 +1,6 @@
 //! A platform in a box: tickets without auth and rendezvous, a channel without a headend's media,
 //! and a peer that says what a test wants it to say.
 
-#![allow(dead_code, unreachable_pub)]
-
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,36 +17,36 @@ use ticket::{
 };
 use tokio::time::timeout;
 
-pub const PLATFORM: &str = "tv";
-pub const CHANNEL: &str = "one";
+pub(crate) const PLATFORM: &str = "tv";
+pub(crate) const CHANNEL: &str = "one";
 /// T.
-pub const SEGMENT: Duration = Duration::from_millis(100);
+pub(crate) const SEGMENT: Duration = Duration::from_millis(100);
 /// D.
-pub const DELAY: Duration = Duration::from_millis(1000);
+pub(crate) const DELAY: Duration = Duration::from_millis(1000);
 /// For whatever is waited for.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub fn micros() -> u64 {
+pub(crate) fn micros() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as u64
 }
 
 /// Signs tickets as a rendezvous would.
-pub struct Platform {
+pub(crate) struct Platform {
     rendezvous: Identity,
 }
 
 impl Platform {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { rendezvous: Identity::generate() }
     }
 
-    pub fn keys(&self) -> KeySet {
+    pub(crate) fn keys(&self) -> KeySet {
         let key = self.rendezvous.id();
         let purpose = KeyPurpose::ChannelTicket;
         KeySet::new(vec![PublishedKey { kid: key.to_string(), key, purpose }])
     }
 
-    pub fn claims(&self, device: PeerId, role: Role) -> ChannelTicket {
+    pub(crate) fn claims(&self, device: PeerId, role: Role) -> ChannelTicket {
         let now = micros() / 1_000_000;
         ChannelTicket {
             iss: self.rendezvous.id(),
@@ -63,17 +61,22 @@ impl Platform {
         }
     }
 
-    pub fn sign(&self, claims: &ChannelTicket) -> String {
+    pub(crate) fn sign(&self, claims: &ChannelTicket) -> String {
         Issuer::new(self.rendezvous.id().to_string(), &self.rendezvous).channel(claims)
     }
 
-    pub fn token(&self, device: PeerId, role: Role) -> String {
+    pub(crate) fn token(&self, device: PeerId, role: Role) -> String {
         self.sign(&self.claims(device, role))
     }
 
     /// A node with ticket and keys, on loopback.
-    pub async fn node(&self, role: Role) -> Node {
-        let node = start(role, None).await;
+    pub(crate) async fn node(&self, role: Role) -> Node {
+        self.small_node(role, 50).await
+    }
+
+    /// A node that takes so many connections.
+    pub(crate) async fn small_node(&self, role: Role, max_connections: usize) -> Node {
+        let node = start(role, max_connections).await;
         node.set_key_set(self.keys());
         let claims = self.claims(node.id(), role);
         node.set_ticket(self.sign(&claims), claims.loc);
@@ -81,7 +84,7 @@ impl Platform {
     }
 
     /// A peer that a test plays.
-    pub fn puppet(&self) -> Puppet {
+    pub(crate) fn puppet(&self) -> Puppet {
         let identity = Arc::new(Identity::generate());
         let bind = (Ipv4Addr::LOCALHOST, 0).into();
         let endpoint = Endpoint::bind(bind, identity.clone(), &[Purpose::Peers]).unwrap();
@@ -89,42 +92,42 @@ impl Platform {
     }
 }
 
-pub async fn start(role: Role, max_egress: Option<u64>) -> Node {
+pub(crate) async fn start(role: Role, max_connections: usize) -> Node {
     let config = NodeConfig {
         identity: Arc::new(Identity::generate()),
         bind: (Ipv4Addr::LOCALHOST, 0).into(),
         role,
         platform: PLATFORM.into(),
-        max_connections: 50,
-        max_egress,
+        max_connections,
+        max_egress: None,
         admit: None,
     };
     Node::start(config).await.unwrap()
 }
 
 /// A channel and its source.
-pub struct Channel {
-    pub secret: ChannelSecret,
+pub(crate) struct Channel {
+    pub(crate) secret: ChannelSecret,
     sealer: Sealer,
 }
 
 impl Channel {
-    pub fn new(seed: u8) -> Self {
+    pub(crate) fn new(seed: u8) -> Self {
         let secret = ChannelSecret::new([seed; 32]);
         let coding = Coding::new(12, 8, None).unwrap();
         let sealer = Sealer::new(secret.clone(), "main", coding, 1_000_000);
         Self { secret, sealer }
     }
 
-    pub fn swarm(&self) -> SwarmId {
+    pub(crate) fn swarm(&self) -> SwarmId {
         *self.sealer.swarm()
     }
 
-    pub fn content_key(&self, epoch: u32) -> ContentKey {
+    pub(crate) fn content_key(&self, epoch: u32) -> ContentKey {
         self.sealer.content_key(epoch)
     }
 
-    pub fn spec(&self) -> JoinSpec {
+    pub(crate) fn spec(&self) -> JoinSpec {
         JoinSpec {
             swarm: self.swarm(),
             channel: CHANNEL.into(),
@@ -140,7 +143,7 @@ impl Channel {
     }
 
     /// What the source gives for this segment.
-    pub fn media(number: u64) -> Bytes {
+    pub(crate) fn media(number: u64) -> Bytes {
         let mut ts = Vec::new();
         for packet in 0u64..200 {
             let mut bytes = [0; 188];
@@ -154,7 +157,7 @@ impl Channel {
         ts.into()
     }
 
-    pub fn shards(&mut self, number: u64) -> Vec<Shard> {
+    pub(crate) fn shards(&mut self, number: u64) -> Vec<Shard> {
         let cut = Cut {
             ts: Self::media(number),
             number,
@@ -166,12 +169,12 @@ impl Channel {
     }
 
     /// The segment whose capture begins now.
-    pub fn now() -> u64 {
+    pub(crate) fn now() -> u64 {
         micros() / SEGMENT.as_micros() as u64
     }
 
     /// Publishes in real time until it is dropped.
-    pub fn on_air(mut self, swarm: Swarm) -> tokio::task::JoinHandle<()> {
+    pub(crate) fn on_air(mut self, swarm: Swarm) -> tokio::task::JoinHandle<()> {
         tokio::spawn(async move {
             let mut ticks = tokio::time::interval(SEGMENT);
             let mut number = Self::now();
@@ -187,7 +190,7 @@ impl Channel {
     }
 }
 
-pub fn hint(node: &Node, role: Role) -> PeerHint {
+pub(crate) fn hint(node: &Node, role: Role) -> PeerHint {
     PeerHint {
         peer: node.id(),
         role,
@@ -198,7 +201,7 @@ pub fn hint(node: &Node, role: Role) -> PeerHint {
 }
 
 /// Waits until something is so.
-pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let wait = async {
         while !is_so() {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -209,7 +212,7 @@ pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// The frames between peers, as `docs/wire.md` has them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Say {
+pub(crate) enum Say {
     Hello { version: u16, ticket: String },
     Ticket { ticket: String },
     Enter { swarm: [u8; 16] },
@@ -237,29 +240,33 @@ impl Frame for Say {
     }
 }
 
-pub struct Puppet {
-    pub identity: Arc<Identity>,
-    pub endpoint: Endpoint,
+pub(crate) struct Puppet {
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) endpoint: Endpoint,
 }
 
 /// A puppet's connection, tickets shown.
-pub struct Strings {
-    pub connection: Connection,
-    pub send: quinn::SendStream,
-    pub receive: quinn::RecvStream,
+pub(crate) struct Strings {
+    pub(crate) connection: Connection,
+    pub(crate) send: quinn::SendStream,
+    pub(crate) receive: quinn::RecvStream,
 }
 
 impl Puppet {
-    pub fn id(&self) -> PeerId {
+    pub(crate) fn id(&self) -> PeerId {
         self.identity.id()
     }
 
     /// Connects and shows a ticket; gives the other's answer or its refusal.
-    pub async fn dial(&self, node: &Node, ticket: String) -> Result<Strings, ConnectionError> {
+    pub(crate) async fn dial(
+        &self,
+        node: &Node,
+        ticket: String,
+    ) -> Result<Strings, ConnectionError> {
         self.dial_at(node.local_addr(), node.id(), ticket).await
     }
 
-    pub async fn dial_at(
+    pub(crate) async fn dial_at(
         &self,
         addr: SocketAddr,
         peer: PeerId,
@@ -278,12 +285,12 @@ impl Puppet {
 }
 
 impl Strings {
-    pub async fn say(&mut self, frame: Say) {
+    pub(crate) async fn say(&mut self, frame: Say) {
         protocol::write(&mut self.send, &frame).await.unwrap();
     }
 
     /// The next frame that is no message.
-    pub async fn hear(&mut self) -> Result<Say, FrameError> {
+    pub(crate) async fn hear(&mut self) -> Result<Say, FrameError> {
         loop {
             match timeout(PATIENCE, protocol::read::<Say>(&mut self.receive)).await.unwrap() {
                 Ok(Say::Message { .. }) => {}
@@ -293,7 +300,7 @@ impl Strings {
     }
 
     /// The next message of the swarm.
-    pub async fn hear_message(&mut self) -> swarm::Message {
+    pub(crate) async fn hear_message(&mut self) -> swarm::Message {
         loop {
             if let Say::Message { message, .. } =
                 timeout(PATIENCE, protocol::read::<Say>(&mut self.receive)).await.unwrap().unwrap()
@@ -304,24 +311,30 @@ impl Strings {
         }
     }
 
-    pub async fn say_message(&mut self, swarm: SwarmId, message: &swarm::Message) {
+    pub(crate) async fn say_message(&mut self, swarm: SwarmId, message: &swarm::Message) {
         self.say(Say::Message { swarm: swarm.0, message: message.encode() }).await;
     }
 
     /// Enters a swarm that the other is in.
-    pub async fn enter(&mut self, swarm: SwarmId) {
+    pub(crate) async fn enter(&mut self, swarm: SwarmId) {
         self.say(Say::Enter { swarm: swarm.0 }).await;
-        assert_eq!(self.hear().await, Ok(Say::Entered { swarm: swarm.0 }));
+        loop {
+            match self.hear().await.unwrap() {
+                // It may ask the same at the same time.
+                Say::Enter { swarm: theirs } if theirs == swarm.0 => {}
+                other => return assert_eq!(other, Say::Entered { swarm: swarm.0 }),
+            }
+        }
     }
 
-    pub async fn send_shard(&self, swarm: SwarmId, wire: &[u8]) {
+    pub(crate) async fn send_shard(&self, swarm: SwarmId, wire: &[u8]) {
         let mut stream = self.connection.quic.open_uni().await.unwrap();
         stream.write_all(&[&[0][..], &swarm.0, wire].concat()).await.unwrap();
         stream.finish().unwrap();
     }
 
     /// How the other ends it: code and reason.
-    pub async fn ended(&self) -> (u64, String) {
+    pub(crate) async fn ended(&self) -> (u64, String) {
         match timeout(PATIENCE, self.connection.quic.closed()).await.unwrap() {
             quinn::ConnectionError::ApplicationClosed(close) => {
                 (close.error_code.into_inner(), String::from_utf8_lossy(&close.reason).into_owned())

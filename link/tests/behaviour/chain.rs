@@ -1,8 +1,6 @@
 //! Sealed segments travel from a headend over a repeater to a viewer, byte for byte.
 
-mod common;
-
-use common::{CHANNEL, Channel, PATIENCE, Platform, hint, until};
+use crate::common::{CHANNEL, Channel, PATIENCE, Platform, hint, until};
 use link::Played;
 use ticket::Role;
 use tokio::time::timeout;
