@@ -81,6 +81,7 @@ impl Engine {
 
     pub(super) fn have(&mut self, from: PeerId, available: Vec<Availability>, free: u16) {
         self.note_available(&from, available, free);
+        self.maybe_start();
         self.fill();
     }
 
@@ -98,6 +99,7 @@ impl Engine {
         free: u16,
     ) {
         let (now, n, me) = (self.now, self.config.n, self.me);
+        let ignorant = self.newest_told().is_none();
         let Some(partner) = self.partners.get_mut(from) else { return };
         if available.iter().any(|entry| entry.index >= n) {
             self.offend(*from, Offence::Protocol);
@@ -123,6 +125,9 @@ impl Engine {
             self.lose(from, looped);
         }
         self.refresh_paths();
+        if ignorant && self.newest_told().is_some() {
+            self.announce_soon();
+        }
         self.pull_upstream();
     }
 }

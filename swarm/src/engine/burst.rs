@@ -64,7 +64,8 @@ impl Engine {
         for mut start in pending {
             if start.rest.is_none() {
                 // Only a repeater with an upstream can hope for more.
-                let hopeless = self.now.since(start.at) >= WAIT || self.config.role != Role::Repeater;
+                let hopeless =
+                    self.now.since(start.at) >= WAIT || self.config.role != Role::Repeater;
                 let first = self.access_point(start.playout, start.k, !hopeless);
                 match first.zip(self.window.newest()) {
                     Some((first, newest)) => {

@@ -20,6 +20,8 @@ pub(super) struct Feed {
     pub(super) from: u64,
     /// How long after the first shard of a segment this feed's comes: a moving mean, microseconds.
     pub(super) late_us: u64,
+    /// The mean deviation from that.
+    spread_us: u64,
     /// Shards that did not come, of the last 16: one bit each.
     pub(super) missed: u16,
     /// Since when it is late.
@@ -41,6 +43,7 @@ impl Feed {
             newest: 0,
             from,
             late_us: 0,
+            spread_us: 0,
             missed: 0,
             suspect: None,
             replaces: None,
@@ -52,9 +55,10 @@ impl Feed {
         self.last.is_some()
     }
 
-    /// How long after the first shard of a segment this feed's is late.
+    /// How long after the first shard of a segment this feed's is late: the mean and four deviations, as transports
+    /// reckon it (RFC 6298), and some more.
     pub(super) fn grace(&self) -> Duration {
-        Duration::from_micros(80_000 + self.late_us * 3 / 2)
+        Duration::from_micros(60_000 + self.late_us + 4 * self.spread_us)
     }
 
     /// A shard came: `behind` is the time since the first shard of its segment.
@@ -65,7 +69,10 @@ impl Feed {
             self.missed = ((u32::from(self.missed) << jump) | holes) as u16;
         }
         let behind = behind.as_micros() as u64;
-        self.late_us = if self.flows() { (self.late_us * 7 + behind) / 8 } else { 0 };
+        if self.flows() {
+            self.spread_us = (self.spread_us * 3 + self.late_us.abs_diff(behind)) / 4;
+            self.late_us = (self.late_us * 7 + behind) / 8;
+        }
         self.last = Some(now);
         self.newest = self.newest.max(number);
         self.suspect = None;

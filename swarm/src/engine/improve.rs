@@ -92,8 +92,8 @@ impl Engine {
             if offered.is_empty() {
                 continue;
             }
-            let there = self.cost(peer, partner, best_lag)
-                + self.burden(peer, partner.info.role, limit, 1);
+            let there =
+                self.cost(peer, partner, best_lag) + self.burden(peer, partner.info.role, limit, 1);
             if there + GAIN <= cost && best.is_none_or(|(found, ..)| there < found) {
                 best = Some((there, *peer, offered));
             }

@@ -12,8 +12,8 @@ use crate::{Grant, Message, Refusal, Shed, Substreams, TimeoutReason};
 
 /// After the first hello others are awaited so long, so that the set is spread over the best.
 const GATHER: Duration = Duration::from_millis(120);
-/// A subscription without an answer is given up.
-pub(super) const ANSWER: Duration = Duration::from_millis(600);
+/// A subscription without an answer after this and two round trips is given up.
+const ANSWER: Duration = Duration::from_millis(150);
 /// A set that is not full is tried again.
 const AGAIN: Duration = Duration::from_millis(200);
 /// A refusal keeps a parent from being asked again.
@@ -142,8 +142,9 @@ impl Engine {
         for (peer, substreams) in asks {
             self.subscribe(peer, substreams, None);
         }
-        let wait = if found < count { AGAIN } else { ANSWER };
-        self.timers.arm(TimeoutReason::Parents, self.now + wait);
+        if found < count {
+            self.timers.arm(TimeoutReason::Parents, self.now + AGAIN);
+        }
     }
 
     /// Asks a parent for sub-streams, or to take the place of another feed once it flows.
@@ -168,8 +169,14 @@ impl Engine {
             partner.free = partner.free.saturating_sub(substreams.len().into());
         }
         self.send(peer, Message::Subscribe { substreams, from });
-        self.timers.arm(TimeoutReason::Parents, self.now + ANSWER);
+        let answer = self.now + self.answer_within(&peer);
+        self.timers.arm(TimeoutReason::Parents, answer);
         self.refresh_paths();
+    }
+
+    fn answer_within(&self, peer: &PeerId) -> Duration {
+        let rtt = self.partners.get(peer).map(|partner| partner.info.rtt).unwrap_or_default();
+        ANSWER + Duration::from_micros(rtt.as_micros() as u64 * 2)
     }
 
     /// The first segment that a new feed is to bring.
@@ -282,7 +289,8 @@ impl Engine {
         let silent: Vec<_> = self
             .feeds
             .iter()
-            .filter(|feed| feed.granted.is_none() && now.since(feed.asked) >= ANSWER)
+            .filter(|feed| feed.granted.is_none())
+            .filter(|feed| now.since(feed.asked) >= self.answer_within(&feed.parent))
             .map(|feed| (feed.parent, feed.index))
             .collect();
         for (parent, index) in silent {
@@ -291,6 +299,11 @@ impl Engine {
             }
             self.send(parent, Message::Unsubscribe { substreams: Substreams::only(index) });
             self.lose(&parent, Substreams::only(index));
+        }
+        let asked = self.feeds.iter().filter(|feed| feed.granted.is_none());
+        let next = asked.map(|feed| feed.asked + self.answer_within(&feed.parent)).min();
+        if let Some(at) = next {
+            self.timers.arm(TimeoutReason::Parents, at);
         }
         while self.losses.front().is_some_and(|&at| now.since(at) > Duration::from_secs(60)) {
             self.losses.pop_front();

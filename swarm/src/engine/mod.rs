@@ -187,6 +187,8 @@ impl Engine {
                 TimeoutReason::Peers => self.tend_peers(),
                 TimeoutReason::Forget => self.forget(),
             }
+            // Time goes on between two looks at the same thing, whatever a rule may reckon.
+            self.timers.defer(reason, self.now + Duration::from_millis(1));
         }
     }
 

@@ -134,7 +134,7 @@ impl Engine {
     }
 
     /// The newest segment here, or what an upstream told a repeater that holds nothing yet.
-    fn newest_told(&self) -> Option<u64> {
+    pub(super) fn newest_told(&self) -> Option<u64> {
         self.window.newest().or_else(|| {
             let upstream =
                 self.partners.values().filter(|partner| partner.info.role != Role::Viewer);

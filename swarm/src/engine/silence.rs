@@ -5,11 +5,12 @@ use std::time::Duration;
 use ticket::PeerId;
 
 use super::Engine;
-use super::intake::ANSWER;
 use crate::{Message, Substreams, Time, TimeoutReason};
 
 /// A parent that granted and never pushed is given up.
 const PROMISE: Duration = Duration::from_millis(1500);
+/// A parent that fell silent is not asked again so long.
+const DISTRUST: Duration = Duration::from_secs(2);
 /// Between two looks at what is late.
 const LOOK: Duration = Duration::from_millis(40);
 /// A probe that has no answer after this and one and a half round trips.
@@ -67,7 +68,7 @@ impl Engine {
                 probe.push(parent);
             }
             let unanswered = self.unanswered(&parent);
-            let silent = behind && !still && now.since(since) >= segment * 3 / 2;
+            let silent = behind && !still && now.since(since) >= segment * 3;
             if unanswered || silent {
                 lost.push((parent, index));
             }
@@ -83,7 +84,7 @@ impl Engine {
         for (parent, index) in lost {
             let unanswered = self.unanswered(&parent);
             if let Some(partner) = self.partners.get_mut(&parent) {
-                partner.back_off = now + ANSWER * 3;
+                partner.back_off = now + DISTRUST;
                 if !unanswered {
                     partner.offers.remove(&index);
                 }

@@ -27,6 +27,12 @@ impl Timers {
         *slot = Some(slot.map_or(at, |set| set.min(at)));
     }
 
+    /// Does not wake before `at`, if it is set to wake at all.
+    pub(super) fn defer(&mut self, reason: TimeoutReason, at: Time) {
+        let slot = &mut self.0[reason as usize];
+        *slot = slot.map(|set| set.max(at));
+    }
+
     pub(super) fn next(&self) -> Option<(Time, TimeoutReason)> {
         REASONS.iter().filter_map(|&reason| Some((self.0[reason as usize]?, reason))).min()
     }

@@ -89,7 +89,9 @@ impl Uplink {
             (Some(0), _) => 0,
             (Some(_), 0) => 1,
             // A seventh is left for pulled shards, and so that queues empty.
-            (Some(estimate), substream) => (estimate * 6 / 7 / substream).min(u64::from(u32::MAX)) as u32,
+            (Some(estimate), substream) => {
+                (estimate * 6 / 7 / substream).min(u64::from(u32::MAX)) as u32
+            }
         };
         by_rate.min(self.max_pushed.unwrap_or(u32::MAX))
     }

@@ -144,7 +144,15 @@ impl Window {
         let least_gap = least_gap.as_micros() as u64;
         let segment_us = (segment.as_micros() as u64).max(1);
         let most = (keep.as_micros() as u64 / segment_us) as usize + 16;
-        Self { slots: BTreeMap::new(), edge: None, gap: None, segment_us, least_gap, most, conflicts: 0 }
+        Self {
+            slots: BTreeMap::new(),
+            edge: None,
+            gap: None,
+            segment_us,
+            least_gap,
+            most,
+            conflicts: 0,
+        }
     }
 
     pub(super) fn get(&self, number: u64) -> Option<&Slot> {

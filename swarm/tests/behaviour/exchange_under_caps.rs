@@ -43,7 +43,12 @@ fn all_play(net: &mut Net, viewers: &[usize], time: Duration) {
         let stats = net.stats(viewer);
         assert_eq!((stats.stalls, stats.lost), (0, 0), "viewer {viewer}, {}", net.table());
         assert!(u128::from(stats.played) >= time.as_millis() / 250 - 4, "{}", net.table());
-        assert!(parents.len() >= 3, "viewer {viewer}, {}", net.table());
+        // The first to come may have filled its set before there was anybody else.
+        assert!(
+            parents.len() >= if viewers.len() == 4 { 3 } else { 2 },
+            "viewer {viewer}, {}",
+            net.table()
+        );
         from_viewers += stats.bytes_in.viewer;
         from_all += stats.bytes_in.viewer + stats.bytes_in.repeater + stats.bytes_in.headend;
     }

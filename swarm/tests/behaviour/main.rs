@@ -1,6 +1,14 @@
 //! The engine's behaviour on a virtual network, one behaviour in each file.
 
 mod exchange_under_caps;
+mod holes_are_pulled;
+mod late_joiner;
+mod liar_dropped;
 mod net;
+mod no_loops;
 mod parent_lost;
 mod plays_over_one_repeater;
+mod rendezvous_gone;
+mod replays_from_seed;
+mod same_moment;
+mod source_gap;

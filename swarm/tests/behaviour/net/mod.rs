@@ -12,7 +12,8 @@ use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg32;
 use segment::Header;
 use swarm::{
-    Arrival, Config, ConnectError, Delivery, Input, Output, PeerHint, PeerInfo, Stats, Time, Urgency,
+    Arrival, Config, ConnectError, Delivery, Input, Output, PeerHint, PeerInfo, Stats, Time,
+    Urgency,
 };
 use ticket::{Location, PeerId, Role};
 
@@ -46,6 +47,8 @@ pub(crate) struct Net {
     pub(crate) loss: u32,
     /// How long until a dead node's connections are noticed.
     pub(crate) idle: Duration,
+    /// Error of the platform's clock as nodes that join now know it, microseconds.
+    pub(crate) clock_error: i64,
     /// Whether rendezvous answers.
     pub(crate) rendezvous: bool,
     /// Microseconds of virtual time.
@@ -56,8 +59,8 @@ pub(crate) struct Net {
     due: BTreeMap<u64, Event>,
     sequence: u64,
     rng: Pcg32,
-    /// A hash over all that happened, to compare runs.
-    pub(crate) trace: u64,
+    /// A hash over all that happened, to compare runs; kept only if set.
+    pub(crate) trace: Option<u64>,
 }
 
 impl Net {
@@ -69,6 +72,7 @@ impl Net {
             jitter: Duration::from_millis(5),
             loss: 0,
             idle: Duration::from_secs(10),
+            clock_error: 0,
             rendezvous: true,
             now: 0,
             by_id: BTreeMap::new(),
@@ -77,7 +81,7 @@ impl Net {
             due: BTreeMap::new(),
             sequence: 0,
             rng: Pcg32::seed_from_u64(seed),
-            trace: 0xcbf2_9ce4_8422_2325,
+            trace: None,
         }
     }
 
@@ -112,7 +116,7 @@ impl Net {
         self.by_id.insert(config.me, index);
         let headend = config.role == Role::Headend;
         self.nodes.push(Node::new(config, seed, Time(origin + self.now), origin));
-        let offset = (EPOCH as i64 - origin as i64) + self.nodes[index].clock_error;
+        let offset = (EPOCH as i64 - origin as i64) + self.clock_error;
         self.input(index, Input::Clock { offset });
         if headend {
             self.at(self.now, Event::Publish { node: index });
@@ -139,7 +143,8 @@ impl Net {
     /// What every node did, a line each, for a test that failed.
     pub(crate) fn table(&self) -> String {
         let line = |node: usize| {
-            let Stats { played, lost, stalls, stalled, bytes_in, substreams, .. } = self.stats(node);
+            let Stats { played, lost, stalls, stalled, bytes_in, substreams, .. } =
+                self.stats(node);
             let stats = self.stats(node);
             let mb = |bytes: u64| bytes as f64 / 1e6;
             let feeds: Vec<String> = substreams
@@ -205,7 +210,10 @@ impl Net {
         if std::env::var("WATCH").is_ok_and(|w| w == node.to_string()) {
             match &input {
                 Input::Shard { from, arrival } => {
-                    eprintln!("{}   {node} <- {from:?} {} {}", self.now, arrival.header.number, arrival.index)
+                    eprintln!(
+                        "{}   {node} <- {from:?} {} {}",
+                        self.now, arrival.header.number, arrival.index
+                    )
                 }
                 Input::Timeout | Input::Delivery { .. } => {}
                 _ => eprintln!("{}   {node} <- {input:?}", self.now),
@@ -250,6 +258,9 @@ impl Net {
                 let due = self.nodes[node].engine.next_timeout();
                 self.nodes[node].wake = None;
                 if due.is_some_and(|(at, _)| at <= local) {
+                    if std::env::var("WAKES").is_ok() {
+                        eprintln!("wake {} {node} {:?}", self.now / 1_000_000, due.unwrap().1);
+                    }
                     self.input(node, Input::Timeout);
                 } else {
                     self.schedule(node);
@@ -426,9 +437,14 @@ impl Net {
                 Delivery::Sent(Duration::from_micros(left - at))
             };
             let lost = self.chance(1000) < u64::from(self.loss);
-            if !late && !lost && !self.nodes[node].mute {
-                let arrival =
-                    Arrival { header: self.headers[&shard.number], index: shard.index, layers, bytes };
+            let held_back = self.nodes[node].mute || self.nodes[node].withholds;
+            if !late && !lost && !held_back {
+                let arrival = Arrival {
+                    header: self.headers[&shard.number],
+                    index: shard.index,
+                    layers,
+                    bytes,
+                };
                 let travel = micros(self.latency) + self.chance(micros(self.jitter));
                 let (to, bad) = (self.by_id[&peer], self.nodes[node].lies);
                 self.at(left + travel, Event::Shard { to, from: node, arrival, bad });
@@ -444,8 +460,10 @@ impl Net {
         {
             eprintln!("{} {node} {output:?}", self.now);
         }
-        for byte in format!("{} {node} {output:?}", self.now).bytes() {
-            self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        if let Some(trace) = &mut self.trace {
+            for byte in format!("{} {node} {output:?}", self.now).bytes() {
+                *trace = (*trace ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+            }
         }
     }
 }

@@ -35,14 +35,14 @@ pub(crate) struct Node {
     pub(crate) reachable: bool,
     /// Sends nothing any more, though it is connected.
     pub(crate) mute: bool,
+    /// Answers as if it did, but sends no shards.
+    pub(crate) withholds: bool,
     /// Every shard that it sends fails its proof.
     pub(crate) lies: bool,
     /// Real uplink, bits per second.
     pub(crate) uplink: Option<u64>,
     /// When the uplink has sent what it is sending.
     pub(crate) uplink_free: u64,
-    /// Error of its idea of the platform's clock, microseconds.
-    pub(crate) clock_error: i64,
     pub(crate) queue: BTreeMap<(Urgency, u64), Queued>,
     pub(crate) links: Vec<usize>,
     pub(crate) played: Vec<Played>,
@@ -61,10 +61,10 @@ impl Node {
             alive: true,
             reachable: true,
             mute: false,
+            withholds: false,
             lies: false,
             uplink: None,
             uplink_free: 0,
-            clock_error: 0,
             queue: BTreeMap::new(),
             links: Vec::new(),
             played: Vec::new(),
