@@ -44,6 +44,8 @@ pub struct Repeater {
     pub address: String,
     /// The most sub-streams it pushes in all.
     pub max_pushed: Option<u32>,
+    /// The ASes whose viewers it serves; empty: all.
+    pub asns: Vec<u32>,
 }
 
 impl Channel {
@@ -61,6 +63,6 @@ impl Channel {
 impl Repeater {
     /// A repeater without limits at a loopback address.
     pub fn at(address: &str) -> Self {
-        Self { address: address.into(), max_pushed: None }
+        Self { address: address.into(), max_pushed: None, asns: Vec::new() }
     }
 }

@@ -339,6 +339,7 @@ preset = "ultrafast"
 fn repeater(root: &Path, at: Addresses, name: &str, plan: &Repeater) -> String {
     let root = root.display();
     let (url, ip) = (at.auth(), &plan.address);
+    let asns = &plan.asns;
     let limits = match plan.max_pushed {
         Some(most) => format!("[limits]\nsubstreams = {most}\n"),
         None => String::new(),
@@ -351,6 +352,8 @@ bind = "{ip}:0"
 announce = "{root}/{name}.json"
 [http]
 listen = "{ip}:0"
+[serve]
+asns = {asns:?}
 {limits}"#
     )
 }

@@ -191,11 +191,14 @@ impl<'a> Carrier<'a> {
             self.carried.values().map(|c| u64::from(c.joined.swarm.stats().pushed)).collect();
         if let Some(total) = self.config.limits.substreams {
             let parts = share(u64::from(total), &pushed);
-            for (carried, part) in self.carried.values_mut().zip(parts) {
-                let most = u32::try_from(part).ok();
-                if most != carried.max_pushed {
-                    carried.max_pushed = most;
-                    carried.joined.swarm.set_max_pushed(most);
+            // Who must give something up does so before others may take it.
+            for falling in [true, false] {
+                for (carried, part) in self.carried.values_mut().zip(&parts) {
+                    let most = u32::try_from(*part).ok();
+                    if most != carried.max_pushed && (most < carried.max_pushed) == falling {
+                        carried.max_pushed = most;
+                        carried.joined.swarm.set_max_pushed(most);
+                    }
                 }
             }
         }

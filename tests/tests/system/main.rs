@@ -8,4 +8,5 @@ mod exchange;
 mod hostile_peer;
 mod peers_vanish;
 mod refusals;
+mod repeater_limits;
 mod zapping;
