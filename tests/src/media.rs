@@ -105,21 +105,37 @@ impl Luma {
     }
 
     /// Peak signal-to-noise ratio, dB, against `whole` played in a loop from the place that fits best, frame by
-    /// frame in order: one frame that is missing puts all that follow out of step.
+    /// frame in order: one frame that is missing puts all that follow out of step. Where the loop begins anew, the
+    /// last frame may stand a little longer, since sound and picture are not of equal length.
     pub fn psnr_in_loop(&self, whole: &Self) -> Option<f64> {
         if self.is_empty() || whole.is_empty() {
             return None;
         }
-        let error = |start: usize, frames: usize| -> f64 {
-            let squares: u64 = (0..frames)
-                .flat_map(|i| self.frame(i).iter().zip(whole.frame((start + i) % whole.len())))
-                .map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2))
-                .sum();
-            squares as f64 / (frames * WIDTH * HEIGHT) as f64
+        let error = |i: usize, at: usize| -> u64 {
+            let pairs = self.frame(i).iter().zip(whole.frame(at % whole.len()));
+            pairs.map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2)).sum()
         };
-        let few = self.len().min(10);
-        let start = (0..whole.len()).min_by(|&a, &b| error(a, few).total_cmp(&error(b, few)))?;
-        Some(10.0 * (255.0 * 255.0 / error(start, self.len()).max(1e-9)).log10())
+        // Stretches of equal frames leave several places that fit alike at first: the whole way decides.
+        let spread =
+            |start: usize| (0..self.len().min(100)).step_by(10).map(move |i| (i, start + i));
+        let mut starts: Vec<usize> = (0..whole.len()).collect();
+        starts.sort_by_cached_key(|&start| spread(start).map(|(i, at)| error(i, at)).sum::<u64>());
+        let walk = |start: usize| -> u64 {
+            let (mut at, mut squares) = (start, 0);
+            for i in 0..self.len() {
+                let (next, same) = (error(i, at), error(i, at + whole.len() - 1));
+                if at.is_multiple_of(whole.len()) && i > 0 && same < next {
+                    squares += same;
+                } else {
+                    squares += next;
+                    at += 1;
+                }
+            }
+            squares
+        };
+        let squares = starts.into_iter().take(6).map(walk).min()?;
+        let mean = squares as f64 / (self.len() * WIDTH * HEIGHT) as f64;
+        Some(10.0 * (255.0 * 255.0 / mean.max(1e-9)).log10())
     }
 }
 
