@@ -76,12 +76,13 @@ impl Engine {
     /// Keeps account of the feed that a shard came by.
     fn feed_came(&mut self, from: &PeerId, shard: ShardRef) {
         let now = self.now;
-        let behind =
-            self.window.get(shard.number).map_or(Duration::ZERO, |slot| now.since(slot.first));
+        let first = self.window.get(shard.number).map_or(now, |slot| slot.first);
         let ours = |feed: &&mut super::Feed| feed.parent == *from && feed.index == shard.index;
         let Some(feed) = self.feeds.iter_mut().find(ours) else { return };
         let began = !feed.flows();
         feed.granted = feed.granted.or(Some(now));
+        // What a new parent brings of earlier segments says nothing of its speed.
+        let behind = (first >= feed.asked).then(|| now.since(first));
         feed.came(shard.number, behind, now);
         let replaces = feed.replaces.take();
         if let Some(last) = feed.makes_good.take() {
@@ -163,12 +164,22 @@ impl Engine {
         }
     }
 
-    /// A child is served badly: if many say so, the uplink is overloaded.
-    pub(super) fn quality(&mut self, from: PeerId, late_ms: u16, lost: u8) {
-        if !self.charge(&from, 1) || self.pushes.of(&from).is_empty() || !self.is_viewer() {
+    /// A child is served badly: if another says so too, or there is no other, the uplink is overloaded. What comes late
+    /// here is late there, and is not this node's fault.
+    pub(super) fn quality(&mut self, from: PeerId, index: u8, late_ms: u16, lost: u8) {
+        if !self.charge(&from, 1) || !self.is_viewer() || !self.pushes.of(&from).contains(index) {
             return;
         }
-        if (late_ms > 300 || lost > 3) && self.uplink.fall(self.pushes.total(), self.now) {
+        let own = self.main_feed(index).map_or((0, 0), |feed| (feed.late_us / 1000, feed.lost()));
+        let bad = u64::from(late_ms) > own.0 + 300 || lost > own.1 + 3;
+        if !bad {
+            return;
+        }
+        let before = self.complaint.replace((from, self.now));
+        let alone = self.pushes.children(Substreams(u64::MAX)).len() == 1;
+        let second = before
+            .is_some_and(|(peer, at)| peer != from && self.now.since(at) < Duration::from_secs(3));
+        if (alone || second) && self.uplink.fall(self.pushes.total(), self.now) {
             self.shed_overload();
         }
     }
@@ -180,7 +191,7 @@ impl Engine {
         let mut bad = Vec::new();
         for feed in self.feeds.iter().filter(|feed| feed.flows()) {
             let late_ms = (feed.late_us - fastest) / 1000;
-            let lost = feed.missed.count_ones() as u8;
+            let lost = feed.lost();
             if late_ms > 300 || lost > 3 {
                 bad.push((feed.parent, feed.index, late_ms.min(u64::from(u16::MAX)) as u16, lost));
             }

@@ -23,7 +23,7 @@ pub(super) struct Feed {
     /// The mean deviation from that.
     spread_us: u64,
     /// Shards that did not come, of the last 16: one bit each.
-    pub(super) missed: u16,
+    missed: u16,
     /// Since when it is late.
     pub(super) suspect: Option<Time>,
     /// The feed that is given up once this one flows.
@@ -61,15 +61,20 @@ impl Feed {
         Duration::from_micros(60_000 + self.late_us + 4 * self.spread_us)
     }
 
-    /// A shard came: `behind` is the time since the first shard of its segment.
-    pub(super) fn came(&mut self, number: u64, behind: Duration, now: Time) {
+    /// Shards that did not come, of the last 16.
+    pub(super) fn lost(&self) -> u8 {
+        self.missed.count_ones() as u8
+    }
+
+    /// A shard came: `behind` is the time since the first shard of its segment, if that says anything.
+    pub(super) fn came(&mut self, number: u64, behind: Option<Duration>, now: Time) {
         if self.flows() && number > self.newest {
             let jump = (number - self.newest).min(16);
             let holes = (1u32 << (jump - 1)) - 1;
             self.missed = ((u32::from(self.missed) << jump) | holes) as u16;
         }
-        let behind = behind.as_micros() as u64;
-        if self.flows() {
+        if let Some(behind) = behind {
+            let behind = behind.as_micros() as u64;
             self.spread_us = (self.spread_us * 3 + self.late_us.abs_diff(behind)) / 4;
             self.late_us = (self.late_us * 7 + behind) / 8;
         }

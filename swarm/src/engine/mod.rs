@@ -84,6 +84,8 @@ pub struct Engine {
     gathering: Option<Time>,
     asked_for_peers: Option<Time>,
     last_exchange: Time,
+    /// The last child that was served badly, and when it said so.
+    complaint: Option<(PeerId, Time)>,
     /// When a better parent is looked for again.
     next_move: Option<Time>,
     left: bool,
@@ -122,6 +124,7 @@ impl Engine {
             gathering: None,
             asked_for_peers: None,
             last_exchange: now,
+            complaint: None,
             next_move: None,
             left: false,
             config,
@@ -213,7 +216,7 @@ impl Engine {
             Message::Unavailable { shards } => self.unavailable(from, &shards),
             Message::Start { playout, k } => self.start_asked(from, playout, k),
             Message::Starting { range } => self.starting(from, range),
-            Message::Quality { late_ms, lost, .. } => self.quality(from, late_ms, lost),
+            Message::Quality { index, late_ms, lost } => self.quality(from, index, late_ms, lost),
             Message::Probe { token } => self.probed(from, token),
             Message::ProbeReply { token, free, lag_ms } => {
                 self.probe_replied(from, token, free, lag_ms);

@@ -24,8 +24,17 @@ pub(super) struct Pull {
     pub(super) shard: ShardRef,
     pub(super) peer: PeerId,
     at: Time,
-    /// It did not come: this partner is not asked for this segment again.
-    failed: bool,
+    fate: Fate,
+}
+
+/// What became of a pull.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fate {
+    Coming,
+    /// It did not come in time: others are asked first.
+    Late,
+    /// The partner will not send it: it is not asked for this segment again.
+    Refused,
 }
 
 impl Engine {
@@ -40,7 +49,7 @@ impl Engine {
         for (peer, (mut shards, left)) in asks {
             shards.truncate(64);
             for &shard in &shards {
-                self.pulls.push(Pull { shard, peer, at: self.now, failed: false });
+                self.pulls.push(Pull { shard, peer, at: self.now, fate: Fate::Coming });
             }
             if let Some(partner) = self.partners.get_mut(&peer) {
                 partner.outstanding += shards.len() as u16;
@@ -55,10 +64,10 @@ impl Engine {
         let now = self.now;
         let oldest = self.window.oldest().unwrap_or_default().max(self.playout.next.unwrap_or(0));
         self.pulls.retain(|pull| pull.shard.number >= oldest);
-        for pull in self.pulls.iter_mut().filter(|pull| !pull.failed) {
+        for pull in self.pulls.iter_mut().filter(|pull| pull.fate == Fate::Coming) {
             let Some(partner) = self.partners.get_mut(&pull.peer) else { continue };
             if now.since(pull.at) >= ANSWER + partner.info.rtt * 2 {
-                pull.failed = true;
+                pull.fate = Fate::Late;
                 partner.outstanding = partner.outstanding.saturating_sub(1);
             }
         }
@@ -119,7 +128,7 @@ impl Engine {
         let coming: Substreams = self
             .pulls
             .iter()
-            .filter(|pull| !pull.failed && pull.shard.number == number)
+            .filter(|pull| pull.fate == Fate::Coming && pull.shard.number == number)
             .map(|pull| pull.shard.index)
             .collect();
         let expected = if hurry { Substreams::NONE } else { self.expected(number).without(held) };
@@ -156,19 +165,26 @@ impl Engine {
             let asked = asks.get(peer).map_or(0, |(shards, _)| shards.len() as u16);
             partner.outstanding + asked
         };
-        let failed = |peer: &PeerId| {
-            self.pulls
-                .iter()
-                .any(|pull| pull.failed && pull.peer == *peer && pull.shard.number == shard.number)
+        let had = |peer: &PeerId, fate: Fate| {
+            let tried = self.pulls.iter().filter(|pull| pull.fate == fate && pull.peer == *peer);
+            tried.filter(|pull| pull.shard.number == shard.number).count()
         };
         self.partners
             .iter()
             .filter(|(_, partner)| partner.met && self.may_feed_me(partner.info.role))
-            .filter(|(peer, partner)| load(peer, partner) < PER_PARTNER && !failed(peer))
+            .filter(|(peer, partner)| {
+                load(peer, partner) < PER_PARTNER && had(peer, Fate::Refused) == 0
+            })
             .filter(|(_, partner)| self.could_have(partner, shard))
             .min_by_key(|(peer, partner)| {
                 let server = partner.info.role != Role::Viewer;
-                (hurry != server, load(peer, partner), partner.info.rtt, *peer)
+                (
+                    had(peer, Fate::Late),
+                    hurry != server,
+                    load(peer, partner),
+                    partner.info.rtt,
+                    *peer,
+                )
             })
             .map(|(&peer, _)| peer)
     }
@@ -187,9 +203,9 @@ impl Engine {
     pub(super) fn pull_came(&mut self, from: &PeerId, shard: ShardRef) {
         let place = self.pulls.iter().position(|pull| pull.shard == shard && pull.peer == *from);
         if let Some(place) = place {
-            let pull = self.pulls.remove(place);
+            let pull = self.pulls.swap_remove(place);
             if let Some(partner) = self.partners.get_mut(from)
-                && !pull.failed
+                && pull.fate == Fate::Coming
             {
                 partner.outstanding = partner.outstanding.saturating_sub(1);
             }
@@ -204,9 +220,9 @@ impl Engine {
             let offer = offers.and_then(|offers| offers.get(&shard.index));
             offer.is_some_and(|offer| offer.newest >= shard.number)
         };
-        for pull in self.pulls.iter_mut().filter(|pull| pull.peer == from && !pull.failed) {
-            if shards.contains(&pull.shard) {
-                pull.failed = true;
+        for pull in self.pulls.iter_mut().filter(|pull| pull.peer == from) {
+            if pull.fate == Fate::Coming && shards.contains(&pull.shard) {
+                pull.fate = Fate::Refused;
                 broken += 1;
                 lied |= told(&pull.shard);
             }
