@@ -30,6 +30,8 @@ struct Inner {
     platform: Arc<dyn Platform>,
     most: usize,
     slots: Mutex<HashMap<String, Slot>>,
+    /// Per channel that was ever joined, whether the last one to be received has been left for good.
+    parted: tokio::sync::Mutex<HashMap<String, CancellationToken>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -70,6 +72,7 @@ impl Channels {
             platform,
             most: most.max(1),
             slots: Mutex::default(),
+            parted: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         });
@@ -101,9 +104,16 @@ impl Channels {
             match &*running {
                 Some(running) => running.clone(),
                 None => {
+                    // Whoever was here before must be gone, or its leaving could be taken for ours.
+                    let before = self.inner.parted.lock().await.get(channel).cloned();
+                    if let Some(before) = before {
+                        before.cancelled().await;
+                    }
                     let tuned = self.inner.platform.join(channel).await?;
                     let stop = claim.place.stop.clone();
                     let begun = Running::start(channel, tuned, stop, &self.inner.tasks);
+                    let parted = begun.parted().clone();
+                    self.inner.parted.lock().await.insert(channel.to_owned(), parted);
                     running.insert(begun).clone()
                 }
             }

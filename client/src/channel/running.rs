@@ -32,6 +32,7 @@ pub struct Running {
     first: watch::Sender<Option<Instant>>,
     counts: Mutex<Counts>,
     ended: CancellationToken,
+    parted: CancellationToken,
 }
 
 /// What was counted.
@@ -79,6 +80,7 @@ impl Running {
             first: watch::Sender::new(None),
             counts: Mutex::default(),
             ended: stop,
+            parted: CancellationToken::new(),
         });
         let opener = Opener { swarm, keys, gap: false, failing: false, counts: Counts::default() };
         tracing::info!(channel, rendition = %running.rendition, "joined");
@@ -121,6 +123,11 @@ impl Running {
         self.ended.cancelled().await;
     }
 
+    /// Requested once the feed is dropped.
+    pub(super) fn parted(&self) -> &CancellationToken {
+        &self.parted
+    }
+
     async fn run(self: Arc<Self>, mut feed: Box<dyn Feed>, mut opener: Opener) {
         let mut tick = tokio::time::interval(REFRESH);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -139,6 +146,7 @@ impl Running {
             lock(&self.counts).clone_from(&opener.counts);
         }
         drop(feed);
+        self.parted.cancel();
         self.ended.cancel();
         self.hub.close();
         self.record(None);
