@@ -14,3 +14,18 @@ mod session;
 pub use endpoint::{Connection, ConnectionError, Endpoint, Incoming, Purpose};
 pub use node::{Admit, JoinSpec, Node, NodeConfig, NodeStats, Played, Swarm, SwarmStats};
 pub use session::{Joined, Login, Part, Session, SessionConfig, SessionError, SessionState};
+
+/// Parsers that are not public, for the fuzz targets.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    /// A frame between peers: what is read is written back the same.
+    pub fn peer_frame(kind: u8, body: &[u8]) {
+        crate::node::fuzz_peer_frame(kind, body);
+    }
+
+    /// The certificate of a handshake.
+    pub fn certificate(bytes: &[u8]) -> Option<ticket::PeerId> {
+        crate::endpoint::fuzz_certificate(bytes)
+    }
+}

@@ -87,6 +87,12 @@ pub(crate) fn reason(bytes: &[u8]) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// The key in a certificate.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz_certificate(bytes: &[u8]) -> Option<PeerId> {
+    tls::peer_of(&[CertificateDer::from(bytes)]).ok()
+}
+
 /// One UDP socket with QUIC on it, for both directions and all purposes.
 #[derive(Clone)]
 pub struct Endpoint {

@@ -38,6 +38,8 @@ use self::egress::Egress;
 pub(crate) use self::mail::Shared;
 use self::mail::{Limits, Mail, Membership};
 use self::policy::Policy;
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::wire::fuzz_peer_frame;
 use crate::{Endpoint, Purpose};
 
 /// Whether a peer with this ticket, that connects from this address, may connect to this node.

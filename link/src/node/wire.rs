@@ -94,6 +94,15 @@ impl Frame for PeerFrame {
     }
 }
 
+/// Reads a frame and, if it is one, expects that it reads the same once more.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz_peer_frame(kind: u8, body: &[u8]) {
+    if let Ok(Some(frame)) = PeerFrame::decode(kind, body) {
+        let bytes = frame.encode();
+        assert_eq!(PeerFrame::decode(bytes[0], &bytes[1..]), Ok(Some(frame)));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

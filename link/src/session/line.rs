@@ -171,7 +171,7 @@ impl Line {
         let mut pause = pause;
         loop {
             let (node, auth, teller) = (self.node.clone(), self.auth.clone(), self.teller.clone());
-            let hello = hello(&self.config, &self.account.borrow().ticket);
+            let hello = hello(&self.config, &self.account.borrow_and_update().ticket);
             let mut servers = self.servers.clone();
             let attempt = async move {
                 sleep(pause).await;

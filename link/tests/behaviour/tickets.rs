@@ -131,7 +131,7 @@ async fn who_is_revoked_is_dropped_at_once_and_stays_out() {
     let claims = platform.claims(puppet.id(), Role::Viewer);
     let strings = puppet.dial(&node, platform.sign(&claims)).await.unwrap();
     until("it is in", || node.stats().connections == 1).await;
-    node.revoke(&[claims.jti.clone()]);
+    node.revoke(std::slice::from_ref(&claims.jti));
     assert_eq!(strings.ended().await, (2, "ticket was revoked".into()));
     let error = puppet.dial(&node, platform.sign(&claims)).await.err();
     assert_eq!(error, Some(refused("ticket was revoked")));

@@ -41,7 +41,7 @@ const WARM: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(5);
 /// Strays between two ticks that are taken for the echo of a swarm just left.
 const MAX_STRAYS: u32 = 500;
-/// Inputs handled in one go.
+/// Events and inputs handled in one go.
 const BATCH: usize = 512;
 
 /// All that a node is made of.
@@ -134,6 +134,11 @@ impl Driver {
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
                 () = std::future::ready(()), if !self.inputs.is_empty() => {}
                 Some(event) = self.events.recv() => self.event(event),
+            }
+            // Whatever else was due, connections get their turn.
+            for _ in 0..BATCH {
+                let Ok(event) = self.events.try_recv() else { break };
+                self.event(event);
             }
             self.work();
         };
