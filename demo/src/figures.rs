@@ -27,6 +27,8 @@ pub struct Figures {
     pub bytes_out: u64,
     /// Messages, both ways.
     pub control_bytes: u64,
+    /// Everything on the socket.
+    pub wire_bytes: Wire,
     /// Shards that failed their proof.
     pub rejected_shards: u64,
     /// Sub-streams moved to another parent.
@@ -66,6 +68,15 @@ impl Bytes {
     pub fn sum(&self) -> u64 {
         self.headend + self.repeater + self.viewer
     }
+}
+
+/// Bytes on the socket, transport headers included.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub struct Wire {
+    /// Received.
+    pub r#in: u64,
+    /// Sent.
+    pub out: u64,
 }
 
 /// Who feeds a sub-stream.

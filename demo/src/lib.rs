@@ -9,7 +9,7 @@ mod program;
 mod stage;
 mod viewer;
 
-pub use figures::{Bytes, Figures, Parent, Segments};
+pub use figures::{Bytes, Figures, Parent, Segments, Wire};
 pub use plan::{Channel, Plan, Repeater, Source};
 pub use program::{Program, tail};
 pub use stage::{ADMIN_TOKEN, CHANNEL_SECRET, Stage, clip};
