@@ -9,19 +9,20 @@ cd "$(dirname "$0")/.."
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
-# Building: C for the libraries that hold some, GStreamer's headers. Running: GStreamer's plugins.
+# Building: C for the libraries that hold some, GStreamer's headers. Running: GStreamer's plugins
+# (text in pictures is in -x).
 packages=(
   build-essential cmake pkg-config ca-certificates
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
   gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
   gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
-  fonts-dejavu-core
+  gstreamer1.0-x fonts-dejavu-core
 )
-# Taken where the distribution has them: a window, sound and the older way to hardware encoders.
-wanted=(gstreamer1.0-x gstreamer1.0-gl gstreamer1.0-alsa gstreamer1.0-pulseaudio)
+# Taken where the distribution has them: sound, and a window on the graphics card.
+wanted=(gstreamer1.0-gl gstreamer1.0-alsa gstreamer1.0-pulseaudio)
 # Tests decode what viewers received with another decoder, and run auth on PostgreSQL too.
 if [ "${1:-}" = test ]; then
-  packages+=(ffmpeg postgresql)
+  packages+=(ffmpeg postgresql procps)
 fi
 
 installed() { dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed; }
