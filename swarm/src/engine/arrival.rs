@@ -11,6 +11,8 @@ use super::window::Change;
 use crate::output::Offence;
 use crate::{Arrival, Delivery, Message, ShardRef, Substreams, TimeoutReason};
 
+/// Who misses a shard has asked somebody else for it by then.
+const ASKED_OTHERS: Duration = Duration::from_millis(250);
 /// How far ahead of the platform's clock a segment may be captured.
 const AHEAD: Duration = Duration::from_secs(5);
 /// A proven shard that is older than what is kept by more than this is a replay.
@@ -30,10 +32,10 @@ impl Engine {
         if !self.in_time(from, &arrival.header) {
             return;
         }
-        self.pull_came(&from, shard);
+        let pulled = self.pull_came(&from, shard);
         self.start_progress(&from, shard.number);
         let change = self.window.take(arrival, now);
-        self.feed_came(&from, shard);
+        self.feed_came(&from, shard, pulled);
         match change {
             Change::Lost => {}
             Change::Duplicate => self.counters.duplicate_bytes += u64::from(arrival.bytes),
@@ -42,7 +44,11 @@ impl Engine {
                 if edge {
                     self.edge_moved();
                 }
-                self.push(shard);
+                // Children that miss what comes so late have asked others already.
+                let first = self.window.get(shard.number).map_or(now, |slot| slot.first);
+                if !pulled || now.since(first) < ASKED_OTHERS {
+                    self.push(shard);
+                }
                 if whole {
                     self.whole(shard.number);
                 }
@@ -74,15 +80,15 @@ impl Engine {
     }
 
     /// Keeps account of the feed that a shard came by.
-    fn feed_came(&mut self, from: &PeerId, shard: ShardRef) {
+    fn feed_came(&mut self, from: &PeerId, shard: ShardRef, pulled: bool) {
         let now = self.now;
         let first = self.window.get(shard.number).map_or(now, |slot| slot.first);
         let ours = |feed: &&mut super::Feed| feed.parent == *from && feed.index == shard.index;
         let Some(feed) = self.feeds.iter_mut().find(ours) else { return };
         let began = !feed.flows();
         feed.granted = feed.granted.or(Some(now));
-        // What a new parent brings of earlier segments says nothing of its speed.
-        let behind = (first >= feed.asked).then(|| now.since(first));
+        // What was pulled, or what a new parent brings of earlier segments, says nothing of its speed.
+        let behind = (first >= feed.asked && !pulled).then(|| now.since(first));
         feed.came(shard.number, behind, now);
         let replaces = feed.replaces.take();
         if let Some(last) = feed.makes_good.take() {

@@ -292,7 +292,7 @@ impl Engine {
 
     /// A number below `bound` by chance.
     fn chance(&mut self, bound: u32) -> u32 {
-        (u64::from(self.rng.next_u32()) * u64::from(bound.max(1)) >> 32) as u32
+        ((u64::from(self.rng.next_u32()) * u64::from(bound.max(1))) >> 32) as u32
     }
 
     /// Between `least` and twice that, by chance: so that nodes do not act in step.

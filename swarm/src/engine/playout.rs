@@ -10,6 +10,9 @@ use crate::{Cause, Output, Time, TimeoutReason};
 /// How long a start may catch up with the playout point before what is missing is skipped.
 const CATCH_UP: Duration = Duration::from_millis(1500);
 
+/// What is due so soon after a start began may still be on its way in the burst.
+const CATCHING: Duration = Duration::from_millis(500);
+
 /// Where a viewer is in the channel.
 #[derive(Debug, Default)]
 pub(super) struct Playout {
@@ -60,10 +63,10 @@ impl Engine {
         }
     }
 
-    /// Whether a start still waits for a segment that was due before it began.
+    /// Whether a start still waits for a segment that was due before it began, or right then.
     fn catching_up(&mut self, due: Time) -> bool {
         let until = self.playout.began + CATCH_UP;
-        let waits = self.now < until && due <= self.playout.began;
+        let waits = self.now < until && due <= self.playout.began + CATCHING;
         if waits {
             self.timers.set(TimeoutReason::Playout, until);
         }

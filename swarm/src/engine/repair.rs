@@ -12,6 +12,8 @@ use crate::{Message, Output, ShardRef, Substreams, Time};
 
 /// With less time than this servers are asked first.
 const HURRY: Duration = Duration::from_millis(600);
+/// A start begins so long before the playout point at most, or not much longer.
+const LATE_START: Duration = Duration::from_millis(1200);
 /// The most shards on their way from one partner, and over all.
 const PER_PARTNER: u16 = 24;
 const IN_ALL: usize = 192;
@@ -94,9 +96,12 @@ impl Engine {
             if gap || in_burst || slot.is_some_and(|slot| slot.whole()) {
                 continue;
             }
+            let late = self.now.since(self.deadline(number));
+            let late_start = if late < LATE_START { 500_000 } else { 0 };
             let mut left = self.deadline(number).0.saturating_sub(self.now.0);
             if !self.is_viewer() {
-                left = left.saturating_sub(HURRY.as_micros() as u64);
+                // Others need it earlier; and who starts needs what was due a second ago.
+                left = left.saturating_sub(HURRY.as_micros() as u64).max(late_start);
             } else if self.playout.next.is_none_or(|next| number >= next) {
                 // While a start catches up, what was due is still of use.
                 left = left.max(500_000);
@@ -199,17 +204,17 @@ impl Engine {
         can && newest + since >= shard.number
     }
 
-    /// A shard came: it is not on its way any more.
-    pub(super) fn pull_came(&mut self, from: &PeerId, shard: ShardRef) {
+    /// A shard came: it is not on its way any more. Whether it had been asked for.
+    pub(super) fn pull_came(&mut self, from: &PeerId, shard: ShardRef) -> bool {
         let place = self.pulls.iter().position(|pull| pull.shard == shard && pull.peer == *from);
-        if let Some(place) = place {
-            let pull = self.pulls.swap_remove(place);
-            if let Some(partner) = self.partners.get_mut(from)
-                && pull.fate == Fate::Coming
-            {
-                partner.outstanding = partner.outstanding.saturating_sub(1);
-            }
+        let Some(place) = place else { return false };
+        let pull = self.pulls.swap_remove(place);
+        if let Some(partner) = self.partners.get_mut(from)
+            && pull.fate == Fate::Coming
+        {
+            partner.outstanding = partner.outstanding.saturating_sub(1);
         }
+        true
     }
 
     pub(super) fn unavailable(&mut self, from: PeerId, shards: &[ShardRef]) {

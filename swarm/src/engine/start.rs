@@ -10,6 +10,8 @@ use crate::{Message, Time, TimeoutReason};
 
 /// A holder that does not answer, or stops sending, for so long is given up for another.
 const PATIENCE: Duration = Duration::from_millis(400);
+/// Shards of a burst follow each other faster than this.
+const PAUSE: Duration = Duration::from_millis(120);
 /// Holders asked before the set of parents alone has to do.
 const TRIES: usize = 3;
 
@@ -59,10 +61,10 @@ impl Start {
         self.range.map(|(_, last)| last)
     }
 
-    /// The burst that is still coming.
+    /// The burst that is still coming: what it lacks need not be pulled.
     pub(super) fn bursting(&self, now: Time) -> Option<(u64, u64)> {
         match self.state {
-            State::Bursting(_, last) if now.since(last) < PATIENCE => self.range,
+            State::Bursting(_, last) if now.since(last) < PAUSE => self.range,
             _ => None,
         }
     }
@@ -136,6 +138,7 @@ impl Engine {
             && (first..=until).contains(&number)
         {
             *last = self.now;
+            self.timers.arm(TimeoutReason::Repair, self.now + PAUSE);
         }
     }
 

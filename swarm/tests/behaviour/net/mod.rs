@@ -154,7 +154,7 @@ impl Net {
             format!(
                 "{node} {:?} start {:?} played {played} lost {lost} stalls {stalls} {stalled:?} {:?} \
                  in {:.1}/{:.1}/{:.1} out {:.1} twice {:.2} control {:.2} moved {} {:?} pushed {} \
-                 partners {} standby {} [{}]",
+                 partners {} standby {} [{}] bad {:?}",
                 self.nodes[node].config.role,
                 stats.startup,
                 stats.stall_causes,
@@ -170,6 +170,7 @@ impl Net {
                 stats.partners,
                 stats.standby,
                 feeds.join(" "),
+                self.nodes[node].bad(),
             )
         };
         let lines: Vec<String> = (0..self.nodes.len()).map(line).collect();

@@ -113,10 +113,11 @@ impl Node {
         self.uplink.map_or(0, |rate| u64::from(bytes) * 8_000_000 / rate.max(1))
     }
 
-    /// Segments that were missed or given out without the picture.
-    pub(crate) fn bad(&self) -> usize {
+    /// Segments that were missed or given out without the picture, and when.
+    pub(crate) fn bad(&self) -> Vec<(u64, u64)> {
         let whole = |played: &Played| played.layers.is_some_and(|layers| layers.full);
-        self.played.iter().filter(|played| !whole(played)).count()
+        let bad = self.played.iter().filter(|played| !whole(played));
+        bad.map(|played| (played.number, played.at)).collect()
     }
 
     /// Whether numbers were given out one by one, in order.
