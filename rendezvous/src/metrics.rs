@@ -1,6 +1,7 @@
 //! What is counted. Labels are roles, reasons and channels: never a node or an address.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use link::protocol::Refusal;
@@ -44,6 +45,8 @@ pub struct Metrics {
     swarms: Gauge,
     live: Gauge,
     nodes: Family<SwarmLabels, Gauge>,
+    /// The labels of `nodes`.
+    shown: Arc<Mutex<HashSet<SwarmLabels>>>,
     joins: Family<RoleLabel, Counter>,
     refusals: Family<ReasonLabel, Counter>,
     join_seconds: Histogram,
@@ -84,6 +87,7 @@ impl Metrics {
             swarms: registry.add("rendezvous_swarms", "Swarms in the live map"),
             live: registry.add("rendezvous_channels_live", "Channels on air"),
             nodes: registry.add("rendezvous_swarm_nodes", "Nodes that take part, by role"),
+            shown: Arc::default(),
             joins: registry.add("rendezvous_joins", "Nodes that were let into a swarm"),
             refusals: registry.add("rendezvous_refusals", "What was refused, by reason"),
             join_seconds,
@@ -142,16 +146,22 @@ impl Metrics {
             .collect();
         channels.dedup();
         self.live.set(channels.len() as i64);
-        // Swarms that are over leave no label behind.
-        self.nodes.clear();
+        let mut shown = HashSet::new();
         for swarm in &summaries {
             let counts = [swarm.nodes.headend, swarm.nodes.repeater, swarm.nodes.viewer];
             for (role, count) in ROLES.into_iter().zip(counts) {
                 let (channel, rendition) = (swarm.channel.clone(), swarm.rendition.clone());
                 let labels = SwarmLabels { channel, rendition, role: name(role) };
                 self.nodes.get_or_create(&labels).set(count as i64);
+                shown.insert(labels);
             }
         }
+        // Swarms that are over leave no label behind.
+        let mut before = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        for over in before.difference(&shown) {
+            self.nodes.remove(over);
+        }
+        *before = shown;
     }
 
     /// Shows who is connected now.
