@@ -23,8 +23,8 @@ demo: setup clip ## a whole platform on this machine: DEMO_SECONDS=60 stops by i
 test: setup-test clip ## every test, those with the real programs included
 	@. deploy/environment.sh; cargo build --workspace --bins && cargo test --workspace --no-fail-fast
 
-bench: setup ## the benchmarks of all crates
-	@. deploy/environment.sh; cargo bench --workspace --bench '*'
+bench: setup-test clip ## the benchmarks of all crates, and what the real programs need
+	@. deploy/environment.sh; cargo build --release --workspace --bins && cargo bench --workspace --bench '*'
 
 lint: setup ## formatting and lints, warnings refused
 	@. deploy/environment.sh; cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings
