@@ -44,9 +44,7 @@ impl Engine {
                 if edge {
                     self.edge_moved();
                 }
-                // Children that miss what comes so late have asked others already.
-                let first = self.window.get(shard.number).map_or(now, |slot| slot.first);
-                if !pulled || now.since(first) < ASKED_OTHERS {
+                if self.still_wanted(shard) {
                     self.push(shard);
                 }
                 if whole {
@@ -54,6 +52,13 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Whether children still want a shard pushed: those that missed it for long have asked others.
+    fn still_wanted(&self, shard: ShardRef) -> bool {
+        let usual = self.main_feed(shard.index).map_or(0, |feed| feed.late_us);
+        let first = self.window.get(shard.number).map_or(self.now, |slot| slot.first);
+        self.now.since(first) < ASKED_OTHERS + Duration::from_micros(usual)
     }
 
     /// Whether a segment is within the window; replays are noted.

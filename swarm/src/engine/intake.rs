@@ -12,8 +12,8 @@ use crate::{Grant, Message, Refusal, Shed, Substreams, TimeoutReason};
 
 /// After the first hello others are awaited so long, so that the set is spread over the best.
 const GATHER: Duration = Duration::from_millis(120);
-/// A subscription without an answer after this and two round trips is given up.
-const ANSWER: Duration = Duration::from_millis(150);
+/// A subscription without an answer after this and one and a half round trips is given up.
+const ANSWER: Duration = Duration::from_millis(100);
 /// A set that is not full is tried again.
 const AGAIN: Duration = Duration::from_millis(200);
 /// A refusal keeps a parent from being asked again.
@@ -176,7 +176,7 @@ impl Engine {
 
     fn answer_within(&self, peer: &PeerId) -> Duration {
         let rtt = self.partners.get(peer).map(|partner| partner.info.rtt).unwrap_or_default();
-        ANSWER + Duration::from_micros(rtt.as_micros() as u64 * 2)
+        ANSWER + Duration::from_micros(rtt.as_micros() as u64 * 3 / 2)
     }
 
     /// The first segment that a new feed is to bring.

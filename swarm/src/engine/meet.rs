@@ -188,7 +188,8 @@ impl Engine {
         self.dial();
         let short = self.is_viewer()
             && self.partners.len() + self.known.dialling() < self.sought().min(HANDFUL);
-        let short = short || (self.config.role == Role::Repeater && partners.is_empty());
+        let upstream = self.partners.values().any(|partner| partner.info.role != Role::Viewer);
+        let short = short || (self.config.role == Role::Repeater && !upstream);
         let asked = self.asked_for_peers;
         let every = if short { ASK_EVERY } else { REFRESH };
         if self.config.role != Role::Headend && asked.is_none_or(|at| self.now.since(at) >= every) {

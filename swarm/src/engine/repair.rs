@@ -17,8 +17,8 @@ const LATE_START: Duration = Duration::from_millis(1200);
 /// The most shards on their way from one partner, and over all.
 const PER_PARTNER: u16 = 24;
 const IN_ALL: usize = 192;
-/// A pull that is not answered.
-const ANSWER: Duration = Duration::from_millis(250);
+/// A pull that is not answered after this and one and a half round trips.
+const ANSWER: Duration = Duration::from_millis(150);
 
 /// A shard that was asked for.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Engine {
         self.pulls.retain(|pull| pull.shard.number >= oldest);
         for pull in self.pulls.iter_mut().filter(|pull| pull.fate == Fate::Coming) {
             let Some(partner) = self.partners.get_mut(&pull.peer) else { continue };
-            if now.since(pull.at) >= ANSWER + partner.info.rtt * 2 {
+            if now.since(pull.at) >= ANSWER + partner.info.rtt * 3 / 2 {
                 pull.fate = Fate::Late;
                 partner.outstanding = partner.outstanding.saturating_sub(1);
             }
@@ -141,6 +141,9 @@ impl Engine {
         let own: Substreams = self.feeds.iter().map(|feed| feed.index).collect();
         // A repeater wants what its children take; a viewer anything, its own sub-streams first.
         let due = usize::from(missing).saturating_sub((coming.len() + expected.len()).into());
+        // Who was let down once asks for one more than it needs.
+        let down = self.pulls.iter().any(|p| p.fate == Fate::Late && p.shard.number == number);
+        let due = due + usize::from(down && hurry && due > 0);
         let open = Substreams::first(self.config.n).without(held).without(coming).without(expected);
         let order = open.and(own).iter().chain(open.without(own).iter()).take(64);
         let mut left_to_ask =
