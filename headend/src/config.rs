@@ -105,7 +105,7 @@ pub enum Source {
         latency_ms: u32,
         /// 10 to 79 characters; none for no encryption.
         #[serde(default)]
-        passphrase: Option<String>,
+        passphrase: Option<Secret>,
     },
     /// MPEG-TS over SRT; this end calls.
     SrtCaller {
@@ -116,7 +116,7 @@ pub enum Source {
         latency_ms: u32,
         /// 10 to 79 characters; none for no encryption.
         #[serde(default)]
-        passphrase: Option<String>,
+        passphrase: Option<Secret>,
         /// `streamid` to ask for.
         #[serde(default)]
         stream_id: Option<String>,

@@ -1,5 +1,6 @@
 //! The media part of a channel: from its source to cut segments, on threads of its own.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -100,13 +101,20 @@ struct Part {
 
 impl Part {
     fn run(mut self) {
+        if !still::can_write() {
+            tracing::warn!("gstreamer has no textoverlay: pictures made here carry no text");
+        }
         let mut pause = Duration::from_millis(250);
         while !self.cancel.is_set() {
             let began = Instant::now();
-            let run = match self.channel.mode {
+            let run = || match self.channel.mode {
                 Mode::Encode => self.encoded(),
                 Mode::PassThrough => self.passed_through(),
             };
+            // GStreamer's bindings panic where an element is not what it is taken for; that is the end
+            // of this run only. Nothing of it is used afterwards but the numbers, whole after each step.
+            let run =
+                catch_unwind(AssertUnwindSafe(run)).unwrap_or(Err(Error::Stalled("panicked")));
             let Err(error) = run else { break };
             tracing::error!(%error, again_in = ?pause, "channel failed");
             self.stats.set_source_up(false);

@@ -183,12 +183,35 @@ impl Check for Channel {
         if self.mode == Mode::PassThrough && self.source == Source::Test {
             problems.add("mode", "the test picture is made here and has to be encoded");
         }
-        if let Source::File { path } = &self.source
-            && !path.is_file()
+        // A slate is late by the time that it takes to miss the source; it still has to reach the players.
+        let late = self.lost_after_ms.saturating_add(self.segment_ms.saturating_mul(2));
+        if late > self.delay_ms {
+            problems.add("lost_after_ms", "must be at least two segments less than delay_ms");
+        }
+        // That a file is not there (yet) is no mistake of the configuration, and no other channel's business.
+        match &self.source {
+            Source::SrtListener { passphrase: Some(secret), .. }
+            | Source::SrtCaller { passphrase: Some(secret), .. } => {
+                secret.check("source.passphrase", problems);
+            }
+            _ => {}
+        }
+        if let Source::SrtCaller { address, .. } = &self.source
+            && !is_host_and_port(address)
         {
-            problems.add("source.path", format!("no such file: {}", path.display()));
+            problems.add("source.address", "must be HOST:PORT");
         }
     }
+}
+
+/// Whether a text is a name or an address, and a port.
+fn is_host_and_port(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-.:[]".contains(c);
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty()
+            && host.chars().all(plain)
+            && port.parse::<u16>().is_ok_and(|port| port > 0)
+    })
 }
 
 #[cfg(test)]

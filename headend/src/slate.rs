@@ -257,11 +257,10 @@ fn silence(sound: Sound) -> Result<Vec<u8>, Error> {
 }
 
 /// What arrives at `sink`, until the end.
-fn collect(description: &str, text: Option<&str>) -> Result<Vec<Vec<u8>>, Error> {
+fn collect(description: &str, name: Option<&str>) -> Result<Vec<Vec<u8>>, Error> {
     let pipeline = Pipeline::parse(description)?;
-    if let Some(text) = text {
-        let overlay: gst::Element = pipeline.element("name")?;
-        gst::prelude::ObjectExt::set_property(&overlay, "text", still::markup(text));
+    if let Some(name) = name {
+        still::write_name(&pipeline, name)?;
     }
     let sink: AppSink = pipeline.element("sink")?;
     pipeline.play()?;

@@ -55,20 +55,23 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn test_picture(&self) -> Result<Pipeline, Error> {
-        let pipeline = Pipeline::parse(&format!(
-            "videotestsrc is-live=true pattern=smpte ! {} \
-             ! clockoverlay time-format=\"%H:%M:%S\" halignment=center valignment=center \
+        let text = if still::can_write() {
+            "! clockoverlay time-format=\"%H:%M:%S\" halignment=center valignment=center \
                  font-desc=\"Sans Bold 36\" shaded-background=true \
              ! timeoverlay halignment=right valignment=bottom \
-             ! textoverlay name=name halignment=center valignment=top font-desc=\"Sans 24\" \
+             ! textoverlay name=name halignment=center valignment=top font-desc=\"Sans 24\""
+        } else {
+            ""
+        };
+        let pipeline = Pipeline::parse(&format!(
+            "videotestsrc is-live=true pattern=smpte ! {} {text} \
              ! appsink name=pictures sync=false max-buffers=4 \
              audiotestsrc is-live=true wave=sine freq=1000 volume=0.1 samplesperbuffer=960 ! {} \
              ! appsink name=sounds sync=false max-buffers=4",
             picture_caps(&self.channel.video),
             sound_caps(),
         ))?;
-        let name: gst::Element = pipeline.element("name")?;
-        name.set_property("text", still::markup(&self.channel.name));
+        still::write_name(&pipeline, &self.channel.name)?;
         self.on_pictures(&pipeline.element("pictures")?);
         self.on_sounds(&pipeline.element("sounds")?);
         Ok(pipeline)

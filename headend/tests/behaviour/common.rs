@@ -1,5 +1,4 @@
 //! What the tests share: clips, running channels, and tools that look at streams.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,10 +9,10 @@ use headend::media::Media;
 use segment::Cut;
 
 /// Generous: the machine may be busy with other tests.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A small picture, quickly encoded.
-pub fn small(fps: u32) -> Video {
+pub(crate) fn small(fps: u32) -> Video {
     Video {
         width: 320,
         height: 180,
@@ -25,7 +24,7 @@ pub fn small(fps: u32) -> Video {
 }
 
 /// A channel with a small picture.
-pub fn channel(source: headend::config::Source) -> Channel {
+pub(crate) fn channel(source: headend::config::Source) -> Channel {
     Channel {
         id: "test".into(),
         name: "Test & <Channel>".into(),
@@ -36,12 +35,12 @@ pub fn channel(source: headend::config::Source) -> Channel {
 }
 
 /// Starts a channel without a state folder.
-pub fn start(channel: Channel) -> Media {
+pub(crate) fn start(channel: Channel) -> Media {
     Media::start(channel, None).unwrap()
 }
 
 /// The next segment.
-pub fn next(media: &mut Media) -> Cut {
+pub(crate) fn next(media: &mut Media) -> Cut {
     let until = Instant::now() + PATIENCE;
     loop {
         if let Ok(cut) = media.cuts.try_recv() {
@@ -53,12 +52,12 @@ pub fn next(media: &mut Media) -> Cut {
 }
 
 /// So many segments.
-pub fn take(media: &mut Media, count: usize) -> Vec<Cut> {
+pub(crate) fn take(media: &mut Media, count: usize) -> Vec<Cut> {
     (0..count).map(|_| next(media)).collect()
 }
 
 /// So many segments, from the next random access point on.
-pub fn take_clean(media: &mut Media, count: usize) -> Vec<Cut> {
+pub(crate) fn take_clean(media: &mut Media, count: usize) -> Vec<Cut> {
     let mut cuts = until(media, |cut, _| cut.random_access);
     cuts.drain(..cuts.len() - 1);
     cuts.extend(take(media, count - 1));
@@ -66,7 +65,7 @@ pub fn take_clean(media: &mut Media, count: usize) -> Vec<Cut> {
 }
 
 /// Segments until one satisfies, that one included.
-pub fn until(media: &mut Media, mut enough: impl FnMut(&Cut, &Media) -> bool) -> Vec<Cut> {
+pub(crate) fn until(media: &mut Media, mut enough: impl FnMut(&Cut, &Media) -> bool) -> Vec<Cut> {
     let deadline = Instant::now() + PATIENCE;
     let mut cuts = Vec::new();
     loop {
@@ -81,12 +80,12 @@ pub fn until(media: &mut Media, mut enough: impl FnMut(&Cut, &Media) -> bool) ->
 }
 
 /// The bytes of all.
-pub fn join(cuts: &[Cut]) -> Vec<u8> {
+pub(crate) fn join(cuts: &[Cut]) -> Vec<u8> {
     cuts.iter().flat_map(|cut| cut.ts.to_vec()).collect()
 }
 
 /// Numbers grow by one, captures by about the segments' durations, and everything is whole packets.
-pub fn check_joined(cuts: &[Cut]) {
+pub(crate) fn check_joined(cuts: &[Cut]) {
     for pair in cuts.windows(2) {
         assert_eq!(pair[1].number, pair[0].number + 1);
         let step = pair[1].capture as i64 - pair[0].capture as i64;
@@ -100,7 +99,7 @@ pub fn check_joined(cuts: &[Cut]) {
 }
 
 /// Runs a tool; its standard output. It must succeed and say nothing on standard error.
-pub fn tool(program: &str, arguments: &[&str]) -> String {
+pub(crate) fn tool(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {arguments:?}: {errors}");
@@ -109,7 +108,7 @@ pub fn tool(program: &str, arguments: &[&str]) -> String {
 }
 
 /// Decodes everything with ffmpeg, which must find nothing wrong.
-pub fn ffmpeg_decodes(path: &Path) {
+pub(crate) fn ffmpeg_decodes(path: &Path) {
     let path = path.to_str().unwrap();
     // Times stay as they are: frames are not fitted to a constant rate.
     let times = ["-fps_mode", "passthrough", "-enc_time_base:v", "1:90000"];
@@ -119,7 +118,7 @@ pub fn ffmpeg_decodes(path: &Path) {
 
 /// Decodes everything with GStreamer, as a player of a live stream does; numbers of pictures and of
 /// sound buffers.
-pub fn gstreamer_decodes(path: &Path) -> (u64, u64) {
+pub(crate) fn gstreamer_decodes(path: &Path) -> (u64, u64) {
     use gstreamer as gst;
     use gstreamer::prelude::*;
     use std::collections::BTreeMap;
@@ -174,7 +173,7 @@ pub fn gstreamer_decodes(path: &Path) -> (u64, u64) {
 }
 
 /// Decoding times of the packets of a stream (`v` or `a`), seconds, in order of the file.
-pub fn decoding_times(path: &Path, stream: &str) -> Vec<f64> {
+pub(crate) fn decoding_times(path: &Path, stream: &str) -> Vec<f64> {
     let path = path.to_str().unwrap();
     let entries = ["-show_entries", "packet=dts_time", "-of", "csv=p=0", path];
     let out =
@@ -184,7 +183,7 @@ pub fn decoding_times(path: &Path, stream: &str) -> Vec<f64> {
 }
 
 /// A clip made for a test: `seconds` of a moving picture with a tone.
-pub fn make_clip(path: &Path, seconds: u32, fps: u32, codecs: &[&str]) {
+pub(crate) fn make_clip(path: &Path, seconds: u32, fps: u32, codecs: &[&str]) {
     let video = format!("testsrc2=size=320x180:rate={fps}:duration={seconds}");
     let audio = format!("sine=frequency=440:sample_rate=48000:duration={seconds}");
     let inputs =
@@ -195,16 +194,13 @@ pub fn make_clip(path: &Path, seconds: u32, fps: u32, codecs: &[&str]) {
 }
 
 /// The real clip that set-up keeps, if it is there.
-pub fn real_clip() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/clip");
-    let entries = std::fs::read_dir(folder).ok()?;
-    let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-    files.sort();
-    files.into_iter().find(|path| path.extension().is_some_and(|e| e == "mp4"))
+pub(crate) fn real_clip() -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/clip.mp4");
+    path.is_file().then_some(path)
 }
 
 /// H.264 with pictures out of order, AAC, and AC-3 as a second sound track.
-pub const H264: &[&str] = &[
+pub(crate) const H264: &[&str] = &[
     "-map",
     "0:v",
     "-map",
@@ -229,7 +225,7 @@ pub const H264: &[&str] = &[
     "language=eng",
 ];
 /// H.265 with open groups of pictures, and MPEG-1 layer 2.
-pub const H265: &[&str] = &[
+pub(crate) const H265: &[&str] = &[
     "-c:v",
     "libx265",
     "-preset",
@@ -241,7 +237,7 @@ pub const H265: &[&str] = &[
 ];
 
 /// Continuity counters of every identifier go on without a step.
-pub fn check_counters(ts: &[u8]) {
+pub(crate) fn check_counters(ts: &[u8]) {
     let mut last = std::collections::BTreeMap::new();
     for chunk in ts.as_chunks::<188>().0 {
         let packet = headend::ts::packet::Packet::parse(chunk).unwrap();
@@ -253,7 +249,7 @@ pub fn check_counters(ts: &[u8]) {
 }
 
 /// Clock references grow, and are never behind the decoding time that they belong to.
-pub fn check_clock(ts: &[u8]) {
+pub(crate) fn check_clock(ts: &[u8]) {
     let mut last = None;
     for chunk in ts.as_chunks::<188>().0 {
         let packet = headend::ts::packet::Packet::parse(chunk).unwrap();
@@ -272,7 +268,7 @@ pub fn check_clock(ts: &[u8]) {
 
 /// Checks of a whole stream: packets, counters, clock, both decoders, and times that grow.
 /// Returns the numbers of pictures and of sound buffers that GStreamer decoded.
-pub fn check_stream(ts: &[u8]) -> (u64, u64) {
+pub(crate) fn check_stream(ts: &[u8]) -> (u64, u64) {
     check_counters(ts);
     check_clock(ts);
     let folder = tempfile::tempdir().unwrap();

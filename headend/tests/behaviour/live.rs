@@ -1,14 +1,13 @@
 //! Live sources, really sent by GStreamer: UDP to one and to many, SRT both ways; passed through and
 //! encoded; each is stopped in the middle and returns.
 
-mod common;
-
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use common::{H264, check_joined, check_stream, join, make_clip, take, until};
+use crate::common;
+use crate::common::{H264, check_joined, check_stream, join, make_clip, take, until};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use headend::config::{Mode, Source};
@@ -104,11 +103,11 @@ fn udp_to_many_is_encoded() {
 #[test]
 fn srt_that_calls_in_is_passed_through() {
     let port = free_port();
-    let source = Source::SrtListener {
-        address: local(port),
-        latency_ms: 120,
-        passphrase: Some("a long enough secret".into()),
-    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("passphrase");
+    std::fs::write(&file, "a long enough secret\n").unwrap();
+    let passphrase = Some(service::config::Secret::File(file));
+    let source = Source::SrtListener { address: local(port), latency_ms: 120, passphrase };
     let sink = format!(
         "srtsink uri=srt://127.0.0.1:{port}?mode=caller latency=120 \
          passphrase=\"a long enough secret\" wait-for-connection=true"

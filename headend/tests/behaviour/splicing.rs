@@ -1,9 +1,8 @@
 //! The source lost in the middle of a picture, the slate, the source again: one stream that decoders
 //! take without a complaint.
 
-mod common;
-
-use common::{H264, H265, check_stream, make_clip, small};
+use crate::common;
+use crate::common::{H264, H265, check_stream, make_clip, small};
 use headend::cut::{Cutter, Item, Rule, Slice};
 use headend::slate::{Maker, Wanted};
 use headend::splice::Splicer;
@@ -177,4 +176,61 @@ fn a_jump_in_the_source_is_smoothed() {
     for slice in &bench.slices {
         assert!((slice.end - slice.start - T).abs() <= T, "{} ticks", slice.end - slice.start);
     }
+}
+
+/// Subtitles have no encoder here: packets as a broadcaster sends them, put between pictures.
+#[test]
+fn subtitles_go_through() {
+    use bytes::Bytes;
+    use headend::ts::mux::Muxer;
+    use headend::ts::{demux, pes};
+    use headend::unit::{Kind, Track, Unit};
+
+    let descriptor = Bytes::from_static(&[0x59, 8, b'd', b'e', b'u', 0x10, 0, 1, 0, 1]);
+    let video = Track { pid: 0x31, stream_type: 0x1b, kind: Kind::Video, info: Bytes::new() };
+    let subtitles =
+        Track { pid: 0x32, stream_type: 6, kind: Kind::Other, info: descriptor.clone() };
+    let mut mux = Muxer::new();
+    mux.set_tracks(&[video, subtitles]);
+    let mut ts = Vec::new();
+    let texts: Vec<_> = (0..20u8).map(|index| vec![0x20, 0, 0x0f, 0x10, index, 0xff]).collect();
+    for index in 0..100i64 {
+        if index % 10 == 0 {
+            mux.tables(&mut ts);
+        }
+        let dts = 500_000 + index * 3600;
+        let random_access = index % 25 == 0;
+        let picture =
+            pes::wrap_unit(0xe0, &[0, 0, 1, if random_access { 0x65 } else { 0x41 }], false);
+        mux.unit(&Unit { pid: 0x31, pts: dts, dts, random_access, pes: picture }, &mut ts);
+        if index % 5 == 0 {
+            let pes = pes::wrap_unit(0xbd, &texts[index as usize / 5], false);
+            mux.unit(&Unit { pid: 0x32, pts: dts, dts, random_access: true, pes }, &mut ts);
+        }
+    }
+    let maker = Maker::new(small(25), "Subtitles".into());
+    maker.make(&Wanted::usual()).unwrap();
+    let mut bench = Bench::new(&maker);
+    bench.run(&ts);
+    bench.splicer.end_run(true);
+    bench.slate(2);
+
+    let (mut demuxer, mut events) = (demux::Demuxer::new(None), Vec::new());
+    demuxer.push(&bench.ts(), &mut events);
+    let mut pid = None;
+    let mut got = Vec::new();
+    for event in events {
+        match event {
+            demux::Event::Map(map) => {
+                let track = map.tracks.iter().find(|track| track.info == descriptor);
+                pid = pid.or(track.map(|track| track.pid));
+            }
+            demux::Event::Pes { pid: from, pes, .. } if Some(from) == pid => {
+                let header = headend::ts::pes::parse(&pes).unwrap();
+                got.push(pes[header.payload..].to_vec());
+            }
+            demux::Event::Pes { .. } => {}
+        }
+    }
+    assert_eq!(got, texts);
 }

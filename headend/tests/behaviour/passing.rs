@@ -1,8 +1,7 @@
 //! A file that is passed through: the same pictures, over and over, without a gap.
 
-mod common;
-
-use common::{H264, check_joined, check_stream, join, make_clip, take, until};
+use crate::common;
+use crate::common::{H264, check_joined, check_stream, join, make_clip, take, until};
 use headend::config::{Channel, Mode, Source};
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;

@@ -1,0 +1,11 @@
+//! The headend's behaviour, one file for each.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod apart;
+mod check;
+mod common;
+mod encoding;
+mod live;
+mod passing;
+mod splicing;
