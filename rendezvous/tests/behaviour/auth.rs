@@ -1,6 +1,7 @@
 //! Auth as rendezvous sees it: sign-in, key set, revocations.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ impl Auth {
             signed_in: Mutex::default(),
             revoked: watch::Sender::new(Vec::new()),
         });
-        let addr = "127.0.0.1:0".parse().unwrap();
+        let addr = SocketAddr::new(own_ip(), 0);
         let mut auth = Self { addr, shared, running: None };
         auth.up().await;
         auth
@@ -92,6 +93,13 @@ impl Auth {
     pub(crate) fn signed_in(&self) -> Vec<Value> {
         self.shared.signed_in.lock().unwrap().clone()
     }
+}
+
+/// A loopback address of this test alone, so that nobody takes a port while what had it restarts.
+fn own_ip() -> IpAddr {
+    static TESTS: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    IpAddr::from([127, 64 + high % 128, low, TESTS.fetch_add(1, Ordering::Relaxed)])
 }
 
 impl Shared {

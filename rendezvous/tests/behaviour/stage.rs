@@ -63,8 +63,8 @@ impl Stage {
             admin_token: secret("admin", ADMIN),
             ..Config::default()
         };
-        config.http.listen = "127.0.0.1:0".parse().unwrap();
-        config.quic.listen = "127.0.0.1:0".parse().unwrap();
+        config.http.listen = SocketAddr::new(auth.addr.ip(), 0);
+        config.quic.listen = config.http.listen;
         config.auth.url = format!("http://{}/", auth.addr).parse().unwrap();
         config.auth.credential = secret("credential", CREDENTIAL);
         change(&mut config);
@@ -74,8 +74,19 @@ impl Stage {
 
     /// Starts the rendezvous; again on the same addresses if it ran before.
     pub(crate) async fn start(&mut self) {
-        let stop = Stop::new();
-        let server = Server::start(&self.config, stop.clone()).await.unwrap();
+        let again = async {
+            loop {
+                let stop = Stop::new();
+                match Server::start(&self.config, stop.clone()).await {
+                    Ok(server) => break (server, stop),
+                    // QUIC's driver may hold the socket a moment longer than the server lives.
+                    Err(error) if format!("{error:#}").contains("in use") => stop.request(),
+                    Err(error) => panic!("{error:#}"),
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let (server, stop) = timeout(PATIENCE, again).await.unwrap();
         self.config.http.listen = server.http;
         self.config.quic.listen = server.quic;
         self.running = Some(Running { server, stop });
