@@ -255,16 +255,10 @@ impl Net {
                 }
             }
             Event::Wake { node } => {
-                let local = self.nodes[node].local(self.now);
-                let due = self.nodes[node].engine.next_timeout();
-                self.nodes[node].wake = None;
-                if due.is_some_and(|(at, _)| at <= local) {
-                    if std::env::var("WAKES").is_ok() {
-                        eprintln!("wake {} {node} {:?}", self.now / 1_000_000, due.unwrap().1);
-                    }
+                // Only the last one set counts.
+                if self.nodes[node].wake == Some(self.now) {
+                    self.nodes[node].wake = None;
                     self.input(node, Input::Timeout);
-                } else {
-                    self.schedule(node);
                 }
             }
             Event::Leave { node } => self.leave(node),
