@@ -1,6 +1,7 @@
 //! The tasks that serve one connection. They end with it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -17,6 +18,11 @@ use super::outbox::{Outbox, Waiting};
 use super::wire::{Close, MAX_FRAME, PeerFrame, SHARD};
 use crate::protocol::FrameError;
 use crate::protocol::frame::read_within;
+
+/// Handed to QUIC beyond what its congestion window takes, bytes: so that it never idles.
+const SLACK: usize = 64 << 10;
+/// What an acknowledgement may be late, as set for all connections.
+const ACK_DELAY: Duration = Duration::from_millis(25);
 
 /// Control frames in.
 pub(crate) async fn read_control(id: u64, mut stream: RecvStream, events: mpsc::Sender<Event>) {
@@ -65,32 +71,57 @@ impl ShardWriter {
     }
 
     async fn serve(&self) {
-        let mut unacknowledged = FuturesUnordered::new();
+        let mut under_way = FuturesUnordered::new();
+        let mut bytes = 0;
         loop {
+            // What QUIC cannot send yet stays in our queue: there it is ordered, and can be dropped.
+            let room = self.quic.stats().path.cwnd as usize + SLACK;
             let next = async {
                 let Some(waiting) = self.next().await? else { return Some(None) };
                 let stream = self.send(&waiting).await?;
-                Some(stream.map(|stream| (stream, self.clock.instant(waiting.deadline))))
+                Some(stream.map(|stream| (stream, waiting)))
             };
             tokio::pin!(next);
-            // While a shard is being sent, those before it are still watched.
-            let sent = loop {
+            // While a shard waits or is being handed over, those before it are still watched.
+            let handed = loop {
                 tokio::select! {
-                    sent = &mut next => break sent,
-                    Some(()) = unacknowledged.next(), if !unacknowledged.is_empty() => {}
+                    Some((len, told)) = under_way.next(), if !under_way.is_empty() => {
+                        bytes -= len;
+                        if self.events.send(told).await.is_err() {
+                            return;
+                        }
+                    }
+                    handed = &mut next, if bytes < room => break handed,
                 }
             };
-            match sent {
+            match handed {
                 None => return,
                 Some(None) => {}
-                Some(Some((mut stream, deadline))) => unacknowledged.push(async move {
-                    if timeout_at(deadline, stream.stopped()).await.is_err() {
-                        // What has not left by now is of no use; room for what is.
-                        let _ = stream.reset(Close::Idle.code());
-                    }
-                }),
+                Some(Some((stream, waiting))) => {
+                    bytes += waiting.wire.len();
+                    under_way.push(self.watch(stream, waiting));
+                }
             }
         }
+    }
+
+    /// Waits until a shard has arrived, or takes it back when its deadline has passed: that leaves
+    /// room for what is still of use.
+    async fn watch(&self, mut stream: SendStream, waiting: Waiting) -> (usize, Event) {
+        let deadline = self.clock.instant(waiting.deadline);
+        let delivery = match timeout_at(deadline, stream.stopped()).await {
+            Ok(_) => {
+                // From the queue to the wire: without the way there and back.
+                let way = self.quic.rtt() + ACK_DELAY;
+                let took = self.clock.now().since(waiting.since);
+                Delivery::Sent(took.saturating_sub(way))
+            }
+            Err(_) => {
+                let _ = stream.reset(Close::Idle.code());
+                Delivery::Dropped
+            }
+        };
+        (waiting.wire.len(), self.event(&waiting, delivery))
     }
 
     /// The next shard that may be sent; the outer `None` once all is over.
@@ -130,12 +161,14 @@ impl ShardWriter {
         match timeout_at(deadline, stream.write_all_chunks(&mut parts)).await {
             Ok(Ok(())) => {
                 let _ = stream.finish();
-                let waited = self.clock.now().since(waiting.since);
-                self.tell(waiting, Delivery::Sent(waited)).await?;
                 Some(Some(stream))
             }
             // The receiver does not want it: as good as sent.
-            Ok(Err(quinn::WriteError::Stopped(_))) => Some(None),
+            Ok(Err(quinn::WriteError::Stopped(_))) => {
+                let waited = self.clock.now().since(waiting.since);
+                self.tell(waiting, Delivery::Sent(waited)).await?;
+                Some(None)
+            }
             Ok(Err(_)) => None,
             Err(_) => {
                 let _ = stream.reset(Close::Idle.code());
@@ -145,9 +178,12 @@ impl ShardWriter {
         }
     }
 
-    async fn tell(&self, waiting: &Waiting, delivery: Delivery) -> Option<()> {
+    fn event(&self, waiting: &Waiting, delivery: Delivery) -> Event {
         let Waiting { swarm, shard, .. } = *waiting;
-        let event = Event::Delivery { id: self.id, swarm, shard, delivery };
-        self.events.send(event).await.ok()
+        Event::Delivery { id: self.id, swarm, shard, delivery }
+    }
+
+    async fn tell(&self, waiting: &Waiting, delivery: Delivery) -> Option<()> {
+        self.events.send(self.event(waiting, delivery)).await.ok()
     }
 }
