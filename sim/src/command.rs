@@ -1,0 +1,158 @@
+//! The command line.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use service::Common;
+use service::config::{self, Rate};
+use sim::{Progress, Report, Scenario};
+
+/// Runs thousands of real peer engines on a virtual clock: what a channel will do tonight, before tonight.
+#[derive(Debug, Parser)]
+#[command(name = "braidcast-sim", version)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs a scenario and prints a table of what it showed
+    Run {
+        #[command(flatten)]
+        scenario: Which,
+        /// Write the results as JSON
+        #[arg(long, value_name = "FILE")]
+        report: Option<PathBuf>,
+        /// Write the results as one page with plots
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+    },
+    /// Finds how few repeaters keep stalls under a limit
+    Plan {
+        #[command(flatten)]
+        scenario: Which,
+        /// Media bit rate, such as "6 Mbit/s"
+        #[arg(long, value_name = "RATE")]
+        bitrate: Option<Rate>,
+        /// All uplinks times this
+        #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+        uplinks: f64,
+        /// The most of the viewing time that may be stalled
+        #[arg(long, value_name = "SHARE", default_value_t = 0.001)]
+        stalls: f64,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// The scenario (also as --config FILE)
+    #[arg(value_name = "SCENARIO.toml")]
+    scenario: Option<PathBuf>,
+    /// Audience, instead of the scenario's; repeaters follow by their share
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=2_000_000))]
+    viewers: Option<u32>,
+    /// What all chance is drawn from, instead of the scenario's
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Virtual seconds, instead of the scenario's
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: Option<u64>,
+    /// Threads; the results do not depend on them
+    #[arg(long, value_name = "N", default_value_t = cores())]
+    threads: u32,
+}
+
+fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32)
+}
+
+impl Which {
+    fn load(&self, common: &Common) -> anyhow::Result<Scenario> {
+        let path = self.scenario.as_deref().or(common.config.as_deref());
+        let path = path.unwrap_or(Path::new("SCENARIO.toml"));
+        let mut scenario: Scenario = config::load(path)?;
+        scenario.scale(self.viewers.unwrap_or(scenario.viewers.count));
+        scenario.seed = self.seed.unwrap_or(scenario.seed);
+        if let Some(seconds) = self.seconds {
+            scenario.duration = config::Duration::from_secs(seconds);
+        }
+        Ok(scenario)
+    }
+}
+
+impl Arguments {
+    pub(crate) fn run(&self) -> anyhow::Result<()> {
+        match &self.command {
+            Command::Run { scenario: which, report, html } => {
+                let Some(scenario) = self.load(which)? else { return Ok(()) };
+                let results = sim::run(&scenario, which.threads, &mut bar());
+                print!("{}", sim::table(&results));
+                if let Some(file) = report {
+                    write(file, &json(&results)?)?;
+                }
+                if let Some(file) = html {
+                    write(file, &sim::page(&results))?;
+                }
+                Ok(())
+            }
+            Command::Plan { scenario: which, bitrate, uplinks, stalls } => {
+                let Some(mut scenario) = self.load(which)? else { return Ok(()) };
+                scenario.channel.bitrate = bitrate.unwrap_or(scenario.channel.bitrate);
+                scenario.scale_uplinks(*uplinks);
+                let mut told = |attempt: &sim::plan::Attempt| println!("{attempt}");
+                let plan = sim::plan::find(&scenario, *stalls, which.threads, &mut told);
+                println!("{plan}");
+                anyhow::ensure!(plan.found.is_some(), "no number of repeaters was enough");
+                Ok(())
+            }
+        }
+    }
+
+    /// The scenario; nothing if only a check was asked for.
+    fn load(&self, which: &Which) -> anyhow::Result<Option<Scenario>> {
+        let scenario = which.load(&self.common)?;
+        if self.common.check {
+            println!("the scenario is valid");
+            return Ok(None);
+        }
+        Ok(Some(scenario))
+    }
+}
+
+fn json(report: &Report) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(report)? + "\n")
+}
+
+fn write(file: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// A bar on a terminal, nothing elsewhere.
+fn bar() -> impl FnMut(Progress) {
+    let terminal = std::io::stderr().is_terminal();
+    let began = Instant::now();
+    move |Progress { done, of, viewers, events }| {
+        if !terminal {
+            return;
+        }
+        let width = 30;
+        let full = ((done / of.max(1.0)) * f64::from(width)) as usize;
+        let rate = events as f64 / began.elapsed().as_secs_f64().max(0.001) / 1e6;
+        let mut out = std::io::stderr().lock();
+        let _ = write!(
+            out,
+            "\r[{:<30}] {done:.0} of {of:.0} s, {viewers} viewers, {rate:.2} million events/s ",
+            "#".repeat(full)
+        );
+        if done >= of {
+            let _ = writeln!(out);
+        }
+        let _ = out.flush();
+    }
+}

@@ -1,0 +1,45 @@
+//! Thousands of real peer engines and the real rendezvous map on a virtual clock.
+//!
+//! A [`Scenario`] says who watches, over which networks, and what fails. [`run`] plays it and gives a [`Report`]: the same
+//! one for the same scenario and seed, whatever the number of threads. Shards are sizes without bytes; what else is left
+//! out is said in `docs/simulator.md`.
+//!
+//! How it works: every node belongs to a region, and every region to a thread. No message is faster than a millisecond,
+//! so that what nodes do within one step of that length cannot reach another node within it; regions meet after each step.
+//! All chance is drawn from the seed and from what it is for, never from a state that threads would share.
+
+mod audit;
+mod chance;
+mod event;
+mod histogram;
+mod html;
+mod node;
+pub mod plan;
+mod population;
+mod post;
+mod region;
+mod rendezvous;
+mod report;
+pub mod scenario;
+mod setting;
+mod table;
+mod tally;
+mod world;
+
+use std::time::Instant;
+
+pub use histogram::Distribution;
+pub use html::page;
+pub use report::Report;
+pub use scenario::Scenario;
+pub use table::table;
+pub use world::{Progress, Sample};
+
+/// Runs a scenario under its seed on so many threads (1 to 64), and tells how far it is.
+pub fn run(scenario: &Scenario, threads: u32, progress: &mut dyn FnMut(Progress)) -> Report {
+    let began = Instant::now();
+    let outcome = world::run(scenario.clone(), scenario.seed, threads, progress);
+    let mut report = report::make(&outcome);
+    report.wall_seconds = histogram::round(began.elapsed().as_secs_f64());
+    report
+}

@@ -1,0 +1,13 @@
+//! `braidcast-sim`: runs scenarios and plans for them.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod command;
+
+fn main() -> ExitCode {
+    let arguments = command::Arguments::parse();
+    service::logs::init(&arguments.common);
+    service::exit(arguments.run())
+}

@@ -1,0 +1,162 @@
+//! Shards go out through the uplink and come in through the downlink.
+
+use swarm::{Arrival, Delivery, Input, Urgency};
+use ticket::{Nearness, Role};
+
+use super::Node;
+use crate::event::{BAD, Event, Load, TAKEN, What};
+use crate::population::Manner;
+use crate::post::Post;
+use crate::setting::{EPOCH, Setting, nearness};
+
+/// The first segment of a run: events count from it.
+fn first(setting: &Setting) -> u64 {
+    EPOCH / setting.segment - 1
+}
+
+impl Node {
+    /// Sends the next shard that waits if the line is free; whether there was one.
+    pub(super) fn pump(&mut self, post: &mut Post) -> bool {
+        if post.now < self.uplink.free {
+            if !self.uplink.awaited && !self.uplink.is_empty() {
+                self.uplink.awaited = true;
+                self.remind(post, self.uplink.free, What::Uplink);
+            }
+            return false;
+        }
+        let Some(waiting) = self.uplink.next() else { return false };
+        let setting = post.setting.clone();
+        let bytes = setting.shard_bytes(waiting.shard.number);
+        let left = post.now + Setting::transmission(bytes, setting.profile(self.me).up);
+        let breaks = self.manner == Manner::PromiseBreaker && waiting.urgency == Urgency::Push;
+        let delivery = if self.local(left) > waiting.deadline {
+            Delivery::Dropped
+        } else if breaks {
+            Delivery::Sent(std::time::Duration::ZERO)
+        } else {
+            self.uplink.free = left;
+            self.transmit(post, waiting.to, waiting.shard, left, bytes);
+            Delivery::Sent(std::time::Duration::from_micros(post.now - waiting.since))
+        };
+        let (to, shard) = (setting.id(waiting.to), waiting.shard);
+        self.engine.handle_input(self.local(post.now), Input::Delivery { to, shard, delivery });
+        true
+    }
+
+    fn transmit(
+        &mut self,
+        post: &mut Post,
+        to: u32,
+        shard: swarm::ShardRef,
+        left: u64,
+        bytes: u32,
+    ) {
+        let setting = post.setting.clone();
+        if setting.cut(self.me, to, left).is_some() {
+            return;
+        }
+        let number = (shard.number - first(&setting)) as u32;
+        let token = u64::from(number) << 8 | u64::from(shard.index);
+        let travel = setting.travel(self.me, to, left, bytes, token);
+        let down = Setting::transmission(bytes, setting.profile(to).down);
+        let hops = match self.role {
+            Role::Headend => 0,
+            _ => self.held.hops(number, shard.index),
+        };
+        let flags = if self.manner == Manner::Polluter { BAD } else { 0 };
+        let what = What::Shard { number, index: shard.index, hops, flags };
+        let event = self.event(left + travel + down, to, what);
+        post.send(event, Load::None);
+    }
+
+    /// A shard is there, or has to wait for the downlink.
+    pub(super) fn shard_came(
+        &mut self,
+        post: &mut Post,
+        event: &Event,
+        number: u32,
+        index: u8,
+        (hops, flags): (u8, u8),
+    ) {
+        if !self.links.has(event.from) {
+            return;
+        }
+        let setting = post.setting.clone();
+        let whole = u64::from(number) + first(&setting);
+        let bytes = setting.shard_bytes(whole);
+        if flags & TAKEN == 0 {
+            let down = Setting::transmission(bytes, setting.profile(self.me).down);
+            let ready = self.down_free + down;
+            if ready > post.now {
+                self.down_free = ready;
+                let what = What::Shard { number, index, hops, flags: flags | TAKEN };
+                // It keeps its sender: the order follows from that.
+                self.seq = self.seq.wrapping_add(1);
+                post.remind(Event { at: ready, what, seq: self.seq, ..*event });
+                return;
+            }
+            self.down_free = post.now;
+        }
+        post.tally.deliveries += 1;
+        let from = setting.id(event.from);
+        if flags & BAD != 0 {
+            self.bad_came(post, event.from);
+            self.input(post, Input::BadShard { from });
+            return;
+        }
+        let hops = hops.saturating_add(1);
+        self.count(post, event.from, bytes);
+        if let Some(depth) = self.held.take(number, index, hops, self.k) {
+            let captured = setting.captured(whole);
+            if self.is_viewer() && captured >= self.joined {
+                let lag = post.now - captured;
+                post.tally.lag.add(lag);
+                post.tally.lately.lag.add(lag);
+                post.tally.depth.add(depth.into());
+            }
+        }
+        let header = setting.header(whole);
+        let arrival = Arrival { header, index, layers: Setting::layers(), bytes };
+        self.input(post, Input::Shard { from, arrival });
+    }
+
+    /// Counts where bytes came from.
+    fn count(&self, post: &mut Post, from: u32, bytes: u32) {
+        if !self.is_viewer() {
+            return;
+        }
+        let bytes = u64::from(bytes);
+        let near = nearness(&post.setting, self.me, from);
+        let role = post.setting.profile(from).role;
+        let tally = &mut post.tally;
+        let place = match role {
+            Role::Headend => 0,
+            Role::Repeater => 1,
+            Role::Viewer | Role::Rendezvous => 2,
+        };
+        tally.lately.bytes[place] += bytes;
+        if role == Role::Viewer {
+            tally.near[near as usize] += bytes;
+            tally.lately.between[0] += bytes;
+            tally.lately.between[1] += if near <= Nearness::As { bytes } else { 0 };
+        }
+        let asn = post.setting.profile(self.me).location.asn.unwrap_or(0);
+        if near > Nearness::As
+            && let Some(entering) = tally.entering.get_mut((asn as usize).wrapping_sub(1))
+        {
+            *entering += bytes;
+        }
+    }
+
+    fn bad_came(&mut self, post: &mut Post, from: u32) {
+        post.tally.bad += 1;
+        let first = match self.bad.iter().find(|(peer, _)| *peer == from) {
+            Some(&(_, first)) => first,
+            None => {
+                self.bad.push((from, post.now));
+                post.now
+            }
+        };
+        post.tally.bad_after.add(post.now - first);
+    }
+}

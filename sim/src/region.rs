@@ -1,0 +1,106 @@
+//! Some of the nodes, worked on by one thread.
+
+use std::sync::Arc;
+
+use crate::event::{Event, What};
+use crate::node::Node;
+use crate::post::Post;
+use crate::setting::Setting;
+use crate::tally::Tally;
+
+/// A node, or the place of one that is not there.
+struct Place {
+    node: Option<Box<Node>>,
+    /// What it caused in earlier stays.
+    seq: u32,
+}
+
+/// Nodes number `region`, `region + regions`, ...
+pub(crate) struct Region {
+    pub(crate) post: Post,
+    places: Vec<Place>,
+    regions: u32,
+    room: Vec<Event>,
+    /// Viewers present.
+    pub(crate) viewers: u32,
+}
+
+impl Region {
+    pub(crate) fn new(setting: &Arc<Setting>, region: u32, regions: u32) -> Self {
+        let mut post = Post::new(setting.clone(), region, regions);
+        let mut places = Vec::new();
+        for number in (region..setting.nodes.len() as u32).step_by(regions as usize) {
+            for (stay, span) in setting.profile(number).stays.iter().enumerate() {
+                let what = What::Join(stay as u16);
+                let event = Event { at: span.from, to: number, from: number, seq: 0, what };
+                post.wheel.put(event);
+            }
+            places.push(Place { node: None, seq: 0 });
+        }
+        Self { post, places, regions, room: Vec::new(), viewers: 0 }
+    }
+
+    /// Everything that happens to these nodes in a step.
+    pub(crate) fn step(&mut self, step: u64) {
+        self.post.begin(step);
+        let room = std::mem::take(&mut self.room);
+        let mut events = self.post.wheel.take(step, room);
+        let mut rest = &events[..];
+        while let Some(first) = rest.first() {
+            let same = rest.iter().take_while(|event| event.to == first.to).count();
+            let (mine, others) = rest.split_at(same);
+            self.work(first.to, mine);
+            rest = others;
+        }
+        events.clear();
+        self.room = events;
+    }
+
+    /// What happens to one node in a step, in order.
+    fn work(&mut self, number: u32, events: &[Event]) {
+        let place = &mut self.places[(number / self.regions) as usize];
+        let mut node = place.node.take();
+        let mut events = events.iter().copied().peekable();
+        while let Some(event) = self.post.soon_before(events.peek()).or_else(|| events.next()) {
+            self.post.now = event.at;
+            self.post.tally.events += 1;
+            match (&mut node, event.what) {
+                (None, What::Join(stay)) => {
+                    let joined = Node::join(&mut self.post, number, stay, place.seq);
+                    self.viewers += u32::from(joined.is_viewer());
+                    node = Some(Box::new(joined));
+                }
+                (Some(present), _) => {
+                    let over = present.handle(&mut self.post, event);
+                    if let Some(gone) = node.take_if(|_| over) {
+                        self.viewers -= u32::from(gone.is_viewer());
+                        place.seq = gone.leave(&mut self.post);
+                    }
+                }
+                // What was under way to a node that has gone.
+                (None, What::Message(place)) => drop(self.post.message(place)),
+                (None, What::Candidates(place)) => drop(self.post.candidates(place)),
+                (None, _) => {}
+            }
+        }
+        place.node = node;
+    }
+
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (u32, &Node)> {
+        let region = self.post.region();
+        self.places.iter().enumerate().filter_map(move |(i, place)| {
+            Some((i as u32 * self.regions + region, place.node.as_deref()?))
+        })
+    }
+
+    /// Notes what became of those who are still there; nothing happens after it.
+    pub(crate) fn finish(&mut self, now: u64) -> Tally {
+        self.post.now = now;
+        for place in &mut self.places {
+            if let Some(node) = place.node.take() {
+                node.record(&mut self.post);
+            }
+        }
+        std::mem::take(&mut self.post.tally)
+    }
+}

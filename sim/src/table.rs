@@ -1,0 +1,78 @@
+//! The report as a table for a terminal, and for `docs/results/` (it is Markdown too).
+
+use std::fmt::Write as _;
+
+use crate::histogram::Distribution;
+use crate::report::Report;
+
+/// The results as lines of a table, with the speed of the run at the end.
+pub fn table(report: &Report) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "| {name:<34} | {value:<58} |");
+    };
+    line("figure", "value".into());
+    line(&"-".repeat(34), "-".repeat(58));
+    line(
+        "viewers (joins), seed",
+        format!("{} ({}), {}", report.viewers, report.joins, report.seed),
+    );
+    line("virtual seconds", format!("{}", report.virtual_seconds));
+    let repeaters = report.repeaters;
+    line("repeaters", format!("{} of {} sub-streams", repeaters.count, repeaters.substreams_each));
+    line("start", times(&report.startup_ms));
+    line("never started", report.not_started.to_string());
+    line("stalled share of viewing time", percent(report.stalled_share));
+    line("of that in the first ten seconds", percent(report.stalled_at_start));
+    if (report.stalled_share_outside - report.stalled_share).abs() > 1e-9 {
+        line("the same outside the cut systems", percent(report.stalled_share_outside));
+    }
+    line("viewers without a stall", percent(report.without_stall));
+    let causes: Vec<String> =
+        report.stall_causes.iter().map(|(cause, count)| format!("{cause} {count}")).collect();
+    line("stalls by cause", if causes.is_empty() { "none".into() } else { causes.join(", ") });
+    line("arrival lag", times(&report.arrival_lag_ms));
+    line("behind the edge", times(&report.behind_edge_ms));
+    let Distribution { p50, p95, p99, max, .. } = report.depth;
+    line("hops from the headend", format!("50 % {p50}, 95 % {p95}, 99 % {p99}, most {max}"));
+    line("longest failover per viewer", times(&report.failover_ms));
+    let spread = report.playout_spread_ms;
+    line("spread of playout", format!("99 % {} ms, all {} ms", spread.p99, spread.max));
+    let bound = percent(report.offload_bound);
+    line("offload", format!("{} (uplinks allow {bound})", percent(report.offload)));
+    line("same-AS share of peer bytes", percent(report.same_as_share));
+    line("control messages / media", percent(report.control_ratio));
+    line("shards that came twice / media", percent(report.duplicate_ratio));
+    line("spare sub-streams", percent(report.spare_share));
+    line("three standby partners ready", percent(report.standby_ready));
+    line("a leave costs one sub-stream", percent(report.leave_costs_one));
+    line("heaviest viewer's share", percent(report.heaviest_share));
+    if report.bad_shards > 0 {
+        line("bad shards", report.bad_shards.to_string());
+        line("after a victim's first", times(&report.bad_after_ms));
+    }
+    let work = &report.work;
+    line("deliveries, messages", format!("{}, {}", work.deliveries, work.messages));
+    if report.wall_seconds > 0.0 {
+        let rate = work.events as f64 / report.wall_seconds;
+        let each = report.wall_seconds * 1e6 / work.deliveries.max(1) as f64;
+        line(
+            "wall time",
+            format!("{:.1} s: {rate:.0} events/s, {each:.2} us a delivery", report.wall_seconds),
+        );
+    }
+    text
+}
+
+fn times(times: &Distribution) -> String {
+    if times.count == 0 {
+        return "none".into();
+    }
+    let Distribution { p50, p95, p99, max, .. } = times;
+    format!("50 % {p50:.0}, 95 % {p95:.0}, 99 % {p99:.0}, most {max:.0} ms")
+}
+
+fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    if percent.abs() < 1.0 { format!("{percent:.3} %") } else { format!("{percent:.1} %") }
+}

@@ -1,0 +1,238 @@
+//! A run: regions step by step, rendezvous, and samples for the curves.
+
+use std::sync::{Arc, Barrier, Mutex, PoisonError};
+
+use crate::audit::{self, Audit};
+use crate::event::Mail;
+use crate::histogram::round;
+use crate::post::Ask;
+use crate::region::Region;
+use crate::rendezvous::Rendezvous;
+use crate::scenario::Scenario;
+use crate::setting::{STEP, Setting};
+use crate::tally::{Lately, Tally, micros};
+
+/// One point of the report's curves.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Sample {
+    /// Virtual seconds.
+    pub at: f64,
+    /// Viewers present.
+    pub viewers: u32,
+    /// Viewers that came since the sample before.
+    pub joins: u64,
+    /// Start times of those who started since then, milliseconds: median and 95th percentile.
+    pub startup_ms: [f64; 2],
+    /// Capture to the K-th shard since then, milliseconds: median and 99th percentile.
+    pub arrival_lag_ms: [f64; 2],
+    /// Bytes to viewers since then, by sender: headend, repeaters, viewers.
+    pub bytes: [u64; 3],
+    /// Share of the bytes between viewers that stayed in their system.
+    pub same_as_share: f64,
+    /// Share of the viewing time since then that was stalled.
+    pub stalled_share: f64,
+}
+
+/// What a run gives.
+pub(crate) struct Outcome {
+    pub(crate) setting: Arc<Setting>,
+    pub(crate) tally: Tally,
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) audit: Audit,
+}
+
+/// How far a run is, for who waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Virtual seconds done.
+    pub done: f64,
+    /// Of so many.
+    pub of: f64,
+    /// Viewers present.
+    pub viewers: u32,
+    /// Events handled.
+    pub events: u64,
+}
+
+/// Runs a scenario; the outcome does not depend on the number of threads.
+pub(crate) fn run(
+    scenario: Scenario,
+    seed: u64,
+    threads: u32,
+    progress: &mut dyn FnMut(Progress),
+) -> Outcome {
+    let setting = Arc::new(Setting::new(scenario, seed));
+    let threads = threads.clamp(1, 64);
+    let regions: Vec<Region> =
+        (0..threads).map(|region| Region::new(&setting, region, threads)).collect();
+    let rendezvous = Rendezvous::new(setting.clone());
+    let mut world = World {
+        setting: setting.clone(),
+        regions,
+        rendezvous,
+        samples: Vec::new(),
+        audit: Audit::default(),
+        before: [0; 2],
+    };
+    let steps = setting.end / STEP;
+    let every = (micros(setting.scenario.sample.get()) / STEP).max(1);
+    let mut step = 0;
+    while step < steps {
+        // Short stretches, so that whoever waits sees it move.
+        let until = (step + 1_000_000 / STEP).min(steps).min((step / every + 1) * every);
+        world.stretch(step, until);
+        step = until;
+        if step.is_multiple_of(every) || step == steps {
+            world.sample(step * STEP);
+        }
+        progress(world.progress(step * STEP));
+    }
+    world.finish(steps * STEP)
+}
+
+struct World {
+    setting: Arc<Setting>,
+    regions: Vec<Region>,
+    rendezvous: Rendezvous,
+    samples: Vec<Sample>,
+    audit: Audit,
+    /// Microseconds stalled and watched until the sample before.
+    before: [u64; 2],
+}
+
+impl World {
+    fn stretch(&mut self, from: u64, until: u64) {
+        if let [region] = &mut self.regions[..] {
+            for step in from..until {
+                region.step(step);
+                self.rendezvous.step(step);
+                region.post.asks.drain(..).for_each(|ask| self.rendezvous.take(ask));
+                self.rendezvous.out.drain(..).for_each(|mail| region.post.receive(mail));
+            }
+        } else {
+            together(&mut self.regions, &mut self.rendezvous, from, until);
+        }
+    }
+
+    fn progress(&self, now: u64) -> Progress {
+        Progress {
+            done: now as f64 / 1e6,
+            of: self.setting.end as f64 / 1e6,
+            viewers: self.viewers(),
+            events: self.regions.iter().map(|region| region.post.tally.events).sum(),
+        }
+    }
+
+    fn viewers(&self) -> u32 {
+        self.regions.iter().map(|region| region.viewers).sum()
+    }
+
+    fn sample(&mut self, now: u64) {
+        let mut lately = Lately::default();
+        let [mut stalled, mut watched] = [0; 2];
+        let mut viewers = 0;
+        for region in &mut self.regions {
+            lately.merge(&std::mem::take(&mut region.post.tally.lately));
+            for record in &region.post.tally.viewers {
+                stalled += record.stalled();
+                watched += record.watched();
+            }
+            for (_, node) in region.nodes().filter(|(_, node)| node.is_viewer()) {
+                let [s, w] = node.stalled(&self.setting, now);
+                stalled += s;
+                watched += w;
+                viewers += 1;
+            }
+        }
+        let nodes = self.regions.iter().flat_map(Region::nodes);
+        audit::look(&self.setting, nodes, now, &mut self.audit);
+        let [stalled_before, watched_before] =
+            std::mem::replace(&mut self.before, [stalled, watched]);
+        let ms = |histogram: &crate::histogram::Histogram, share| {
+            round(histogram.quantile(share) as f64 / 1000.0)
+        };
+        self.samples.push(Sample {
+            at: now as f64 / 1e6,
+            viewers,
+            joins: lately.joins,
+            startup_ms: [0.5, 0.95].map(|share| ms(&lately.starts, share)),
+            arrival_lag_ms: [0.5, 0.99].map(|share| ms(&lately.lag, share)),
+            bytes: lately.bytes,
+            same_as_share: share(lately.between[1], lately.between[0]),
+            stalled_share: share(
+                stalled.saturating_sub(stalled_before),
+                watched.saturating_sub(watched_before),
+            ),
+        });
+    }
+
+    fn finish(mut self, now: u64) -> Outcome {
+        let mut tally = Tally::new(self.setting.scenario.places.systems);
+        for region in &mut self.regions {
+            tally.merge(region.finish(now));
+        }
+        // In an order that does not depend on the regions.
+        tally.viewers.sort_by_key(|record| (record.node, record.joined));
+        tally.servers.sort_by_key(|record| (record.node, record.joined));
+        Outcome { setting: self.setting, tally, samples: self.samples, audit: self.audit }
+    }
+}
+
+/// A part of a whole, 0 if there is nothing.
+pub(crate) fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { round(part as f64 / whole as f64) }
+}
+
+/// Mail between threads: what was written in odd steps, and in even ones.
+struct Boxes {
+    mail: Vec<[Mutex<Vec<Mail>>; 2]>,
+    asks: [Mutex<Vec<Ask>>; 2],
+}
+
+fn open<T>(lock: &Mutex<Vec<T>>) -> std::sync::MutexGuard<'_, Vec<T>> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A thread for each region. What is written in a step is read after it, before the next: nothing is nearer than that.
+fn together(regions: &mut [Region], rendezvous: &mut Rendezvous, from: u64, until: u64) {
+    let boxes = Boxes {
+        mail: regions.iter().map(|_| Default::default()).collect(),
+        asks: Default::default(),
+    };
+    let barrier = Barrier::new(regions.len());
+    let mut rendezvous = Some(rendezvous);
+    std::thread::scope(|scope| {
+        for (me, region) in regions.iter_mut().enumerate() {
+            let (boxes, barrier) = (&boxes, &barrier);
+            let mut rendezvous = rendezvous.take();
+            scope.spawn(move || {
+                for step in from..until {
+                    let side = (step % 2) as usize;
+                    region.step(step);
+                    for (mail, to) in region.post.out.iter_mut().zip(&boxes.mail) {
+                        if !mail.is_empty() {
+                            open(&to[side]).append(mail);
+                        }
+                    }
+                    if !region.post.asks.is_empty() {
+                        open(&boxes.asks[side]).append(&mut region.post.asks);
+                    }
+                    if let Some(rendezvous) = &mut rendezvous {
+                        rendezvous.step(step);
+                        for mail in rendezvous.out.drain(..) {
+                            let to = mail.event.to as usize % boxes.mail.len();
+                            open(&boxes.mail[to][side]).push(mail);
+                        }
+                    }
+                    barrier.wait();
+                    open(&boxes.mail[me][side])
+                        .drain(..)
+                        .for_each(|mail| region.post.receive(mail));
+                    if let Some(rendezvous) = &mut rendezvous {
+                        open(&boxes.asks[side]).drain(..).for_each(|ask| rendezvous.take(ask));
+                    }
+                }
+            });
+        }
+    });
+}

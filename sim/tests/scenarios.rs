@@ -1,0 +1,97 @@
+//! Every scenario that is shipped can be read, and runs at a small size with what must always hold.
+
+use std::path::PathBuf;
+
+use service::config;
+use sim::{Report, Scenario};
+
+fn file(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(name)
+}
+
+fn load(name: &str) -> Scenario {
+    config::load(&file(name)).expect("the scenario is valid")
+}
+
+fn run(scenario: &Scenario) -> Report {
+    sim::run(scenario, 1, &mut |_| {})
+}
+
+/// What holds in any run.
+fn sound(report: &Report) {
+    assert!(report.joins > 0);
+    assert_eq!(report.loops, 0, "{}", sim::table(report));
+    assert!((0.0..=1.0).contains(&report.offload));
+    assert!((0.0..=1.0).contains(&report.stalled_share));
+    assert!(report.playout_spread_ms.max < 100.0, "{}", sim::table(report));
+    assert!(report.startup_ms.count > 0);
+}
+
+#[test]
+fn all_files_can_be_read() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(file("")).unwrap() {
+        let path = entry.unwrap().path();
+        let scenario: Scenario = config::load(&path).unwrap_or_else(|error| panic!("{error}"));
+        assert!(!scenario.about.is_empty(), "{}", path.display());
+        seen += 1;
+    }
+    assert_eq!(seen, 10);
+}
+
+#[test]
+fn a_wrong_key_is_named_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.toml");
+    std::fs::write(&path, "[viewers]\ncuont = 3\n").unwrap();
+    let error = config::load::<Scenario>(&path).unwrap_err().to_string();
+    assert!(error.contains("line 2") && error.contains("count"), "{error}");
+}
+
+#[test]
+fn three_viewers_play() {
+    let report = run(&load("small-channel.toml"));
+    sound(&report);
+    assert_eq!((report.startup_ms.count, report.not_started), (3, 0));
+    assert!(report.stalled_share < 0.01, "{}", sim::table(&report));
+    assert!(report.startup_ms.max < 2_000.0, "{}", sim::table(&report));
+}
+
+#[test]
+fn polluters_are_found_out() {
+    let mut scenario = load("polluters.toml");
+    scenario.scale(40);
+    scenario.viewers.polluters = 0.1;
+    scenario.duration = config::Duration::from_secs(80);
+    let report = run(&scenario);
+    sound(&report);
+    assert!(report.bad_shards > 0, "nobody was lied to");
+    // Each victim is lied to a few times at most: all of it is little beside what was delivered.
+    assert!(report.bad_shards * 100 < report.work.deliveries, "{}", sim::table(&report));
+}
+
+#[test]
+fn viewers_elsewhere_outlive_a_network_that_is_cut_off() {
+    let mut scenario = load("as-outage.toml");
+    scenario.scale(40);
+    let report = run(&scenario);
+    sound(&report);
+    let before = report.samples.iter().find(|sample| sample.at == 90.0).unwrap();
+    let during = report.samples.iter().find(|sample| sample.at == 115.0).unwrap();
+    assert!(before.stalled_share < 0.02, "{}", sim::table(&report));
+    assert!(during.stalled_share > 0.1, "those inside see nothing: {}", sim::table(&report));
+    assert!(report.stalled_share_outside < report.stalled_share / 2.0, "{}", sim::table(&report));
+}
+
+#[test]
+fn those_who_watch_outlive_rendezvous() {
+    let mut scenario = load("rendezvous-outage.toml");
+    scenario.scale(20);
+    scenario.duration = config::Duration::from_secs(240);
+    let report = run(&scenario);
+    sound(&report);
+    let during = report.samples.iter().filter(|sample| sample.at > 120.0);
+    assert!(during.clone().all(|sample| sample.viewers == 20));
+    let stalled = during.map(|sample| sample.stalled_share).fold(0.0, f64::max);
+    assert!(stalled < 0.02, "{}", sim::table(&report));
+}
