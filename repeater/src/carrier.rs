@@ -88,8 +88,17 @@ impl<'a> Carrier<'a> {
             }
             let now = Instant::now();
             self.tell(&state);
-            let wanted = self.wanted(&state.borrow());
-            self.leave(&wanted, now);
+            let (wanted, connected) = {
+                let state = state.borrow();
+                (self.wanted(&state), state.rendezvous)
+            };
+            self.leave(&wanted, connected, now);
+            if !connected {
+                // What is carried goes on; nothing can be joined.
+                self.share_out();
+                self.count();
+                continue;
+            }
             tokio::select! {
                 () = stop.requested() => break,
                 () = self.join(wanted, now) => {}
@@ -118,14 +127,16 @@ impl<'a> Carrier<'a> {
         .collect()
     }
 
-    fn leave(&mut self, wanted: &BTreeMap<Name, u64>, now: Instant) {
+    /// Leaves what is off the air. Nobody knows what is on the air while rendezvous is away, so what is
+    /// carried then goes on.
+    fn leave(&mut self, wanted: &BTreeMap<Name, u64>, connected: bool, now: Instant) {
         let left = &mut self.left;
         self.carried.retain(|name, carried| {
             let stats = carried.joined.swarm.stats();
-            if wanted.contains_key(name) {
+            if !connected || wanted.contains_key(name) {
                 carried.on_air = now;
             }
-            if !stats.substreams.is_empty() || stats.pushed > 0 {
+            if !connected || !stats.substreams.is_empty() || stats.pushed > 0 {
                 carried.flowed = now;
             }
             let off_air = now - carried.on_air > OFF_AIR;
