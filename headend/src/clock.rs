@@ -93,8 +93,11 @@ pub struct Skew {
 /// The most that one step of [`Skew::steer`] moves, microseconds: 0.4 % at four segments a second,
 /// far more than any quartz drifts.
 const STEP: i64 = 1_000;
-/// A distance that is no drift: a clock was set. Microseconds.
+/// Pictures that come so much later than their capture time says would miss their playout: the
+/// capture time jumps. Microseconds.
 const JUMP: i64 = 500_000;
+/// Pictures that come early do no harm, so only a clock that was set back makes it jump back.
+const JUMP_BACK: i64 = -2_000_000;
 
 impl Skew {
     /// Starts at this distance, microseconds.
@@ -105,7 +108,7 @@ impl Skew {
     /// Moves towards `target`, once a segment. Returns the jump if it was too far to drift there.
     pub fn steer(&mut self, target: i64) -> Option<i64> {
         let distance = target - self.us;
-        if distance.abs() > JUMP {
+        if !(JUMP_BACK..=JUMP).contains(&distance) {
             self.us = target;
             return Some(distance);
         }
@@ -135,7 +138,10 @@ mod tests {
         let mut skew = Skew::new(0);
         assert_eq!(skew.steer(100_000), None);
         assert_eq!(skew.capture(HZ), 1_001_000);
-        assert_eq!(skew.steer(-3_600_000_000), Some(-3_600_001_000));
+        assert_eq!(skew.steer(-1_000_000), None, "early pictures make no jump");
+        assert_eq!(skew.capture(HZ), 1_000_000);
+        assert_eq!(skew.steer(600_000), Some(600_000));
+        assert_eq!(skew.steer(-3_600_000_000), Some(-3_600_600_000));
     }
 
     #[test]

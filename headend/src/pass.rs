@@ -47,6 +47,32 @@ struct Anchor {
     skew: i64,
 }
 
+/// The earliest that pictures come against their media time, over the last seconds: what delays some
+/// of them on the way (a burst, a busy machine) is left out.
+#[derive(Debug)]
+struct Earliest {
+    since: Instant,
+    now: i64,
+    before: i64,
+}
+
+/// How long one of the two halves of [`Earliest`] is collected.
+const HALF: Duration = Duration::from_secs(5);
+
+impl Earliest {
+    fn new() -> Self {
+        Self { since: Instant::now(), now: i64::MAX, before: i64::MAX }
+    }
+
+    fn of(&mut self, skew: i64) -> i64 {
+        if self.since.elapsed() > HALF {
+            *self = Self { before: self.now, ..Self::new() };
+        }
+        self.now = self.now.min(skew);
+        self.now.min(self.before)
+    }
+}
+
 impl Passer<'_> {
     /// Runs until cancelled.
     pub fn run(&self, splicer: &mut Splicer<'_>, cutter: &mut Cutter, outlet: &mut Outlet<'_>) {
@@ -56,6 +82,7 @@ impl Passer<'_> {
         let base = self.clock.base();
         let mut anchor =
             Anchor { at: self.clock.instant(base), media: base, skew: self.clock.skew() };
+        let mut earliest = Earliest::new();
         let mut wanted = None;
         let mut kept = splicer.tracks();
         while !self.cancel.is_set() {
@@ -94,7 +121,7 @@ impl Passer<'_> {
                         let skew = if paced {
                             self.clock.skew()
                         } else {
-                            clock::wall_micros() - clock::to_micros(unit.dts)
+                            earliest.of(clock::wall_micros() - clock::to_micros(unit.dts))
                         };
                         anchor = Anchor { at: Instant::now(), media: unit.dts, skew };
                         self.stats.set_source_up(true);
@@ -108,6 +135,7 @@ impl Passer<'_> {
             }
             if splicer.on_slate() {
                 self.stats.set_source_up(false);
+                earliest = Earliest::new();
                 let elapsed = i64::try_from(anchor.at.elapsed().as_micros()).unwrap_or(0);
                 splicer.show(anchor.media + clock::from_micros(elapsed));
                 for item in splicer.take() {

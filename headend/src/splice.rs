@@ -5,6 +5,7 @@
 //! everything of it then keeps its distance. PES packets go through whole or not at all, so a decoder
 //! never sees half a picture. What decides is the input and its times alone: no clock is read here.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::cut::Item;
@@ -20,6 +21,8 @@ const JUMP: i64 = 90_000;
 const GENERATION: u16 = 0x100;
 /// After so many the first comes again, long after all decoders have forgotten it.
 const GENERATIONS: u16 = 8;
+/// PES packets kept from before an entry.
+const HELD: usize = 32;
 /// What the step from one frame of sound to the next may vary by, ticks.
 const ROUNDING: i64 = 2;
 /// Sound or subtitles further from their pictures are strays, ticks: ten seconds.
@@ -69,12 +72,21 @@ struct Run {
     /// The newest time of the lead track, unwrapped.
     newest: Option<i64>,
     entered: Option<Entry>,
+    /// What came before the entry, newest last: sound may be whole before the picture that it goes with.
+    held: VecDeque<(u16, Vec<u8>)>,
 }
 
 impl Run {
     fn new() -> Self {
         let demuxer = Demuxer::new(None);
-        Self { demuxer, tracks: Vec::new(), lead: None, newest: None, entered: None }
+        Self {
+            demuxer,
+            tracks: Vec::new(),
+            lead: None,
+            newest: None,
+            entered: None,
+            held: VecDeque::new(),
+        }
     }
 }
 
@@ -157,6 +169,7 @@ impl<'a> Splicer<'a> {
             return;
         }
         self.run.entered = None;
+        self.run.held.clear();
         // After the last picture shown and the last decoded.
         let tail = self.tail(self.lead());
         let from = tail.map_or(0, |tail| tail.dts.max(tail.pts) + tail.step);
@@ -276,6 +289,7 @@ impl<'a> Splicer<'a> {
             self.run.newest = Some(dts);
             if jumped {
                 self.run.entered = None;
+                self.run.held.clear();
             }
             if self.run.entered.is_none() {
                 if !random_access {
@@ -287,7 +301,13 @@ impl<'a> Splicer<'a> {
                 }
             }
         }
-        let (Some(entry), Some(newest)) = (self.run.entered, self.run.newest) else { return };
+        let (Some(entry), Some(newest)) = (self.run.entered, self.run.newest) else {
+            self.run.held.push_back((from, pes));
+            if self.run.held.len() > HELD {
+                self.run.held.pop_front();
+            }
+            return;
+        };
         let (pts, dts) = (pts + entry.offset, dts + entry.offset);
         let tail = self.tails.iter().find(|tail| tail.pid == pid);
         let unfit = match kind {
@@ -304,6 +324,9 @@ impl<'a> Splicer<'a> {
         }
         let unit = Unit { pid, pts, dts, random_access, pes };
         self.send(unit);
+        for (from, pes) in std::mem::take(&mut self.run.held) {
+            self.pes(from, pes, false);
+        }
     }
 
     /// Enters the run at its random access point.

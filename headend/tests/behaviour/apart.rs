@@ -34,6 +34,7 @@ fn a_channel_that_fails_leaves_the_others_alone() {
 
 #[test]
 fn stopping_a_channel_leaves_no_thread_behind() {
+    // Threads that it starts, and those that GStreamer starts for it, inherit the name of the first.
     let threads = || {
         let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
         let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
@@ -49,7 +50,7 @@ fn stopping_a_channel_leaves_no_thread_behind() {
         }
         let mut media = common::start(channel);
         take(&mut media, 2);
-        assert_eq!(threads(), 1);
+        assert!(threads() >= 1);
         media.stop();
         assert_eq!(threads(), 0);
     }
