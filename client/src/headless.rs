@@ -1,5 +1,6 @@
 //! Playing on the wall clock without a picture, and the other commands that need a session.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -92,7 +93,7 @@ pub async fn play(config: &Config, server: Url, order: &Order, stop: &Stop) -> a
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 anyhow::anyhow!("{error}: {}", cause.unwrap_or_default())
             })?;
-        println!("local address: http://{http}/");
+        say(&format!("local address: http://{http}/"));
         let announced = Announced {
             http: http.to_string(),
             quic: viewer.node.local_addr().to_string(),
@@ -133,10 +134,10 @@ pub async fn play(config: &Config, server: Url, order: &Order, stop: &Stop) -> a
     viewer.leave().await;
     played?;
     recorded?;
-    println!(
+    say(&format!(
         "played {} segments of {}, {} lost, {} stalls; started within {} ms",
         stats.segments.played, stats.channel, stats.segments.lost, stats.stalls, stats.startup_ms
-    );
+    ));
     Ok(())
 }
 
@@ -223,6 +224,11 @@ async fn write(path: Option<&Path>, stats: &crate::stats::Stats) {
     }
 }
 
+/// Writes a line on standard output. Who does not read it any more does not stop the player.
+fn say(line: &str) {
+    let _unread = writeln!(std::io::stdout(), "{line}");
+}
+
 /// Prints the line-up.
 ///
 /// # Errors
@@ -239,7 +245,7 @@ pub async fn channels(
     };
     for channel in viewer.live.line_up() {
         let state = if channel.live { "" } else { "  (off air)" };
-        println!("{:>4}  {:<20}  {}{state}", channel.number, channel.id, channel.name);
+        say(&format!("{:>4}  {:<20}  {}{state}", channel.number, channel.id, channel.name));
     }
     viewer.leave().await;
     Ok(())
@@ -256,7 +262,7 @@ pub async fn sign_out(config: &Config, server: Url, stop: &Stop) -> anyhow::Resu
     };
     viewer.remember = false;
     viewer.leave().await;
-    println!("signed out");
+    say("signed out");
     Ok(())
 }
 
@@ -345,14 +351,8 @@ impl Viewer {
     /// Leaves the platform, signed in for the next start or signed out.
     async fn leave(mut self) {
         self.remember();
-        let Self { live, node, state, remember, .. } = self;
-        let leaving = async {
-            match Arc::try_unwrap(live) {
-                Ok(live) => live.close(!remember).await,
-                Err(_) => node.shutdown().await,
-            }
-        };
-        if tokio::time::timeout(LEAVING, leaving).await.is_err() {
+        let Self { live, state, remember, .. } = self;
+        if tokio::time::timeout(LEAVING, live.close(!remember)).await.is_err() {
             tracing::warn!("leaving took too long");
         }
         if !remember {

@@ -1,6 +1,6 @@
 //! What the player takes channels from. [`Live`] is the platform over [`link`]; tests bring their own.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::BoxFuture;
 use link::protocol::ChannelInfo;
@@ -57,7 +57,8 @@ impl Feed for link::Swarm {
 /// The platform: a node and its session.
 pub struct Live {
     node: Node,
-    session: Session,
+    /// `None` once it is closed.
+    session: Mutex<Option<Arc<Session>>>,
     state: watch::Receiver<SessionState>,
     rendition: Option<String>,
     spares: u8,
@@ -74,6 +75,7 @@ impl Live {
         share: Share,
     ) -> Arc<Self> {
         let state = session.state();
+        let session = Mutex::new(Some(Arc::new(session)));
         Arc::new(Self { node, session, state, rendition, spares, share: Mutex::new(share) })
     }
 
@@ -84,26 +86,31 @@ impl Live {
 
     /// The refresh token to keep for the next start.
     pub fn refresh_token(&self) -> Option<String> {
-        self.session.refresh_token()
+        self.session()?.refresh_token()
     }
 
     /// What may be sent to others in channels that are joined from now on.
     pub fn set_share(&self, share: Share) {
-        *self.share.lock().unwrap_or_else(PoisonError::into_inner) = share;
+        *lock(&self.share) = share;
     }
 
-    /// Leaves the platform: signs out if `sign_out`, and closes the socket.
-    pub async fn close(self, sign_out: bool) {
-        if sign_out {
-            self.session.sign_out().await;
-        } else {
-            drop(self.session);
+    /// Leaves the platform: signs out if `sign_out`, and closes the socket. Nothing can be joined any more.
+    pub async fn close(&self, sign_out: bool) {
+        let session = lock(&self.session).take();
+        // Somebody who is joining right now keeps the session a moment longer, but not from ending.
+        match session.and_then(Arc::into_inner) {
+            Some(session) if sign_out => session.sign_out().await,
+            session => drop(session),
         }
         self.node.shutdown().await;
     }
 
+    fn session(&self) -> Option<Arc<Session>> {
+        lock(&self.session).clone()
+    }
+
     fn part(&self) -> Part {
-        let share = *self.share.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = *lock(&self.share);
         Part {
             uplink: Some(share.uplink()),
             max_pushed: None,
@@ -116,7 +123,8 @@ impl Live {
 impl Platform for Live {
     fn join<'a>(&'a self, channel: &'a str) -> BoxFuture<'a, Result<Tuned, SessionError>> {
         Box::pin(async move {
-            let joined = self.session.join(channel, self.rendition.as_deref(), self.part()).await?;
+            let session = self.session().ok_or(SessionError::RendezvousUnreachable)?;
+            let joined = session.join(channel, self.rendition.as_deref(), self.part()).await?;
             let Joined { swarm, spec, rendition, keys } = joined;
             Ok(Tuned {
                 feed: Box::new(swarm),
@@ -137,4 +145,9 @@ impl Platform for Live {
     fn wire(&self) -> NodeStats {
         self.node.stats()
     }
+}
+
+/// What is behind these locks is whole after every statement that changes it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -12,7 +12,7 @@ use url::Url;
 pub use share::{ParseShareError, Share};
 
 /// The whole configuration. `deploy/config/client.toml` explains every key.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Auth's address; all else is found there.
@@ -85,22 +85,6 @@ pub struct Local {
     pub max_readers: usize,
     /// How long a channel is kept after its last reader went away.
     pub linger: Duration,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            server: None,
-            state: None,
-            identity: None,
-            announce: None,
-            share: Share::default(),
-            account: Account::default(),
-            network: Network::default(),
-            playback: Playback::default(),
-            local: Local::default(),
-        }
-    }
 }
 
 impl Default for Account {

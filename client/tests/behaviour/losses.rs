@@ -28,7 +28,7 @@ fn clip(folder: &Path) -> Vec<Bytes> {
 }
 
 /// Such a clip of so many frames in segments of six.
-pub(crate) fn cut(path: &Path, frames_wanted: usize) -> Vec<Bytes> {
+fn cut(path: &Path, expected: usize) -> Vec<Bytes> {
     let ts = std::fs::read(path).unwrap();
     let tables: Vec<usize> = ts
         .chunks_exact(188)
@@ -51,7 +51,7 @@ pub(crate) fn cut(path: &Path, frames_wanted: usize) -> Vec<Bytes> {
             frames += 1;
         }
     }
-    assert_eq!((frames, cuts.len()), (frames_wanted, frames_wanted / 6));
+    assert_eq!((frames, cuts.len()), (expected, expected / 6));
     cuts.push(ts.len());
     cuts.windows(2).map(|cut| Bytes::copy_from_slice(&ts[cut[0]..cut[1]])).collect()
 }

@@ -207,8 +207,8 @@ impl Viewer {
         station: &Arc<Station>,
         change: impl FnOnce(&mut settings::Local),
     ) -> Self {
-        let mut settings = settings::Local::default();
-        settings.linger = service::config::Duration::from_millis(0);
+        let linger = service::config::Duration::from_millis(0);
+        let mut settings = settings::Local { linger, ..settings::Local::default() };
         change(&mut settings);
         let player = Player::new(Channels::new(station.clone(), settings.max_channels));
         let stop = Stop::new();

@@ -49,7 +49,7 @@ async fn changes_from_many_sides_end_with_one_channel() {
     }
     until("one is left", || station.alive.load(Ordering::SeqCst) == 1).await;
     let playing = viewer.player.playing().unwrap();
-    assert_eq!(viewer.player.channels().received(), [playing.channel.clone()]);
+    assert_eq!(viewer.player.channels().received(), [&*playing.channel]);
     assert_eq!(viewer.player.stats().channel, playing.channel);
     viewer.end().await;
 }

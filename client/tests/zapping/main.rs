@@ -1,6 +1,8 @@
 //! Over real nodes on loopback: the player plays what a headend publishes, and rapid changes of channel leave nothing
 //! behind, sockets and memory of the network's side included.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are tests")]
+
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
