@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use demo::{Channel, Figures, Plan, Repeater, Source, Stage, Viewer, Watch};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, interval};
 
 /// The channel that is watched.
@@ -24,17 +24,53 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<()> {
-    let limit = match std::env::var("DEMO_SECONDS") {
-        Ok(text) => Some(text.parse().with_context(|| format!("DEMO_SECONDS={text}"))?),
-        Err(_) => None,
+    let limit = limit()?;
+    let mut end = End::new()?;
+    // Dropping what stands already kills it.
+    let (mut stage, mut viewer, others) = tokio::select! {
+        stands = set() => stands?,
+        () = end.asked() => return Ok(()),
     };
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut stage = tokio::select! {
-        stage = Stage::set(plan()?) => stage?,
-        _ = interrupt.recv() => return Ok(()),
-        _ = terminate.recv() => return Ok(()),
+
+    let until = limit.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let mut tick = interval(Duration::from_secs(1));
+    let played = loop {
+        tokio::select! {
+            _ = tick.tick() => {
+                println!("{}", line(&viewer.figures().unwrap_or_default()));
+                if viewer.has_ended() {
+                    break Err(anyhow::anyhow!("the viewer ended:\n{}", viewer.log_tail()));
+                }
+                if until.is_some_and(|until| Instant::now() >= until) {
+                    break Ok(());
+                }
+            }
+            () = end.asked() => break Ok(()),
+        }
     };
+    let figures = viewer.figures();
+    let stopped = stop(viewer, others, &mut stage).await;
+    let figures = played.and(figures)?;
+    summary(&figures);
+    stopped?;
+    ensure!(figures.segments.played > 0, "nothing was played");
+    Ok(())
+}
+
+/// `DEMO_SECONDS`, if it is there and not empty.
+fn limit() -> Result<Option<u64>> {
+    match std::env::var("DEMO_SECONDS") {
+        Ok(text) if !text.is_empty() => {
+            let seconds = text.parse();
+            Ok(Some(seconds.with_context(|| format!("DEMO_SECONDS={text}: not a number"))?))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Sets the platform up and waits until the viewer plays.
+async fn set() -> Result<(Stage, Viewer, Vec<Viewer>)> {
+    let mut stage = Stage::set(plan()?).await?;
     println!("console        {}", stage.console());
 
     // Two more in the audience, so that there is somebody to exchange with.
@@ -48,31 +84,30 @@ async fn run() -> Result<()> {
     println!("local stream   {}channels/{CLIP}/stream.ts", viewer.local());
     println!("playlist       {}channels.m3u", viewer.local());
     println!("stop with Ctrl-C");
+    Ok((stage, viewer, others))
+}
 
-    let end = limit.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    let mut tick = interval(Duration::from_secs(1));
-    let played = loop {
+/// Whoever may end the demonstration: Ctrl-C, a supervisor, or a terminal that is closed.
+struct End {
+    signals: [Signal; 3],
+}
+
+impl End {
+    fn new() -> Result<Self> {
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let [interrupt, terminate, hangup] = kinds.map(signal);
+        Ok(Self { signals: [interrupt?, terminate?, hangup?] })
+    }
+
+    /// Waits until the end is asked for.
+    async fn asked(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.signals;
         tokio::select! {
-            _ = tick.tick() => {
-                println!("{}", line(&viewer.figures().unwrap_or_default()));
-                if viewer.has_ended() {
-                    break Err(anyhow::anyhow!("the viewer ended:\n{}", viewer.log_tail()));
-                }
-                if end.is_some_and(|end| Instant::now() >= end) {
-                    break Ok(());
-                }
-            }
-            _ = interrupt.recv() => break Ok(()),
-            _ = terminate.recv() => break Ok(()),
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
         }
-    };
-    let figures = viewer.figures();
-    let stopped = stop(viewer, others, &mut stage).await;
-    let figures = played.and(figures)?;
-    summary(&figures);
-    stopped?;
-    ensure!(figures.segments.played > 0, "nothing was played");
-    Ok(())
+    }
 }
 
 async fn stop(viewer: Viewer, others: Vec<Viewer>, stage: &mut Stage) -> Result<()> {
@@ -101,6 +136,7 @@ fn plan() -> Result<Plan> {
     Ok(Plan {
         channels: vec![Channel::new(CLIP, source), Channel::new("test", Source::Test)],
         repeaters: vec![Repeater::at("127.0.1.250"), Repeater::at("127.0.2.250")],
+        stops_itself: true,
         ..Plan::default()
     })
 }

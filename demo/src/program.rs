@@ -19,21 +19,29 @@ pub struct Program {
     name: String,
     folder: PathBuf,
     command: Vec<String>,
+    apart: bool,
     child: Child,
 }
 
 impl Program {
-    /// Starts `binary` with `args`; its log goes to `NAME.log` in `folder`.
+    /// Starts `binary` with `args`; its log goes to `NAME.log` in `folder`. If it stands `apart`, Ctrl-C in
+    /// the terminal does not reach it.
     ///
     /// # Errors
     /// If it was not built or cannot be started.
-    pub fn start(folder: &Path, name: &str, binary: &str, args: &[&str]) -> Result<Self> {
+    pub fn start(
+        folder: &Path,
+        name: &str,
+        binary: &str,
+        args: &[&str],
+        apart: bool,
+    ) -> Result<Self> {
         let path = built(binary)?;
         let command: Vec<String> = std::iter::once(path.to_string_lossy().into_owned())
             .chain(args.iter().map(|&arg| arg.to_owned()))
             .collect();
-        let child = spawn(folder, name, &command)?;
-        Ok(Self { name: name.to_owned(), folder: folder.to_owned(), command, child })
+        let child = spawn(folder, name, &command, apart)?;
+        Ok(Self { name: name.to_owned(), folder: folder.to_owned(), command, apart, child })
     }
 
     /// Its name on this stage.
@@ -118,7 +126,7 @@ impl Program {
     /// If it cannot be started.
     pub async fn restart(&mut self) -> Result<()> {
         self.kill().await;
-        self.child = spawn(&self.folder, &self.name, &self.command)?;
+        self.child = spawn(&self.folder, &self.name, &self.command, self.apart)?;
         Ok(())
     }
 }
@@ -134,9 +142,13 @@ fn built(binary: &str) -> Result<PathBuf> {
         .with_context(|| format!("{binary} is not built: run `cargo build --workspace --bins`"))
 }
 
-fn spawn(folder: &Path, name: &str, command: &[String]) -> Result<Child> {
+fn spawn(folder: &Path, name: &str, command: &[String], apart: bool) -> Result<Child> {
     let log = File::options().create(true).append(true).open(log_path(folder, name))?;
-    Command::new(&command[0])
+    let mut program = Command::new(&command[0]);
+    if apart {
+        program.process_group(0);
+    }
+    program
         .args(&command[1..])
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)

@@ -1,7 +1,9 @@
 //! The stage: auth, rendezvous, a headend and repeaters, started from nothing and stopped together.
 
 use std::fmt::Write as _;
+use std::fs::Permissions;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -39,6 +41,7 @@ pub struct Stage {
     pub repeaters: Vec<Program>,
     addresses: Addresses,
     viewers: u32,
+    apart: bool,
     folder: TempDir,
 }
 
@@ -81,9 +84,14 @@ impl Stage {
     /// # Errors
     /// If a program is not built, does not start or does not get ready.
     pub async fn set(plan: Plan) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("braidcast-").tempdir()?;
+        // Secrets lie in it.
+        let folder = tempfile::Builder::new()
+            .prefix("braidcast-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir()?;
         let addresses = Addresses::free()?;
         let root = folder.path();
+        let apart = plan.stops_itself;
         std::fs::write(root.join("seed.toml"), seed(&plan))?;
         secrets(root, &plan)?;
 
@@ -94,22 +102,29 @@ impl Stage {
             "apply",
             "braidcast-auth",
             &["--config", &auth_config, "apply", &seed_file],
+            apart,
         )?;
         let status = apply.ended(std::time::Duration::from_secs(60)).await?;
         if !status.success() {
             bail!("accounts cannot be set up ({status}):\n{}", apply.log());
         }
-        let mut auth = Program::start(root, "auth", "braidcast-auth", &["--config", &auth_config])?;
+        let mut auth =
+            Program::start(root, "auth", "braidcast-auth", &["--config", &auth_config], apart)?;
         auth.ready(&root.join("auth.json")).await?;
 
         let config = write(root, "rendezvous.toml", &rendezvous(root, addresses))?;
-        let mut rendezvous =
-            Program::start(root, "rendezvous", "braidcast-rendezvous", &["--config", &config])?;
+        let mut rendezvous = Program::start(
+            root,
+            "rendezvous",
+            "braidcast-rendezvous",
+            &["--config", &config],
+            apart,
+        )?;
         rendezvous.ready(&root.join("rendezvous.json")).await?;
 
         let config = write(root, "headend.toml", &headend(root, addresses, &plan))?;
         let mut headend =
-            Program::start(root, "headend", "braidcast-headend", &["--config", &config])?;
+            Program::start(root, "headend", "braidcast-headend", &["--config", &config], apart)?;
         headend.ready(&root.join("headend.json")).await?;
 
         let mut repeaters = Vec::new();
@@ -118,11 +133,11 @@ impl Stage {
             let text = repeater(root, addresses, &name, plan);
             let config = write(root, &format!("{name}.toml"), &text)?;
             let mut program =
-                Program::start(root, &name, "braidcast-repeater", &["--config", &config])?;
+                Program::start(root, &name, "braidcast-repeater", &["--config", &config], apart)?;
             program.ready(&root.join(format!("{name}.json"))).await?;
             repeaters.push(program);
         }
-        Ok(Self { auth, rendezvous, headend, repeaters, addresses, viewers: 0, folder })
+        Ok(Self { auth, rendezvous, headend, repeaters, addresses, viewers: 0, apart, folder })
     }
 
     /// Starts a viewer.
@@ -132,7 +147,8 @@ impl Stage {
     pub fn watch(&mut self, watch: Watch) -> Result<Viewer> {
         self.viewers += 1;
         let name = format!("viewer-{}", self.viewers);
-        Viewer::start(self.folder.path().join(&name), &name, &self.auth_url(), &watch)
+        let folder = self.folder.path().join(&name);
+        Viewer::start(folder, &name, &self.auth_url(), &watch, self.apart)
     }
 
     /// Auth's address: the one address that viewers and nodes are given.
@@ -158,7 +174,8 @@ impl Stage {
         let config = self.folder.path().join("auth.toml").to_string_lossy().into_owned();
         let folder = tempfile::tempdir_in(self.folder.path())?;
         let args = [&["--config", &config], command].concat();
-        let mut program = Program::start(folder.path(), "administer", "braidcast-auth", &args)?;
+        let mut program =
+            Program::start(folder.path(), "administer", "braidcast-auth", &args, self.apart)?;
         let status = program.ended(std::time::Duration::from_secs(60)).await?;
         if !status.success() {
             bail!("{command:?}: {status}: {}", program.log());

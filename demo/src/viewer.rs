@@ -54,7 +54,13 @@ const PLAYING: Duration = Duration::from_secs(60);
 
 impl Viewer {
     /// Starts one whose files are in `folder`.
-    pub(crate) fn start(folder: PathBuf, name: &str, auth: &str, watch: &Watch) -> Result<Self> {
+    pub(crate) fn start(
+        folder: PathBuf,
+        name: &str,
+        auth: &str,
+        watch: &Watch,
+        apart: bool,
+    ) -> Result<Self> {
         std::fs::create_dir_all(&folder)?;
         let path = |file: &str| folder.join(file).to_string_lossy().into_owned();
         std::fs::write(folder.join("password"), &watch.user.1)?;
@@ -78,7 +84,7 @@ impl Viewer {
             args.extend(["--duration".into(), seconds.to_string()]);
         }
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let program = Program::start(&folder, name, "braidcast", &args)?;
+        let program = Program::start(&folder, name, "braidcast", &args, apart)?;
         Ok(Self { program, folder, local: String::new() })
     }
 

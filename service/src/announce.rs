@@ -19,8 +19,12 @@ pub fn announce<T: Serialize + ?Sized>(path: Option<&Path>, value: &T) -> io::Re
         let mut name = path.file_name().unwrap_or_default().to_os_string();
         name.push(format!(".{}", std::process::id()));
         let beside = path.with_file_name(name);
-        fs::write(&beside, text)?;
-        fs::rename(&beside, path)
+        let done = fs::write(&beside, text).and_then(|()| fs::rename(&beside, path));
+        if done.is_err() {
+            // What the full disk took of it helps nobody.
+            let _gone = fs::remove_file(&beside);
+        }
+        done
     };
     write().map_err(|error| {
         io::Error::new(error.kind(), format!("cannot write {}: {error}", path.display()))
@@ -47,5 +51,15 @@ mod tests {
         let error = announce(Some(Path::new("/does/not/exist.json")), "x").unwrap_err();
         assert!(error.to_string().contains("/does/not/exist.json"), "{error}");
         announce(None, "nothing to do").unwrap();
+    }
+
+    #[test]
+    fn a_failure_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("where.json");
+        // A file cannot take the place of a folder.
+        fs::create_dir(&path).unwrap();
+        announce(Some(&path), "x").unwrap_err();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }
