@@ -156,15 +156,22 @@ impl Auth {
         self.call(Method::POST, "v1/sessions", Some(body)).await
     }
 
-    /// Ends the session of this ticket. Nodes have none to end: their credential stays.
+    /// Ends the session of this ticket, or, if that has lapsed, of the refresh token. Nodes have none
+    /// to end: their credential stays.
     pub(crate) async fn sign_out(&self, ticket: &str) {
         if matches!(self.login, Login::Node { .. }) {
             return;
         }
         let Ok(url) = self.url.join("v1/sessions/current") else { return };
-        let call = self.http.delete(url).bearer_auth(ticket).send();
-        if call.await.is_ok_and(|answer| answer.status().is_success()) {
-            self.set_refresh_token(None);
+        let by_ticket = self.http.delete(url.clone()).bearer_auth(ticket);
+        let by_token = self
+            .refresh_token()
+            .map(|token| self.http.delete(url).json(&json!({ "refresh_token": token })));
+        for call in [Some(by_ticket), by_token].into_iter().flatten() {
+            if call.send().await.is_ok_and(|answer| answer.status().is_success()) {
+                self.set_refresh_token(None);
+                return;
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! The one task that owns engines and connections. It never waits for a connection: what it sends is
 //! queued, what it is told comes through one bounded channel.
 
+mod heard;
 mod output;
 mod peers;
 

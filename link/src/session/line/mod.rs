@@ -1,26 +1,31 @@
 //! The one task that talks to rendezvous. Swarms that run are not touched when it is away: they are
 //! told again when it is back.
 
+mod asks;
+mod events;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use segment::{ChannelKey, Coding, ContentKey, SwarmId};
-use swarm::{PeerHint, Time};
+use segment::SwarmId;
+use swarm::Time;
 use ticket::{ChannelTicket, KeySet, Role};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::asks::Ask;
+use self::asks::{Pending, announcement};
 use super::auth::{Auth, Rendezvous, Signed};
 use super::backoff::Backoff;
-use super::member::{Member, attend};
+use super::member::Member;
 use super::pulse::Pulse;
 use super::state::Teller;
 use super::wire::{Turned, Wire, reach};
-use super::{Joined, Part, SessionConfig, SessionError};
-use crate::protocol::{EpochKey, Event, Parameters, Publication, Refusal, Request, VERSION};
-use crate::{JoinSpec, Node};
+use super::{SessionConfig, SessionError};
+use crate::Node;
+use crate::protocol::{Event, Refusal, Request, VERSION};
 
 /// The first report after a change comes this soon.
 const REPORT_SOON: Duration = Duration::from_millis(500);
@@ -36,44 +41,6 @@ const JOIN_AGAIN: Duration = Duration::from_secs(3);
 const LOOK_UP: Duration = Duration::from_secs(1);
 /// After a refusal, one comes back no sooner.
 const SULK: Duration = Duration::from_secs(10);
-/// Wishes that wait for an answer.
-const MAX_PENDING: usize = 256;
-
-/// What the line is asked.
-pub(crate) enum Ask {
-    Join { channel: String, rendition: Option<String>, part: Part, reply: Reply },
-    Publish { publication: watch::Receiver<Publication>, part: Part, reply: Reply },
-    Republish { swarm: SwarmId },
-    FindPeers { swarm: SwarmId },
-    Left { swarm: SwarmId, instance: u64 },
-}
-
-pub(crate) type Reply = oneshot::Sender<Result<Joined, SessionError>>;
-
-/// A join or publication that rendezvous has not answered.
-struct Pending {
-    channel: String,
-    rendition: Option<String>,
-    publication: Option<watch::Receiver<Publication>>,
-    part: Part,
-    reply: Reply,
-}
-
-impl Pending {
-    fn request(&self) -> Request {
-        match &self.publication {
-            Some(publication) => Request::Publish(publication.borrow().clone()),
-            None => {
-                Request::Join { channel: self.channel.clone(), rendition: self.rendition.clone() }
-            }
-        }
-    }
-
-    fn is_answered_by(&self, parameters: &Parameters) -> bool {
-        self.channel == parameters.channel
-            && self.rendition.as_ref().is_none_or(|name| *name == parameters.rendition)
-    }
-}
 
 /// Why a connection is over.
 enum End {
@@ -331,177 +298,5 @@ impl Line {
                 book.out.push(announcement(member));
             }
         }
-    }
-
-    fn asked(&mut self, ask: Ask) {
-        let book = &mut self.book;
-        match ask {
-            Ask::Join { channel, rendition, part, reply } => {
-                self.want(Pending { channel, rendition, publication: None, part, reply });
-            }
-            Ask::Publish { mut publication, part, reply } => {
-                let Parameters { channel, rendition, .. } =
-                    publication.borrow_and_update().parameters.clone();
-                let (rendition, publication) = (Some(rendition), Some(publication));
-                self.want(Pending { channel, rendition, publication, part, reply });
-            }
-            Ask::Republish { swarm } => {
-                book.out.extend(book.members.get(&swarm).map(announcement));
-            }
-            Ask::FindPeers { swarm } => {
-                if book.members.contains_key(&swarm) {
-                    book.out.push(Request::FindPeers { swarm: swarm.0 });
-                }
-            }
-            Ask::Left { swarm, instance } => {
-                if book.members.get(&swarm).is_some_and(|member| member.instance == instance) {
-                    book.members.remove(&swarm);
-                    book.out.push(Request::Leave { swarm: swarm.0 });
-                }
-            }
-        }
-    }
-
-    fn want(&mut self, pending: Pending) {
-        let book = &mut self.book;
-        book.pending.retain(|pending| !pending.reply.is_closed());
-        if book.pending.len() >= MAX_PENDING {
-            let full = SessionError::Refused("too many channels are being joined".into());
-            let _ = pending.reply.send(Err(full));
-            return;
-        }
-        book.out.push(pending.request());
-        book.pending.push(pending);
-    }
-
-    fn heard(&mut self, event: Event) {
-        match event {
-            // `Refused` ends the connection before this.
-            Event::Welcome { .. } | Event::Refused { .. } | Event::Lost { .. } => {}
-            Event::Ticket { ticket } => self.ticket(ticket),
-            Event::Channel { parameters, keys, peers } => self.channel(parameters, keys, peers),
-            Event::NoChannel { channel, refusal, reason } => {
-                self.no_channel(channel, refusal, &reason);
-            }
-            Event::Peers { swarm, peers } => {
-                if let Some(member) = self.book.members.get(&SwarmId(swarm)) {
-                    member.watch.candidates(peers);
-                }
-            }
-            Event::Keys { swarm, keys } => {
-                if let Some(member) = self.book.members.get(&SwarmId(swarm)) {
-                    member.add_keys(keys);
-                }
-            }
-            Event::LineUp(line_up) => self.teller.line_up(line_up),
-            Event::KeySet(json) => self.key_set(&json),
-            Event::Revoked(sessions) => self.node.revoke(&sessions),
-            Event::Clock { sent, received } => {
-                let now = self.node.monotonic();
-                if let Some(offset) = self.book.pulse.sample(sent, received, now) {
-                    self.node.set_clock(offset);
-                }
-            }
-        }
-    }
-
-    fn no_channel(&mut self, channel: String, refusal: Refusal, reason: &str) {
-        let reason = crate::endpoint::reason(reason.as_bytes());
-        let book = &mut self.book;
-        let Some(at) = book.pending.iter().position(|pending| pending.channel == channel) else {
-            tracing::debug!(channel, reason, "rendezvous does not take a swarm back yet");
-            return;
-        };
-        let pending = book.pending.remove(at);
-        let error = match refusal {
-            _ if pending.publication.is_some() => SessionError::Refused(reason),
-            Refusal::NotEntitled => SessionError::NotEntitled(channel),
-            Refusal::NoSuchChannel => SessionError::NoSuchChannel(channel),
-            _ => SessionError::Refused(reason),
-        };
-        let _ = pending.reply.send(Err(error));
-    }
-
-    fn channel(&mut self, parameters: Parameters, keys: Vec<EpochKey>, peers: Vec<PeerHint>) {
-        let swarm = SwarmId::new(&ChannelKey(parameters.key), &parameters.rendition);
-        let book = &mut self.book;
-        book.pending.retain(|pending| !pending.reply.is_closed());
-        let answered = book.pending.iter().position(|p| p.is_answered_by(&parameters));
-        if let Some(at) = answered {
-            let pending = book.pending.remove(at);
-            self.join(swarm, pending, parameters, keys, peers);
-        } else if let Some(member) = book.members.get_mut(&swarm) {
-            member.confirmed = true;
-            member.add_keys(keys);
-            member.watch.candidates(peers);
-        }
-    }
-
-    fn join(
-        &mut self,
-        swarm: SwarmId,
-        pending: Pending,
-        parameters: Parameters,
-        keys: Vec<EpochKey>,
-        peers: Vec<PeerHint>,
-    ) {
-        let Part { uplink, max_pushed, serve, max_spares } = pending.part;
-        let Parameters { n, k, essential_k, segment_ms, delay_ms, .. } = parameters;
-        let coding = match Coding::new(n, k, essential_k) {
-            Ok(coding) if segment_ms > 0 => coding,
-            _ => {
-                let error = format!("channel {} is of a kind not known here", pending.channel);
-                let _ = pending.reply.send(Err(SessionError::Refused(error)));
-                return;
-            }
-        };
-        let spec = JoinSpec {
-            swarm,
-            channel: parameters.channel.clone(),
-            key: ChannelKey(parameters.key),
-            coding,
-            segment: Duration::from_millis(segment_ms.into()),
-            playout_delay: Duration::from_millis(delay_ms.into()),
-            uplink,
-            max_pushed,
-            serve,
-            max_spares,
-        };
-        let joined = self.node.join(spec.clone());
-        joined.candidates(peers);
-        let (tell_keys, keys_told) = watch::channel(Vec::<ContentKey>::new());
-        let book = &mut self.book;
-        book.instances += 1;
-        let instance = book.instances;
-        let watch = joined.watch();
-        let rendition = parameters.rendition.clone();
-        let member = Member {
-            watch: watch.clone(),
-            instance,
-            parameters,
-            keys: tell_keys,
-            publication: pending.publication.clone(),
-            confirmed: true,
-            asked: Instant::now(),
-        };
-        member.add_keys(keys);
-        book.members.insert(swarm, member);
-        let soon = Instant::now() + REPORT_SOON;
-        book.report_at = Some(book.report_at.map_or(soon, |at| at.min(soon)));
-        tokio::spawn(attend(watch, instance, pending.publication, self.ask.clone()));
-        // If nobody waits any more, the swarm is left as it is dropped.
-        let joined = Joined { swarm: joined, spec, rendition, keys: keys_told };
-        let _ = pending.reply.send(Ok(joined));
-    }
-}
-
-/// What makes rendezvous know of a swarm.
-fn announcement(member: &Member) -> Request {
-    match &member.publication {
-        Some(publication) => Request::Publish(publication.borrow().clone()),
-        None => Request::Join {
-            channel: member.parameters.channel.clone(),
-            rendition: Some(member.parameters.rendition.clone()),
-        },
     }
 }
