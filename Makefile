@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test clip demo test bench lint deny
+.PHONY: help setup setup-test clip demo test bench sim lint deny
 
 help: ## list the recipes
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | sort | expand -t 14
@@ -25,6 +25,9 @@ test: setup-test clip ## every test, those with the real programs included
 
 bench: setup-test clip ## the benchmarks of all crates, and what the real programs need
 	@. deploy/environment.sh; cargo build --release --workspace --bins && cargo bench --workspace --bench '*'
+
+sim: setup ## the scenarios at full size on the simulator (an hour or more), results in docs/results/
+	@. deploy/environment.sh; cargo build --release -p sim && sim/results.sh
 
 lint: setup ## formatting and lints, warnings refused
 	@. deploy/environment.sh; cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Runs the scenarios at the sizes below and writes what they showed to docs/results/: the command, the seed, the table.
+# SIM_SCENARIOS="evening churn" runs some of them only; SIM_SIZE=0.1 runs all with a tenth of the viewers.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+sim=${CARGO_TARGET_DIR:-target}/release/braidcast-sim
+size=${SIM_SIZE:-1}
+mkdir -p docs/results .cache/sim
+
+sizes="small-channel 3
+evening 2000
+churn 2000
+flash-crowd 20000
+as-outage 2000
+rendezvous-outage 1000
+polluters 2000
+poor-uplinks 2000
+isp-repeaters 2000
+match-night 100000"
+
+while read -r name full; do
+    [[ -z ${SIM_SCENARIOS:-} || " $SIM_SCENARIOS " == *" $name "* ]] || continue
+    viewers=$(awk -v n="$full" -v s="$size" 'BEGIN { v = int(n * s); print (v < 3 ? 3 : v) }')
+    run="braidcast-sim run sim/scenarios/$name.toml --viewers $viewers"
+    echo "$run"
+    table=$("$sim" run "sim/scenarios/$name.toml" --viewers "$viewers" \
+        --report ".cache/sim/$name.json" --html ".cache/sim/$name.html")
+    {
+        echo "# $name"
+        echo
+        sed -n 's/^about = "\(.*\)"/\1./p' "sim/scenarios/$name.toml"
+        echo
+        echo "\`$run\` at $(git rev-parse --short HEAD 2>/dev/null || echo unknown), $(nproc) cores shared with others"
+        echo
+        echo "$table"
+    } >"docs/results/$name.md"
+done <<<"$sizes"
