@@ -96,10 +96,12 @@ impl Engine {
             let Some(slot) = self.window.get(number) else {
                 // Not made by the source, or not here yet.
                 let known = self.window.gap.is_some_and(|(a, b)| (a..=b).contains(&number));
-                if !known && self.window.newest().is_some_and(|newest| newest <= number + 2) {
+                if !known
+                    && self.window.newest().is_some_and(|newest| newest <= number.saturating_add(2))
+                {
                     return;
                 }
-                *next += 1;
+                *next = next.saturating_add(1);
                 continue;
             };
             if slot.held().len() < start.k && !slot.whole() {
@@ -114,7 +116,7 @@ impl Engine {
             for (shard, layers) in shards {
                 self.send_shard(&start.peer, shard, layers, Urgency::Start);
             }
-            *next += 1;
+            *next = next.saturating_add(1);
         }
     }
 }

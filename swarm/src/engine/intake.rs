@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ticket::{PeerId, Role};
+use ticket::PeerId;
 
 use super::Engine;
 use super::feed::{Debt, Feed};
@@ -22,96 +22,10 @@ const BACK_OFF: Duration = Duration::from_secs(1);
 const SEARCH: Duration = Duration::from_millis(800);
 /// What is lost and not made good in this time is told to be gone.
 const DEBT: Duration = Duration::from_millis(1500);
-/// A repeater keeps a sub-stream that nobody takes any more so long.
-const LINGER: Duration = Duration::from_secs(5);
 
 impl Engine {
     pub(super) fn is_parent(&self, peer: &PeerId) -> bool {
         self.feeds.iter().any(|feed| feed.parent == *peer)
-    }
-
-    /// Whether as many sub-streams flow as rebuild everything.
-    pub(super) fn settled_set(&self) -> bool {
-        let flowing: Substreams =
-            self.feeds.iter().filter(|feed| feed.flows()).map(|feed| feed.index).collect();
-        flowing.len() >= self.config.k
-    }
-
-    /// Sub-streams asked for or flowing, those apart that only wait to replace another.
-    pub(super) fn active(&self) -> Substreams {
-        let own = self.feeds.iter().filter(|feed| feed.replaces.is_none());
-        own.map(|feed| feed.index).collect()
-    }
-
-    /// How many sub-streams a viewer wants beyond K: more the oftener some were lost of late.
-    fn spares(&self) -> u8 {
-        let spares = match self.losses.len() {
-            0..2 => 0,
-            2..6 => 1,
-            _ => 2,
-        };
-        spares.min(self.config.max_spares)
-    }
-
-    /// Sub-streams that may be asked for now, and how many of them are wanted.
-    pub(super) fn wanted(&self) -> (Substreams, usize) {
-        let all = Substreams::first(self.config.n);
-        let taken: Substreams = self.feeds.iter().map(|feed| feed.index).collect();
-        match self.config.role {
-            Role::Viewer => {
-                let most = (self.config.k + self.spares()).min(self.config.n);
-                (all.without(taken), most.saturating_sub(self.active().len()).into())
-            }
-            Role::Repeater => {
-                let wanted = self.to_carry().without(taken);
-                (wanted, wanted.len().into())
-            }
-            Role::Headend | Role::Rendezvous => (Substreams::NONE, 0),
-        }
-    }
-
-    /// What a repeater pulls: what is asked of it, but never more than K; while it is warm, K.
-    fn to_carry(&self) -> Substreams {
-        let k = self.config.k;
-        let demanded = self.pushes.demanded();
-        let warm = self.warm_until.is_some_and(|until| self.now < until);
-        if demanded.len() <= k && !warm {
-            return demanded;
-        }
-        let taken = self.active();
-        let all = Substreams::first(self.config.n);
-        let order = [taken.and(demanded), demanded, taken, all];
-        let mut carried = Substreams::NONE;
-        for index in order.iter().flat_map(|set| set.iter()) {
-            if carried.len() < k {
-                carried.insert(index);
-            }
-        }
-        carried
-    }
-
-    /// A repeater takes what its children want from upstream, and drops what nobody wants.
-    pub(super) fn pull_upstream(&mut self) {
-        if self.config.role != Role::Repeater {
-            return;
-        }
-        let carried = self.to_carry();
-        let old = |feed: &&Feed| self.now.since(feed.asked) >= LINGER;
-        let idle: Vec<_> = self
-            .feeds
-            .iter()
-            .filter(|feed| !carried.contains(feed.index))
-            .filter(old)
-            .map(|feed| (feed.parent, feed.index))
-            .collect();
-        for &(parent, index) in &idle {
-            self.send(parent, Message::Unsubscribe { substreams: Substreams::only(index) });
-            self.feeds.retain(|feed| (feed.parent, feed.index) != (parent, index));
-        }
-        if !idle.is_empty() {
-            self.refresh_paths();
-        }
-        self.fill();
     }
 
     /// Waits a moment for more hellos before parents are chosen.
@@ -182,7 +96,8 @@ impl Engine {
     /// The first segment that a new feed is to bring.
     fn first_wanted(&self, peer: &PeerId, index: u8) -> u64 {
         let told = self.partners.get(peer).and_then(|partner| partner.newest());
-        let newest = self.window.newest().max(told).unwrap_or_default();
+        // What was proven counts, not what is told.
+        let newest = self.window.newest().or(told).unwrap_or_default();
         let span = self.config.playout_delay + Duration::from_secs(1);
         let back = span.as_micros() as u64 / (self.config.segment.as_micros() as u64).max(1);
         let early = newest.saturating_sub(back);
@@ -194,13 +109,13 @@ impl Engine {
             let asked = self.pushes.to(index).iter().map(|push| push.from).min();
             return asked.unwrap_or(early).max(early);
         }
-        let after_burst = self.start.covered().map(|last| last + 1);
+        let after_burst = self.start.covered().map(|last| last.saturating_add(1));
         let begin = self.playout.next.max(after_burst);
         let begin = begin.or(self.window.oldest()).unwrap_or(early).max(early);
         let Some(edge) = self.window.newest() else { return begin };
         (begin..=edge)
             .find(|&number| self.window.get(number).is_none_or(|slot| !slot.whole()))
-            .unwrap_or_else(|| begin.max(edge + 1))
+            .unwrap_or_else(|| begin.max(edge.saturating_add(1)))
     }
 
     pub(super) fn granted(&mut self, from: PeerId, grant: Grant) {

@@ -264,7 +264,7 @@ impl Engine {
         let refill = u32::from(self.config.n) * 8;
         let now = self.now;
         let Some(partner) = self.partners.get_mut(peer) else { return false };
-        let seconds = now.since(partner.allowance_at).as_millis() as u32 / 100;
+        let seconds = (now.since(partner.allowance_at).as_millis() / 100).min(1000) as u32;
         if seconds > 0 {
             partner.allowance = (partner.allowance + seconds * refill / 10).min(refill * 8);
             partner.allowance_at = now;

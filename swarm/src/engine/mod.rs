@@ -1,7 +1,7 @@
 //! The state machine.
 //!
 //! Its parts, each in a file of its own: whom it knows and meets (`known`, `meet`, `partner`, `standby`, `trust`), what
-//! flows in (`feed`, `intake`, `choice`, `improve`, `silence`, `path`), what it holds (`window`, `arrival`), what flows
+//! flows in (`demand`, `feed`, `intake`, `choice`, `improve`, `silence`, `path`), what it holds (`window`, `arrival`), what flows
 //! out (`push`, `uplink`, `burst`), holes (`repair`), the first picture (`start`), and playing (`playout`, `cause`).
 
 mod announce;
@@ -9,7 +9,9 @@ mod arrival;
 mod burst;
 mod cause;
 mod choice;
+mod clock;
 mod counters;
+mod demand;
 mod feed;
 mod improve;
 mod intake;
@@ -231,12 +233,6 @@ impl Engine {
         self.out.push_back(Output::Send { to, message });
     }
 
-    fn clock(&mut self, offset: i64) {
-        self.clock = Some(offset);
-        self.maybe_start();
-        self.play();
-    }
-
     fn leave(&mut self) {
         let partners: Vec<PeerId> = self.partners.keys().copied().collect();
         for peer in partners {
@@ -260,30 +256,6 @@ impl Engine {
         if self.window.oldest().is_some() {
             self.timers.set(TimeoutReason::Forget, self.now + Duration::from_secs(1));
         }
-    }
-
-    /// Now on the platform's clock, microseconds since 1970.
-    fn platform(&self) -> Option<u64> {
-        Some(self.now.0.saturating_add_signed(self.clock?))
-    }
-
-    /// A moment on the platform's clock as the node's.
-    fn local(&self, platform: u64) -> Option<Time> {
-        Some(Time(platform.saturating_add_signed(self.clock?.checked_neg()?)))
-    }
-
-    /// When a segment is due to be played, on the node's clock.
-    fn due(&self, number: u64) -> Option<Time> {
-        let capture = self.window.capture_of(number)?;
-        self.local(capture.saturating_add(self.config.playout_delay.as_micros() as u64))
-    }
-
-    /// When a segment is of no more use to players: when it is due, else the delay after it was first seen.
-    fn deadline(&self, number: u64) -> Time {
-        self.due(number).unwrap_or_else(|| {
-            let seen = self.window.get(number).map_or(self.now, |slot| slot.first);
-            seen + self.config.playout_delay
-        })
     }
 
     fn is_viewer(&self) -> bool {

@@ -41,7 +41,7 @@ impl Engine {
             if let Some((first, last)) = self.window.gap
                 && (first..=last).contains(&number)
             {
-                self.skip_gap(number, last + 1);
+                self.skip_gap(number, last.saturating_add(1));
                 continue;
             }
             let Some(due) = self.due(number) else { return };
@@ -111,7 +111,7 @@ impl Engine {
         }
         self.out.push_back(Output::Play { number, layers, due });
         self.playout.playing = self.window.capture_of(number);
-        self.playout.next = Some(number + 1);
+        self.playout.next = Some(number.saturating_add(1));
     }
 
     /// A picture that was frozen goes on; a frozen moment counts as a stall even if nothing was skipped.
@@ -129,7 +129,7 @@ impl Engine {
         self.stall(number, self.config.segment);
         self.counters.lost += 1;
         self.out.push_back(Output::Miss { number, cause });
-        self.playout.next = Some(number + 1);
+        self.playout.next = Some(number.saturating_add(1));
     }
 
     /// Notes time that could not be played whole; a run of it is one stall.
@@ -162,7 +162,7 @@ impl Engine {
         };
         let platform = now.0.saturating_add_signed(clock);
         let delay = self.config.playout_delay.as_micros() as u64;
-        let end = playing + self.config.segment.as_micros() as u64;
+        let end = playing.saturating_add(self.config.segment.as_micros() as u64);
         let position = platform.saturating_sub(delay).min(end);
         let newest = self.window.newest_capture().unwrap_or(playing);
         (

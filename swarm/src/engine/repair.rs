@@ -87,6 +87,8 @@ impl Engine {
             Role::Repeater if !self.feeds.is_empty() => self.window.oldest().unwrap_or(newest),
             _ => return Vec::new(),
         };
+        // What a holder promised is not proven: never look back further than what is kept.
+        let first = first.max(newest.saturating_sub(self.window.most() as u64));
         let burst = self.start.bursting(self.now);
         let mut holes = Vec::new();
         for number in first..=newest {
@@ -204,7 +206,7 @@ impl Engine {
         let since = self.now.since(partner.told).as_micros() as u64 / segment;
         let can = partner.offers.len() >= usize::from(self.config.k)
             || partner.offers.contains_key(&shard.index);
-        can && newest + since >= shard.number
+        can && newest.saturating_add(since) >= shard.number
     }
 
     /// A shard came: it is not on its way any more. Whether it had been asked for.

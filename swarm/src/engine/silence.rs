@@ -50,7 +50,7 @@ impl Engine {
             let feed = &self.feeds[place];
             if !feed.flows() {
                 let due = feed.granted.is_some_and(|at| now.since(at) >= PROMISE);
-                if due && !still && feed.from + 2 < newest {
+                if due && !still && feed.from.saturating_add(2) < newest {
                     broken.push((feed.parent, feed.index));
                 }
                 continue;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::{Delivery, Time};
 
+/// No uplink is faster, bits per second.
+const MOST: u64 = 1 << 42;
 /// Shards that wait longer than this say that the uplink is overloaded.
 const LONG_WAIT: Duration = Duration::from_millis(400);
 /// At most one fall in this time: what is in the queue was admitted before the last fall.
@@ -36,6 +38,7 @@ pub(super) struct Uplink {
 
 impl Uplink {
     pub(super) fn new(limit: Option<u64>, max_pushed: Option<u32>, now: Time) -> Self {
+        let limit = limit.map(|rate| rate.min(MOST));
         Self {
             limit,
             estimate: limit,
@@ -50,6 +53,7 @@ impl Uplink {
     }
 
     pub(super) fn limit(&mut self, limit: Option<u64>, now: Time) {
+        let limit = limit.map(|rate| rate.min(MOST));
         self.limit = limit;
         self.estimate = limit;
         self.threshold = u64::MAX;

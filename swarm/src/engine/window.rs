@@ -163,6 +163,11 @@ impl Window {
         self.slots.get_mut(&number)
     }
 
+    /// The most segments held.
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
     pub(super) fn oldest(&self) -> Option<u64> {
         self.slots.keys().next().copied()
     }
@@ -282,7 +287,7 @@ impl Window {
             if entry.get().capture >= capture {
                 break;
             }
-            dropped = Some(entry.key() + 1);
+            dropped = Some(entry.key().saturating_add(1));
             entry.remove();
         }
         dropped

@@ -2,6 +2,7 @@
 
 mod exchange_under_caps;
 mod holes_are_pulled;
+mod hostile_inputs;
 mod late_joiner;
 mod liar_dropped;
 mod net;

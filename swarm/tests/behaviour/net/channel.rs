@@ -45,11 +45,6 @@ impl Channel {
         (self.segment_bytes() / u64::from(self.k)) as u32 + 300
     }
 
-    /// One sub-stream, bits per second.
-    pub(crate) fn substream_rate(&self) -> u64 {
-        u64::from(self.shard_bytes()) * 8_000_000 / self.segment.as_micros() as u64
-    }
-
     pub(crate) fn header(&self, capture: u64) -> Header {
         let number = capture / self.segment.as_micros() as u64;
         let sound = self.segment_bytes() as u32 / 20;

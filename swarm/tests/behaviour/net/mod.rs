@@ -59,6 +59,8 @@ pub(crate) struct Net {
     due: BTreeMap<u64, Event>,
     sequence: u64,
     rng: Pcg32,
+    /// The node whose doings are printed: `WATCH=3 cargo test ...`.
+    watch: Option<usize>,
     /// A hash over all that happened, to compare runs; kept only if set.
     pub(crate) trace: Option<u64>,
 }
@@ -81,6 +83,7 @@ impl Net {
             due: BTreeMap::new(),
             sequence: 0,
             rng: Pcg32::seed_from_u64(seed),
+            watch: std::env::var("WATCH").ok().and_then(|node| node.parse().ok()),
             trace: None,
         }
     }
@@ -208,13 +211,11 @@ impl Net {
 
     /// Gives a node an input now.
     pub(crate) fn input(&mut self, node: usize, input: Input) {
-        if std::env::var("WATCH").is_ok_and(|w| w == node.to_string()) {
+        if self.watch == Some(node) {
             match &input {
                 Input::Shard { from, arrival } => {
-                    eprintln!(
-                        "{}   {node} <- {from:?} {} {}",
-                        self.now, arrival.header.number, arrival.index
-                    )
+                    let (number, index) = (arrival.header.number, arrival.index);
+                    eprintln!("{}   {node} <- {from:?} {number} {index}", self.now);
                 }
                 Input::Timeout | Input::Delivery { .. } => {}
                 _ => eprintln!("{}   {node} <- {input:?}", self.now),
@@ -450,9 +451,7 @@ impl Net {
     }
 
     fn note(&mut self, node: usize, output: &Output) {
-        if std::env::var("WATCH").is_ok_and(|w| w == node.to_string())
-            && !matches!(output, Output::SendShard { .. })
-        {
+        if self.watch == Some(node) && !matches!(output, Output::SendShard { .. }) {
             eprintln!("{} {node} {output:?}", self.now);
         }
         if let Some(trace) = &mut self.trace {

@@ -1,0 +1,98 @@
+//! How much is to flow in: K sub-streams and spares for a viewer, what children ask for at a repeater.
+
+use std::time::Duration;
+
+use ticket::Role;
+
+use super::Engine;
+use super::feed::Feed;
+use crate::{Message, Substreams};
+
+/// A repeater keeps a sub-stream that nobody takes any more so long.
+const LINGER: Duration = Duration::from_secs(5);
+
+impl Engine {
+    /// Whether as many sub-streams flow as rebuild everything.
+    pub(super) fn settled_set(&self) -> bool {
+        let flowing: Substreams =
+            self.feeds.iter().filter(|feed| feed.flows()).map(|feed| feed.index).collect();
+        flowing.len() >= self.config.k
+    }
+
+    /// Sub-streams asked for or flowing, those apart that only wait to replace another.
+    pub(super) fn active(&self) -> Substreams {
+        let own = self.feeds.iter().filter(|feed| feed.replaces.is_none());
+        own.map(|feed| feed.index).collect()
+    }
+
+    /// How many sub-streams a viewer wants beyond K: more the oftener some were lost of late.
+    fn spares(&self) -> u8 {
+        let spares = match self.losses.len() {
+            0..2 => 0,
+            2..6 => 1,
+            _ => 2,
+        };
+        spares.min(self.config.max_spares)
+    }
+
+    /// Sub-streams that may be asked for now, and how many of them are wanted.
+    pub(super) fn wanted(&self) -> (Substreams, usize) {
+        let all = Substreams::first(self.config.n);
+        let taken: Substreams = self.feeds.iter().map(|feed| feed.index).collect();
+        match self.config.role {
+            Role::Viewer => {
+                let most = (self.config.k + self.spares()).min(self.config.n);
+                (all.without(taken), most.saturating_sub(self.active().len()).into())
+            }
+            Role::Repeater => {
+                let wanted = self.to_carry().without(taken);
+                (wanted, wanted.len().into())
+            }
+            Role::Headend | Role::Rendezvous => (Substreams::NONE, 0),
+        }
+    }
+
+    /// What a repeater pulls: what is asked of it, but never more than K; while it is warm, K.
+    fn to_carry(&self) -> Substreams {
+        let k = self.config.k;
+        let demanded = self.pushes.demanded();
+        let warm = self.warm_until.is_some_and(|until| self.now < until);
+        if demanded.len() <= k && !warm {
+            return demanded;
+        }
+        let taken = self.active();
+        let all = Substreams::first(self.config.n);
+        let order = [taken.and(demanded), demanded, taken, all];
+        let mut carried = Substreams::NONE;
+        for index in order.iter().flat_map(|set| set.iter()) {
+            if carried.len() < k {
+                carried.insert(index);
+            }
+        }
+        carried
+    }
+
+    /// A repeater takes what its children want from upstream, and drops what nobody wants.
+    pub(super) fn pull_upstream(&mut self) {
+        if self.config.role != Role::Repeater {
+            return;
+        }
+        let carried = self.to_carry();
+        let old = |feed: &&Feed| self.now.since(feed.asked) >= LINGER;
+        let idle: Vec<_> = self
+            .feeds
+            .iter()
+            .filter(|feed| !carried.contains(feed.index))
+            .filter(old)
+            .map(|feed| (feed.parent, feed.index))
+            .collect();
+        for &(parent, index) in &idle {
+            self.send(parent, Message::Unsubscribe { substreams: Substreams::only(index) });
+            self.feeds.retain(|feed| (feed.parent, feed.index) != (parent, index));
+        }
+        if !idle.is_empty() {
+            self.refresh_paths();
+        }
+        self.fill();
+    }
+}
