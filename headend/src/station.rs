@@ -19,6 +19,9 @@ use crate::media::Media;
 const RENDITION: &str = "main";
 /// How long one content key serves, milliseconds. Viewers hold this epoch's key and the next.
 const EPOCH_MS: u64 = 30 * 60 * 1000;
+/// Keys are announced as of this long ago, milliseconds: who joins just after an epoch has changed plays segments from
+/// before. The next key is still there 29 minutes ahead.
+const BEHIND_MS: u64 = 60 * 1000;
 
 /// A channel on air.
 pub struct Station {
@@ -60,7 +63,8 @@ impl Station {
         let epoch_segments = (EPOCH_MS / u64::from(channel.segment_ms)).max(1);
         let sealer = Sealer::new(secret.clone(), RENDITION, channel.coding()?, epoch_segments);
         let now = crate::clock::wall_micros().unsigned_abs() / 1000 / u64::from(channel.segment_ms);
-        let epoch = sealer.epoch_of(now);
+        let behind = BEHIND_MS / u64::from(channel.segment_ms);
+        let epoch = sealer.epoch_of(now.saturating_sub(behind));
         let (announce, publication) =
             watch::channel(publication(&channel, &secret, &sealer, epoch_segments, epoch));
         let mut media = Media::start(channel.clone(), Some(state.to_owned()))?;
@@ -70,7 +74,7 @@ impl Station {
         let shared = seal.clone();
         let span = tracing::info_span!("channel", id = %channel.id);
         thread::Builder::new().name(format!("seal {}", channel.id)).spawn(move || {
-            span.in_scope(|| shared.run(cuts, sealer, &announce, epoch));
+            span.in_scope(|| shared.run(cuts, sealer, &announce, epoch, behind));
         })?;
         let part = Part { serve, ..Part::default() };
         Ok(Self { channel, media, part, publication, seal })
@@ -128,6 +132,7 @@ impl Seal {
         mut sealer: Sealer,
         announce: &watch::Sender<Publication>,
         mut epoch: u32,
+        behind: u64,
     ) {
         while let Some(cut) = cuts.blocking_recv() {
             let from = Instant::now();
@@ -144,7 +149,7 @@ impl Seal {
                 }
             }
             self.micros.fetch_add(from.elapsed().as_micros() as u64, Relaxed);
-            let now = sealer.epoch_of(cut.number);
+            let now = sealer.epoch_of(cut.number.saturating_sub(behind));
             if now != epoch {
                 epoch = now;
                 announce.send_modify(|publication| publication.keys = keys(&sealer, epoch));
