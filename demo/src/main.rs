@@ -70,7 +70,7 @@ fn limit() -> Result<Option<u64>> {
 
 /// Sets the platform up and waits until the viewer plays.
 async fn set() -> Result<(Stage, Viewer, Vec<Viewer>)> {
-    let mut stage = Stage::set(plan()?).await?;
+    let mut stage = Stage::set_apart(plan()?).await?;
     println!("console        {}", stage.console());
 
     // Two more in the audience, so that there is somebody to exchange with.
@@ -136,7 +136,6 @@ fn plan() -> Result<Plan> {
     Ok(Plan {
         channels: vec![Channel::new(CLIP, source), Channel::new("test", Source::Test)],
         repeaters: vec![Repeater::at("127.0.1.250"), Repeater::at("127.0.2.250")],
-        stops_itself: true,
         ..Plan::default()
     })
 }

@@ -11,9 +11,6 @@ pub struct Plan {
     pub repeaters: Vec<Repeater>,
     /// Whether the headend feeds viewers too, or repeaters only.
     pub headend_feeds_viewers: bool,
-    /// Whether Ctrl-C in the terminal reaches only the program that set the stage, and not everybody on it:
-    /// for one that stops them itself. Tests want the other, so that nothing outlives them.
-    pub stops_itself: bool,
 }
 
 /// A channel.

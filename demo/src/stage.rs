@@ -79,11 +79,24 @@ impl Addresses {
 }
 
 impl Stage {
-    /// Sets up everything in `plan` and waits until all of it is ready.
+    /// Sets up everything in `plan` and waits until all of it is ready. Ctrl-C in the terminal reaches
+    /// everybody on the stage, so that nothing outlives a test that was interrupted.
     ///
     /// # Errors
     /// If a program is not built, does not start or does not get ready.
     pub async fn set(plan: Plan) -> Result<Self> {
+        Self::stand(plan, false).await
+    }
+
+    /// The same, but Ctrl-C reaches only the program that sets the stage: for one that strikes it then.
+    ///
+    /// # Errors
+    /// As of [`Stage::set`].
+    pub async fn set_apart(plan: Plan) -> Result<Self> {
+        Self::stand(plan, true).await
+    }
+
+    async fn stand(plan: Plan, apart: bool) -> Result<Self> {
         // Secrets lie in it.
         let folder = tempfile::Builder::new()
             .prefix("braidcast-")
@@ -91,7 +104,6 @@ impl Stage {
             .tempdir()?;
         let addresses = Addresses::free()?;
         let root = folder.path();
-        let apart = plan.stops_itself;
         std::fs::write(root.join("seed.toml"), seed(&plan))?;
         secrets(root, &plan)?;
 

@@ -15,6 +15,7 @@ mod prefixes;
 mod revocations;
 mod sessions;
 
+use std::path::Path;
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -121,6 +122,9 @@ impl Store {
                         Error::Unavailable(format!("cannot make {}: {error}", folder.display()))
                     })?;
                 }
+                keep_to_owner(file).map_err(|error| {
+                    Error::Unavailable(format!("cannot make {}: {error}", file.display()))
+                })?;
                 let options = SqliteConnectOptions::new()
                     .filename(file)
                     .create_if_missing(true)
@@ -203,5 +207,37 @@ impl Store {
             }
         }
         Ok(counters)
+    }
+}
+
+/// Makes the file, if it is not there, for its owner alone: it holds the keys that sign tickets. What
+/// SQLite puts beside it gets the same permissions.
+fn keep_to_owner(file: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+    match made {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_its_owner_can_read_a_new_sqlite_database() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("auth.db");
+        let store = Store::open(&Database::Sqlite(file), None).unwrap();
+        store.prepare(1_800_000_000).await.unwrap();
+        let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap).collect();
+        assert!(!files.is_empty());
+        for file in files {
+            let mode = file.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{:?} has the mode {mode:o}", file.file_name());
+        }
     }
 }
