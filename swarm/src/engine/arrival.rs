@@ -13,6 +13,8 @@ use crate::{Arrival, Delivery, Message, ShardRef, Substreams, TimeoutReason};
 
 /// Who misses a shard has asked somebody else for it by then.
 const ASKED_OTHERS: Duration = Duration::from_millis(250);
+/// Numbers are segments since 1970: none is near this, so that reckoning with them cannot overflow.
+const MAX_NUMBER: u64 = 1 << 60;
 /// How far ahead of the platform's clock a segment may be captured.
 const AHEAD: Duration = Duration::from_secs(5);
 /// A proven shard that is older than what is kept by more than this is a replay.
@@ -63,6 +65,9 @@ impl Engine {
 
     /// Whether a segment is within the window; replays are noted.
     fn in_time(&mut self, from: PeerId, header: &Header) -> bool {
+        if header.number > MAX_NUMBER {
+            return false;
+        }
         let keep = self.config.keep;
         let (late, early, replay) = match self.platform() {
             Some(platform) => {

@@ -197,9 +197,8 @@ impl Window {
     /// Capture time of a segment, from its header or reckoned from the nearest one before it, else from the edge.
     pub(super) fn capture_of(&self, number: u64) -> Option<u64> {
         if let Some((&known, slot)) = self.slots.range(..=number).next_back() {
-            return Some(
-                slot.capture + number.saturating_sub(known).saturating_mul(self.segment_us),
-            );
+            let since = number.saturating_sub(known).saturating_mul(self.segment_us);
+            return Some(slot.capture.saturating_add(since));
         }
         let (edge, capture, _) = self.edge?;
         Some(if number >= edge {
