@@ -48,12 +48,15 @@ async fn run() -> Result<()> {
             () = end.asked() => break Ok(()),
         }
     };
+    // A slate is played without error too.
+    let missing = stage.missing_at_headend().await;
     let figures = viewer.figures();
     let stopped = stop(viewer, others, &mut stage).await;
     let figures = played.and(figures)?;
     summary(&figures);
     stopped?;
     ensure!(figures.segments.played > 0, "nothing was played");
+    ensure!(missing.is_none(), "at the headend is missing: {}", missing.unwrap_or_default());
     Ok(())
 }
 

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::{Channel, Plan, Program, Repeater, Source, Viewer, Watch};
 
@@ -43,6 +45,12 @@ pub struct Stage {
     viewers: u32,
     apart: bool,
     folder: TempDir,
+}
+
+/// What `/readyz` answers.
+#[derive(serde::Deserialize)]
+struct Readiness {
+    missing: std::collections::BTreeMap<String, String>,
 }
 
 /// The stage's own loopback address with fixed ports, so that a program that is started again is found
@@ -171,6 +179,22 @@ impl Stage {
     /// The console's address; what follows the mark opens the live map, and never leaves the browser.
     pub fn console(&self) -> String {
         format!("http://{}:{}/#token={ADMIN_TOKEN}", self.addresses.ip, Addresses::RENDEZVOUS)
+    }
+
+    /// What the headend says that it misses, such as a source; nothing if it misses nothing, or does not answer.
+    pub async fn missing_at_headend(&self) -> Option<String> {
+        let answer = async {
+            let address = (self.addresses.ip, Addresses::HEADEND);
+            let mut stream = TcpStream::connect(address).await.ok()?;
+            stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await.ok()?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.ok()?;
+            let body = answer.split_once("\r\n\r\n")?.1;
+            let missing: Readiness = serde_json::from_str(body).ok()?;
+            let said = missing.missing.iter().map(|(what, why)| format!("{what} ({why})"));
+            Some(said.collect::<Vec<_>>().join(", ")).filter(|said| !said.is_empty())
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(5), answer).await.ok().flatten()
     }
 
     /// The folder with everybody's files.
