@@ -17,6 +17,8 @@ const REPEATER: i64 = 90;
 const HEADEND: i64 = 400;
 /// A server with little to spare is left to those who have nobody else.
 const SCARCE: i64 = 220;
+/// Each hop from the source: a shallow tree is quick, and little hangs on who leaves.
+pub(super) const HOP: i64 = 25;
 /// Each further sub-stream from the same viewer, or the same server.
 const SAME_VIEWER: i64 = 80;
 const SAME_SERVER: i64 = 25;
@@ -94,7 +96,7 @@ impl Engine {
                 let exposure = if viewer && behind >= slack.max(1) { EXPOSED } else { 0 };
                 Choice {
                     peer,
-                    cost: self.cost(&peer, partner, best_lag) + exposure,
+                    cost: self.cost(&peer, partner, best_lag) + exposure + self.depth(partner),
                     viewer,
                     free: partner.free,
                     used: self.feeds.iter().filter(|feed| feed.parent == peer).count() as i64,
@@ -103,6 +105,12 @@ impl Engine {
             })
             .filter(|choice| choice.free > 0 && !choice.offered.is_empty())
             .collect()
+    }
+
+    /// What the hops before a partner cost, over what it offers.
+    fn depth(&self, partner: &Partner) -> i64 {
+        let ranks: i64 = partner.offers.values().map(|offer| i64::from(offer.rank)).sum();
+        if self.is_viewer() { HOP * ranks / (partner.offers.len().max(1) as i64) } else { 0 }
     }
 
     /// How many sub-streams one viewer should be a parent for, with so many parents within reach: one if they are many,

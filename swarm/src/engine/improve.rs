@@ -5,6 +5,7 @@ use std::time::Duration;
 use ticket::{PeerId, Role};
 
 use super::Engine;
+use super::choice::HOP;
 use crate::{Message, Substreams, TimeoutReason};
 
 /// Better parents are looked for after this, up to twice that.
@@ -50,7 +51,10 @@ impl Engine {
             let late_ms = (feed.late_us.saturating_sub(fastest) / 1000).min(1000) as i64;
             let late = if late_ms > 300 { 100 + late_ms / 5 } else { late_ms / 10 };
             let cost = self.cost(&feed.parent, partner, best_lag) + late;
-            let cost = cost + self.burden(&feed.parent, partner.info.role, limit, 0);
+            let hops = partner.offers.get(&feed.index).map_or(0, |offer| offer.rank);
+            let cost = cost
+                + HOP * i64::from(hops)
+                + self.burden(&feed.parent, partner.info.role, limit, 0);
             feeds.push((cost, feed.index, feed.parent));
         }
         feeds.sort_unstable_by_key(|&(cost, index, peer)| (-cost, index, peer));
@@ -82,7 +86,7 @@ impl Engine {
         now_from: &PeerId,
         (best_lag, limit): (u32, i64),
     ) -> Option<(PeerId, u8)> {
-        let mut best: Option<(i64, PeerId, Substreams)> = None;
+        let mut found: Vec<(i64, PeerId, u8)> = Vec::new();
         for (peer, partner) in &self.partners {
             let idle = partner.met && partner.free > 0 && self.now >= partner.back_off;
             if peer == now_from || !idle || !self.may_feed_me(partner.info.role) {
@@ -94,13 +98,19 @@ impl Engine {
             }
             let there =
                 self.cost(peer, partner, best_lag) + self.burden(peer, partner.info.role, limit, 1);
-            if there + GAIN <= cost && best.is_none_or(|(found, ..)| there < found) {
-                best = Some((there, *peer, offered));
+            for index in offered.iter() {
+                let hops = partner.offers.get(&index).map_or(0, |offer| offer.rank);
+                let there = there + HOP * i64::from(hops);
+                if there + GAIN <= cost {
+                    found.push((there, *peer, index));
+                }
             }
         }
-        let (_, peer, offered) = best?;
-        let pick = self.chance(offered.len().into()) as usize;
-        Some((peer, offered.iter().nth(pick)?))
+        // Among equals by chance: else all who look would take the same.
+        let least = found.iter().map(|&(there, ..)| there).min()?;
+        found.retain(|&(there, ..)| there <= least + USED);
+        let pick = self.chance(found.len() as u32) as usize;
+        found.get(pick).map(|&(_, peer, index)| (peer, index))
     }
 
     /// The feed that was to take another's place flows: the other is given up.

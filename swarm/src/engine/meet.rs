@@ -185,6 +185,7 @@ impl Engine {
         }
         self.forgive();
         self.uplink.rise(self.now);
+        self.choose_trees();
         self.dial();
         let short = self.is_viewer()
             && self.partners.len() + self.known.dialling() < self.sought().min(HANDFUL);

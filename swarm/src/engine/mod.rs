@@ -2,7 +2,7 @@
 //!
 //! Its parts, each in a file of its own: whom it knows and meets (`known`, `meet`, `partner`, `standby`, `trust`), what
 //! flows in (`demand`, `feed`, `intake`, `choice`, `improve`, `silence`, `path`), what it holds (`window`, `arrival`), what flows
-//! out (`push`, `uplink`, `burst`), holes (`repair`), the first picture (`start`), and playing (`playout`, `cause`).
+//! out (`push`, `interior`, `uplink`, `burst`), holes (`repair`), the first picture (`start`), and playing (`playout`, `cause`).
 
 mod announce;
 mod arrival;
@@ -15,6 +15,7 @@ mod demand;
 mod feed;
 mod improve;
 mod intake;
+mod interior;
 mod known;
 mod meet;
 mod partner;
@@ -50,7 +51,7 @@ use self::timers::Timers;
 use self::uplink::Uplink;
 use self::window::Window;
 use crate::output::Parting;
-use crate::{Config, Input, Message, Output, Stats, Time, TimeoutReason};
+use crate::{Config, Input, Message, Output, Stats, Substreams, Time, TimeoutReason};
 
 /// One node's part in one swarm.
 pub struct Engine {
@@ -73,6 +74,8 @@ pub struct Engine {
     /// How each sub-stream came here; `None`: it cannot be had here.
     paths: Vec<Option<Path>>,
     pushes: Pushes,
+    /// The sub-streams that a viewer passes on.
+    open: Substreams,
     uplink: Uplink,
     pulls: Vec<Pull>,
     start: Start,
@@ -116,6 +119,7 @@ impl Engine {
             losses: VecDeque::new(),
             paths: vec![None; n],
             pushes: Pushes::new(n),
+            open: Substreams::NONE,
             uplink: Uplink::new(config.uplink, config.max_pushed, now),
             pulls: Vec::new(),
             start: Start::default(),

@@ -107,6 +107,9 @@ impl Engine {
             }
             *old = path;
         }
+        if came || !gone.is_empty() {
+            self.choose_trees();
+        }
         if !gone.is_empty() {
             self.tell_gone(gone);
         }
@@ -122,6 +125,8 @@ impl Engine {
     pub(super) fn available_to(&self, asker: &PeerId, wanted: Substreams) -> Vec<Availability> {
         let Some(partner) = self.partners.get(asker) else { return Vec::new() };
         let Some(newest) = self.newest_told() else { return Vec::new() };
+        // Who takes something here must know its path, whether others may take it or not.
+        let wanted = wanted.and(self.open().or(self.pushes.of(asker)));
         let told = |index: u8| {
             let path = self.paths.get(usize::from(index))?.as_ref()?;
             if path.names(partner.short) || path.ancestors.len() >= MAX_PATH {

@@ -126,7 +126,8 @@ impl Engine {
         }
         let mut granted = Substreams::NONE;
         let mut reason = None;
-        // What nobody takes yet goes first: it spreads more different sub-streams among the children.
+        // What nobody takes yet goes first: it spreads more different sub-streams among the children. In a crowd few
+        // are open anyway.
         let mut asked: Vec<u8> = substreams.iter().collect();
         asked.sort_by_key(|&index| (self.pushes.to(index).len(), index));
         for index in asked {
@@ -163,7 +164,8 @@ impl Engine {
             return Some(Refusal::Loop);
         }
         let already = self.pushes.to(index).iter().any(|push| push.peer == *peer);
-        (!already && self.free_for(peer) == 0).then_some(Refusal::Full)
+        let closed = self.free_for(peer) == 0 || !self.open().contains(index);
+        (!already && closed).then_some(Refusal::Full)
     }
 
     /// What is held already of a new subscription, oldest segment first.

@@ -204,7 +204,9 @@ impl Engine {
         let Some(newest) = partner.newest() else { return false };
         let segment = (self.config.segment.as_micros() as u64).max(1);
         let since = self.now.since(partner.told).as_micros() as u64 / segment;
-        let can = partner.offers.len() >= usize::from(self.config.k)
+        // A viewer tells what may be subscribed to, and holds more than that: it plays.
+        let can = partner.info.role == Role::Viewer
+            || partner.offers.len() >= usize::from(self.config.k)
             || partner.offers.contains_key(&shard.index);
         can && newest.saturating_add(since) >= shard.number
     }
