@@ -50,6 +50,8 @@ pub struct Pipeline(gst::Pipeline);
 pub enum End {
     /// All of the source was read.
     Finished,
+    /// It ended without having given anything.
+    Empty,
     /// The end was asked for.
     Cancelled,
     /// The watch said that it is enough.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::cut::Item;
 use crate::slate::{Maker, Slate};
+use crate::ts::adts;
 use crate::ts::demux::{Demuxer, Event};
 use crate::ts::pes;
 use crate::ts::psi::Map;
@@ -21,6 +22,8 @@ const JUMP: i64 = 90_000;
 const GENERATION: u16 = 0x100;
 /// After so many the first comes again, long after all decoders have forgotten it.
 const GENERATIONS: u16 = 8;
+/// How long a unit lasts before that is known, ticks: 20 ms.
+const USUAL_STEP: i64 = 1_800;
 /// PES packets kept from before an entry.
 const HELD: usize = 32;
 /// What the step from one frame of sound to the next may vary by, ticks.
@@ -74,6 +77,8 @@ struct Run {
     entered: Option<Entry>,
     /// What came before the entry, newest last: sound may be whole before the picture that it goes with.
     held: VecDeque<(u16, Vec<u8>)>,
+    /// The newest decoding time of each track, and its step from the one before.
+    steps: Vec<(u16, i64, i64)>,
 }
 
 impl Run {
@@ -86,7 +91,21 @@ impl Run {
             newest: None,
             entered: None,
             held: VecDeque::new(),
+            steps: Vec::new(),
         }
+    }
+
+    /// Notes a unit's decoding time; how long the units of its track last, whichever go out.
+    fn step(&mut self, pid: u16, dts: i64) -> i64 {
+        let Some((_, last, step)) = self.steps.iter_mut().find(|(known, ..)| *known == pid) else {
+            self.steps.push((pid, dts, USUAL_STEP));
+            return USUAL_STEP;
+        };
+        if (1..JUMP).contains(&(dts - *last)) {
+            *step = dts - *last;
+        }
+        *last = dts;
+        *step
     }
 }
 
@@ -190,7 +209,11 @@ impl<'a> Splicer<'a> {
     /// Lets the slate go on until `until`.
     pub fn show(&mut self, until: i64) {
         let units = self.slate.as_mut().map(|slate| slate.units(until)).unwrap_or_default();
-        units.into_iter().for_each(|unit| self.send(unit));
+        for unit in units {
+            let tail = self.tails.iter().find(|tail| tail.pid == unit.pid);
+            let step = tail.map_or(USUAL_STEP, |tail| unit.dts - tail.dts);
+            self.send(unit, if (1..JUMP).contains(&step) { step } else { USUAL_STEP });
+        }
     }
 
     fn grid(&self, ticks: i64) -> i64 {
@@ -231,17 +254,14 @@ impl<'a> Splicer<'a> {
         }
     }
 
-    fn send(&mut self, unit: Unit) {
+    /// `step`: how long it lasts, ticks.
+    fn send(&mut self, unit: Unit, step: i64) {
         match self.tails.iter_mut().find(|tail| tail.pid == unit.pid) {
             Some(tail) => {
-                let step = unit.dts - tail.dts;
-                let step = if (1..JUMP).contains(&step) { step } else { tail.step };
                 let pts = tail.pts.max(unit.pts);
                 *tail = Tail { pid: unit.pid, dts: unit.dts, pts, step };
             }
-            None => {
-                self.tails.push(Tail { pid: unit.pid, dts: unit.dts, pts: unit.pts, step: 1800 });
-            }
+            None => self.tails.push(Tail { pid: unit.pid, dts: unit.dts, pts: unit.pts, step }),
         }
         let pid = unit.pid + self.shift();
         self.out.push(Item::Unit(Unit { pid, ..unit }));
@@ -308,8 +328,17 @@ impl<'a> Splicer<'a> {
             }
             return;
         };
-        let (pts, dts) = (pts + entry.offset, dts + entry.offset);
+        let step = self.run.step(from, dts);
+        let (mut pts, mut dts) = (pts + entry.offset, dts + entry.offset);
         let tail = self.tails.iter().find(|tail| tail.pid == pid);
+        // Of sound that overlaps with that of the run before, what is left of the packet.
+        let overlap = tail.map_or(0, |tail| tail.dts + tail.step - ROUNDING - dts);
+        if stream_type == AAC
+            && (1..JUMP).contains(&overlap)
+            && let Some(left_out) = adts::leave_out(&mut pes, overlap)
+        {
+            (pts, dts) = (pts + left_out, dts + left_out);
+        }
         let unfit = match kind {
             // Shown before the picture of entry, so it leans on one from before the entry.
             Kind::Video => is_lead && pts < entry.pts,
@@ -322,8 +351,9 @@ impl<'a> Splicer<'a> {
         if unfit || (dts - entry.offset - newest).abs() > STRAY {
             return;
         }
-        let unit = Unit { pid, pts, dts, random_access, pes };
-        self.send(unit);
+        // The last packet of a run may be shorter than those before it.
+        let stated = Some(&pes).filter(|_| stream_type == AAC).and_then(|pes| adts::duration(pes));
+        self.send(Unit { pid, pts, dts, random_access, pes }, stated.unwrap_or(step));
         for (from, pes) in std::mem::take(&mut self.run.held) {
             self.pes(from, pes, false);
         }

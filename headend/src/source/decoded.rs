@@ -42,7 +42,8 @@ pub fn decode(channel: &Channel, sink: Sink, cancel: &Cancel) -> Result<End, Err
     let after = Duration::from_millis(channel.lost_after_ms.into());
     // A file that waits for room is not silent, and never becomes another.
     let live = channel.source.is_live() && channel.source != Source::Test;
-    pipeline.wait(cancel, || live && watch.fell_silent(after))
+    let end = pipeline.wait(cancel, || live && watch.fell_silent(after))?;
+    Ok(if end == End::Finished && !watch.touched() { End::Empty } else { end })
 }
 
 struct Run<'a> {

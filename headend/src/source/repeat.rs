@@ -17,7 +17,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 const GOOD: Duration = Duration::from_secs(10);
 
 /// Runs a source again and again. `open` makes both ends of a run, `run` fills one; the other goes to
-/// `runs` before the run begins. A run that failed, or ended at once, is followed by a pause that
+/// `runs` before the run begins. A run that failed, or gave nothing, is followed by a pause that
 /// doubles.
 pub fn repeat<S, F>(
     open: impl Fn() -> (S, F),
@@ -35,8 +35,8 @@ pub fn repeat<S, F>(
         let began = Instant::now();
         let trouble = match run(sink) {
             Ok(End::Cancelled) => return,
-            Ok(End::Finished) if began.elapsed() > FIRST => None,
-            Ok(End::Finished) => Some("source ended at once".to_owned()),
+            Ok(End::Finished) => None,
+            Ok(End::Empty) => Some("source has no pictures and no sound".to_owned()),
             Ok(End::Idle) => {
                 stats.set_trouble(Some("source fell silent".into()));
                 None

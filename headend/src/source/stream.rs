@@ -60,7 +60,7 @@ pub fn stream(channel: &Channel, out: Sender<Vec<u8>>, cancel: &Cancel) -> Resul
     if unusable.load(Relaxed) {
         return Err(Error::Build("file has no track that can be passed through".into()));
     }
-    Ok(end)
+    Ok(if end == End::Finished && !watch.touched() { End::Empty } else { end })
 }
 
 fn refused(error: gst::glib::BoolError) -> Error {

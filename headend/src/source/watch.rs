@@ -23,6 +23,11 @@ impl Watch {
         self.last_ms.store(ms, Relaxed);
     }
 
+    /// Whether anything came.
+    pub(super) fn touched(&self) -> bool {
+        self.last_ms.load(Relaxed) >= 0
+    }
+
     /// Whether something came, and then nothing for so long.
     pub(super) fn fell_silent(&self, after: Duration) -> bool {
         let last = self.last_ms.load(Relaxed);

@@ -8,4 +8,5 @@ mod common;
 mod encoding;
 mod live;
 mod passing;
+mod sound;
 mod splicing;
