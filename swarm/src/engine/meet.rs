@@ -39,7 +39,7 @@ impl Engine {
             addrs: info.addrs.iter().copied().take(4).collect(),
             age_s: 0,
         };
-        self.known.hear(hint, self.now);
+        self.known.hear(hint, None, self.now);
         self.known.answered(peer, false, self.now);
         if self.partners.len() >= usize::from(self.config.max_partners) && !self.make_room(&info) {
             self.out.push_back(Output::Disconnect { peer, reason: Parting::Unneeded });
@@ -96,22 +96,29 @@ impl Engine {
     }
 
     pub(super) fn candidates(&mut self, peers: Vec<PeerHint>) {
-        self.hear_all(peers);
+        self.hear_all(None, peers);
         self.dial();
     }
 
     /// Peers that another peer has heard of.
     pub(super) fn heard_of(&mut self, from: PeerId, peers: Vec<PeerHint>) {
         if self.charge(&from, 1) {
-            self.hear_all(peers);
+            self.hear_all(Some(from), peers);
             self.dial();
         }
     }
 
-    fn hear_all(&mut self, peers: Vec<PeerHint>) {
-        for hint in peers.into_iter().take(64) {
+    /// What `by` says of others; only servers are believed about servers.
+    fn hear_all(&mut self, by: Option<PeerId>, peers: Vec<PeerHint>) {
+        let viewer =
+            |peer| self.partners.get(&peer).is_none_or(|partner| partner.info.role == Role::Viewer);
+        let by_viewer = by.is_some_and(viewer);
+        for mut hint in peers.into_iter().take(64) {
             if hint.peer != self.config.me && hint.age_s <= 60 {
-                self.known.hear(hint, self.now);
+                if by_viewer {
+                    hint.role = Role::Viewer;
+                }
+                self.known.hear(hint, by, self.now);
             }
         }
     }
@@ -252,7 +259,7 @@ impl Engine {
 
     fn take_offer(&mut self, from: PeerId, offer: Offer) {
         let Offer { available, free, lag_ms, peers } = offer;
-        self.hear_all(peers);
+        self.hear_all(Some(from), peers);
         if let Some(partner) = self.partners.get_mut(&from) {
             partner.lag_ms = lag_ms;
         }
