@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Runs the scenarios at the sizes below and writes what they showed to docs/results/: the command, the seed, the table.
-# SIM_SCENARIOS="evening churn" runs some of them only; SIM_SIZE=0.1 runs all with a tenth of the viewers.
+# SIM_SCENARIOS="evening churn" runs some of them only; SIM_SIZE=0.1 runs all with a tenth of the viewers;
+# SIM_THREADS=1 keeps cores free; SIM_BINARY=FILE takes another build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-sim=${CARGO_TARGET_DIR:-target}/release/braidcast-sim
+sim=${SIM_BINARY:-${CARGO_TARGET_DIR:-target}/release/braidcast-sim}
+threads=${SIM_THREADS:-$(nproc)}
 size=${SIM_SIZE:-1}
 mkdir -p docs/results .cache/sim
 
@@ -23,14 +25,14 @@ while read -r name full; do
     viewers=$(awk -v n="$full" -v s="$size" 'BEGIN { v = int(n * s); print (v < 3 ? 3 : v) }')
     run="braidcast-sim run sim/scenarios/$name.toml --viewers $viewers"
     echo "$run"
-    table=$("$sim" run "sim/scenarios/$name.toml" --viewers "$viewers" \
+    table=$("$sim" run "sim/scenarios/$name.toml" --viewers "$viewers" --threads "$threads" \
         --report ".cache/sim/$name.json" --html ".cache/sim/$name.html")
     {
         echo "# $name"
         echo
         sed -n 's/^about = "\(.*\)"/\1./p' "sim/scenarios/$name.toml"
         echo
-        echo "\`$run\` at $(git rev-parse --short HEAD 2>/dev/null || echo unknown), $(nproc) cores shared with others"
+        echo "\`$run\` at $(git rev-parse --short HEAD 2>/dev/null || echo unknown), $threads thread(s)"
         echo
         echo "$table"
     } >"docs/results/$name.md"
