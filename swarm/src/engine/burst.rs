@@ -11,8 +11,6 @@ use crate::{Message, ShardRef, TimeoutReason};
 
 /// A start that cannot be answered from what is held waits so long for data from upstream.
 const WAIT: Duration = Duration::from_millis(250);
-/// A repeater that was asked for a start pulls enough to answer the next ones so long.
-const WARM: Duration = Duration::from_secs(300);
 /// A burst that has not ended by then is given up.
 const BURST: Duration = Duration::from_secs(2);
 /// The most starts that wait.
@@ -29,9 +27,7 @@ impl Engine {
             self.send(from, Message::Starting { range: None });
             return;
         }
-        if self.config.role == Role::Repeater {
-            self.warm_until = Some(self.now + WARM);
-        }
+        self.warm_for(&from);
         self.pending.retain(|pending| pending.peer != from);
         self.pending.push(Pending { peer: from, playout, k, at: self.now, rest: None });
         self.answer_pending();

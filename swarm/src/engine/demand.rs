@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ticket::Role;
+use ticket::{PeerId, Role};
 
 use super::Engine;
 use super::feed::Feed;
@@ -10,6 +10,8 @@ use crate::{Message, Substreams};
 
 /// A repeater keeps a sub-stream that nobody takes any more so long.
 const LINGER: Duration = Duration::from_secs(5);
+/// A repeater is kept warm so long after a viewer last asked it for something.
+const WARM: Duration = Duration::from_secs(300);
 
 impl Engine {
     /// Whether as many sub-streams flow as rebuild everything.
@@ -70,6 +72,14 @@ impl Engine {
             }
         }
         carried
+    }
+
+    /// A repeater that feeds viewers holds enough to patch what they miss, and to give others their first picture.
+    pub(super) fn warm_for(&mut self, peer: &PeerId) {
+        let viewer = self.partners.get(peer).is_some_and(|p| p.info.role == Role::Viewer);
+        if viewer && self.config.role == Role::Repeater {
+            self.warm_until = Some(self.now + WARM);
+        }
     }
 
     /// A repeater takes what its children want from upstream, and drops what nobody wants.

@@ -15,6 +15,8 @@ use crate::{
 const HANDFUL: usize = 8;
 /// Rendezvous is asked at most this often.
 const ASK_EVERY: Duration = Duration::from_secs(5);
+/// Questions beyond the allowance that are only left without an answer; two in a tenth of a second are forgotten.
+const MAX_EXCESS: u32 = 50;
 /// Candidates are refreshed at least this often.
 const REFRESH: Duration = Duration::from_secs(60);
 /// Known peers are exchanged this often.
@@ -276,9 +278,14 @@ impl Engine {
         if seconds > 0 {
             partner.allowance = (partner.allowance + seconds * refill / 10).min(refill * 8);
             partner.allowance_at = now;
+            partner.excess = partner.excess.saturating_sub(seconds * 2);
         }
         if partner.allowance < cost {
-            self.offend(*peer, Offence::Flood);
+            // Honest peers may want more than they get, but they do not go on and on.
+            partner.excess += 1;
+            if partner.excess > MAX_EXCESS {
+                self.offend(*peer, Offence::Flood);
+            }
             return false;
         }
         partner.allowance -= cost;

@@ -37,10 +37,14 @@ pub(super) struct Partner {
     /// What it may still ask for now: shards to pull or to be burst.
     pub(super) allowance: u32,
     pub(super) allowance_at: Time,
+    /// Questions beyond that.
+    pub(super) excess: u32,
     /// Announcements to it: what was told last.
     pub(super) told_it: Substreams,
     /// When quality was last complained of.
     pub(super) complained: Option<Time>,
+    /// Pulls that it refused of late.
+    pub(super) refusals: u16,
     /// Shards asked of it that are on their way.
     pub(super) outstanding: u16,
 }
@@ -65,8 +69,10 @@ impl Partner {
             demerits: 0,
             allowance: 256,
             allowance_at: now,
+            excess: 0,
             told_it: Substreams::NONE,
             complained: None,
+            refusals: 0,
             outstanding: 0,
         }
     }

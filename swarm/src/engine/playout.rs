@@ -73,29 +73,20 @@ impl Engine {
         waits
     }
 
-    /// Begins with the latest random access point at or before the playout point; if there is none, with the first
-    /// after it, unless a burst from an earlier one is coming.
+    /// Begins with the latest random access point at or before the playout point. One after it can wait until it is due:
+    /// an earlier one may still be on its way.
     fn begin(&mut self) {
         let Some(platform) = self.platform() else { return };
         let point = platform.saturating_sub(self.config.playout_delay.as_micros() as u64);
-        let burst = self.start.bursting(self.now);
-        let mut before = None;
-        let mut after = None;
-        for (number, slot) in self.window.iter() {
-            if !slot.random_access || !slot.rebuilt().full {
-                continue;
-            }
-            if slot.capture <= point {
-                before = Some(number);
-            } else {
-                after = after.or(Some(number));
-            }
-        }
-        let early = burst.is_some_and(|(first, _)| after.is_some_and(|number| first < number));
-        let after = after.filter(|_| !early && !self.start.awaited());
-        if let Some(first) = before.or(after) {
+        let whole =
+            self.window.iter().filter(|(_, slot)| slot.random_access && slot.rebuilt().full);
+        let (before, after): (Vec<_>, Vec<_>) =
+            whole.map(|(number, slot)| (number, slot.capture)).partition(|&(_, at)| at <= point);
+        if let Some(&(first, _)) = before.last() {
             self.playout.next = Some(first);
             self.playout.began = self.now;
+        } else if let Some(due) = after.first().and_then(|&(number, _)| self.due(number)) {
+            self.timers.set(TimeoutReason::Playout, due);
         }
     }
 

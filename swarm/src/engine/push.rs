@@ -146,6 +146,7 @@ impl Engine {
         self.send(from, Message::Grant(Grant { granted, refused, reason }));
         self.send_backlog(&from, granted, first);
         if !granted.is_empty() {
+            self.warm_for(&from);
             self.pull_upstream();
         }
     }

@@ -226,25 +226,19 @@ impl Engine {
 
     pub(super) fn unavailable(&mut self, from: PeerId, shards: &[ShardRef]) {
         let mut broken = 0;
-        let mut lied = false;
-        let told = |shard: &ShardRef| {
-            let offers = self.partners.get(&from).map(|partner| &partner.offers);
-            let offer = offers.and_then(|offers| offers.get(&shard.index));
-            offer.is_some_and(|offer| offer.newest >= shard.number)
-        };
         for pull in self.pulls.iter_mut().filter(|pull| pull.peer == from) {
             if pull.fate == Fate::Coming && shards.contains(&pull.shard) {
                 pull.fate = Fate::Refused;
                 broken += 1;
-                lied |= told(&pull.shard);
             }
         }
         if let Some(partner) = self.partners.get_mut(&from) {
             partner.answered = Some(self.now);
             partner.outstanding = partner.outstanding.saturating_sub(broken);
+            // It may be busy, or have moved on: no offence, but others are asked first for a while.
+            partner.refusals = partner.refusals.saturating_add(broken);
         }
-        let dropped = lied && self.offend(from, Offence::FalseAvailability);
-        if broken > 0 && !dropped {
+        if broken > 0 {
             self.repair();
         }
     }

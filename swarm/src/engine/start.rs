@@ -77,8 +77,14 @@ impl Engine {
             return;
         }
         let Some(platform) = self.platform() else { return };
+        // A burst is more than a whole stream for a moment. In a crowd, holders with little to spare are left alone: the
+        // parents send what came before, each of its own sub-streams.
+        let viewers = self.partners.values().filter(|p| p.info.role == Role::Viewer);
+        let crowd = viewers.filter(|p| !p.offers.is_empty()).count() >= self.config.k.into();
+        let needed = if crowd { usize::from(self.config.k) * 2 } else { 0 };
         let holders = self.partners.iter().filter(|(peer, partner)| {
-            partner.met && !partner.offers.is_empty() && !self.start.tried.contains(peer)
+            let spare = usize::from(partner.free) >= needed;
+            partner.met && spare && !partner.offers.is_empty() && !self.start.tried.contains(peer)
         });
         let best = holders.min_by_key(|(peer, partner)| {
             let viewer = partner.info.role == Role::Viewer;

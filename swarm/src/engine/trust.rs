@@ -53,6 +53,7 @@ impl Engine {
     pub(super) fn forgive(&mut self) {
         for partner in self.partners.values_mut() {
             partner.demerits = partner.demerits.saturating_sub(1);
+            partner.refusals -= partner.refusals.div_ceil(4);
         }
     }
 }

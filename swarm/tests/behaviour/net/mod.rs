@@ -157,7 +157,7 @@ impl Net {
             format!(
                 "{node} {:?} start {:?} played {played} lost {lost} stalls {stalls} {stalled:?} {:?} \
                  in {:.1}/{:.1}/{:.1} out {:.1} twice {:.2} control {:.2} moved {} {:?} pushed {} \
-                 partners {} standby {} [{}] bad {:?}",
+                 partners {} standby {} [{}] bad {:?} parted {:?}",
                 self.nodes[node].config.role,
                 stats.startup,
                 stats.stall_causes,
@@ -174,6 +174,7 @@ impl Net {
                 stats.standby,
                 feeds.join(" "),
                 self.nodes[node].bad(),
+                self.nodes[node].partings,
             )
         };
         let lines: Vec<String> = (0..self.nodes.len()).map(line).collect();
