@@ -35,6 +35,7 @@ impl Engine {
             self.gathering = Some(self.now + wait);
             self.timers.arm(TimeoutReason::Parents, self.now + wait);
         }
+        self.maybe_start();
         self.fill();
     }
 

@@ -240,7 +240,6 @@ impl Engine {
         }
         partner.met = true;
         self.take_offer(from, offer);
-        self.maybe_start();
         self.gather();
     }
 

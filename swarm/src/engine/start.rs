@@ -81,7 +81,8 @@ impl Engine {
         // parents send what came before, each of its own sub-streams.
         let viewers = self.partners.values().filter(|p| p.info.role == Role::Viewer);
         let crowd = viewers.filter(|p| !p.offers.is_empty()).count() >= self.config.k.into();
-        let needed = if crowd { usize::from(self.config.k) * 2 } else { 0 };
+        let waiting = self.gathering.is_none_or(|until| self.now < until);
+        let needed = if crowd || waiting { usize::from(self.config.k) * 2 } else { 0 };
         let holders = self.partners.iter().filter(|(peer, partner)| {
             let spare = usize::from(partner.free) >= needed;
             partner.met && spare && !partner.offers.is_empty() && !self.start.tried.contains(peer)
@@ -92,7 +93,6 @@ impl Engine {
         });
         let Some((&peer, partner)) = best else { return };
         // A server may be about to answer.
-        let waiting = self.gathering.is_none_or(|until| self.now < until);
         if partner.info.role == Role::Viewer && waiting {
             return;
         }
