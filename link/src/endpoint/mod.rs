@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use quinn::crypto::rustls::HandshakeData;
-use quinn::{ClientConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use quinn::{
+    ClientConfig, ServerConfig, TokioRuntime, TransportConfig, TransportErrorCode, VarInt,
+};
 use rustls::pki_types::CertificateDer;
 use ticket::{Identity, PeerId};
 use tokio::time::timeout;
@@ -27,6 +29,8 @@ const CROWDED: usize = 32;
 const FULL: usize = 1024;
 /// The longest reason that is taken from a peer, bytes.
 const MAX_REASON: usize = 200;
+/// How an endpoint that closes ends its connections.
+pub(crate) const LEAVING: VarInt = VarInt::from_u32(0);
 
 /// What a connection is for; negotiated as ALPN (RFC 7301), so that versions can differ later.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -50,7 +54,7 @@ impl Purpose {
 /// Why a connection did not come about, or ended.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ConnectionError {
-    /// Nobody answered.
+    /// Nobody answered, or a node that takes no connections now.
     #[error("no answer")]
     Unreachable,
     /// Somebody else answered than was expected.
@@ -66,6 +70,12 @@ impl From<quinn::ConnectionError> for ConnectionError {
         use quinn::ConnectionError as Quic;
         match error {
             Quic::ApplicationClosed(close) => Self::Refused(reason(&close.reason)),
+            // A node without room, or one that is closing: nothing was looked at.
+            Quic::ConnectionClosed(close)
+                if close.error_code == TransportErrorCode::CONNECTION_REFUSED =>
+            {
+                Self::Unreachable
+            }
             Quic::ConnectionClosed(close) => Self::Refused(close.error_code.to_string()),
             Quic::TransportError(error) => Self::Refused(error.to_string()),
             Quic::VersionMismatch => Self::Refused("no common version".into()),
@@ -283,7 +293,7 @@ impl Endpoint {
 
     /// Tells all connections `reason`, and waits (at most a second) until they are told.
     pub async fn close(&self, reason: &str) {
-        self.shared.quic.close(VarInt::from_u32(0), reason.as_bytes());
+        self.shared.quic.close(LEAVING, reason.as_bytes());
         let _ = timeout(Duration::from_secs(1), self.shared.quic.wait_idle()).await;
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::clock::Clock;
 use super::policy::Policy;
 use super::wire::{Close, MAX_FRAME, PeerFrame, VERSION};
-use crate::endpoint::{Connection, ConnectionError, canonical};
+use crate::endpoint::{Connection, ConnectionError, LEAVING, canonical};
 use crate::protocol;
 use crate::protocol::frame::read_within;
 
@@ -110,9 +110,15 @@ async fn listen(
     read_within(receive, MAX_FRAME).await.map_err(|_| why(quic))
 }
 
-/// Why the connection ended, as the other side told it.
+/// Why the connection ended, as the other side told it. Who is leaving refuses nobody.
 fn why(quic: &quinn::Connection) -> ConnectionError {
-    quic.close_reason().map_or(ConnectionError::Unreachable, ConnectionError::from)
+    match quic.close_reason() {
+        None => ConnectionError::Unreachable,
+        Some(quinn::ConnectionError::ApplicationClosed(close)) if close.error_code == LEAVING => {
+            ConnectionError::Unreachable
+        }
+        Some(error) => error.into(),
+    }
 }
 
 async fn finish(

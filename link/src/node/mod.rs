@@ -17,6 +17,7 @@ mod outbox;
 mod part;
 mod pipe;
 mod policy;
+mod standing;
 mod store;
 mod wire;
 

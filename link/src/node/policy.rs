@@ -14,7 +14,7 @@ use super::clock::Clock;
 
 /// Revocations outlive every ticket that could bear them.
 const REVOKED_FOR: Duration = Duration::from_secs(31 * 60);
-/// The most revocations and bans that are remembered, each; the first to lapse are forgotten.
+/// The most revocations and bans that are remembered, each; of more, the tenth that would lapse first is forgotten.
 const MOST: usize = 100_000;
 
 /// Checks peers against what the platform says.
@@ -43,17 +43,16 @@ impl<T> Default for Lapsing<T> {
     }
 }
 
-impl<T: Ord + Clone> Lapsing<T> {
+impl<T: Ord> Lapsing<T> {
     fn insert(&mut self, item: T, lasting: Duration) {
         let now = Instant::now();
         if self.0.len() >= MOST {
             self.0.retain(|_, until| *until > now);
         }
-        if self.0.len() >= MOST
-            && let Some(first) = self.0.iter().min_by_key(|(_, until)| **until)
-        {
-            let first = first.0.clone();
-            self.0.remove(&first);
+        if self.0.len() >= MOST {
+            let mut all: Vec<Instant> = self.0.values().copied().collect();
+            let (_, first, _) = all.select_nth_unstable(MOST / 10);
+            self.0.retain(|_, until| *until > *first);
         }
         let until = self.0.entry(item).or_insert(now);
         *until = (*until).max(now + lasting);

@@ -102,3 +102,37 @@ async fn unknown_frames_streams_and_messages_are_skipped() {
     strings.say(Say::Enter { swarm: [8; 16] }).await;
     assert_eq!(strings.hear().await, Ok(Say::NotHere { swarm: [8; 16], absence: 0 }));
 }
+
+#[tokio::test]
+async fn who_enters_again_and_again_is_refused_even_on_a_new_connection() {
+    let scene = scene().await;
+    let swarm = scene.channel.swarm();
+    let (puppet, mut strings) = scene.partner().await;
+    for _ in 1..20 {
+        strings.enter(swarm).await;
+    }
+    for _ in 0..2 {
+        strings.say(Say::Enter { swarm: swarm.0 }).await;
+        assert_eq!(strings.hear().await, Ok(Say::NotHere { swarm: swarm.0, absence: 0 }));
+        until("it is no partner", || scene.swarm.stats().partners == 0).await;
+        let token = scene.platform.token(puppet.id(), Role::Viewer);
+        strings = puppet.dial(&scene.node, token).await.unwrap();
+    }
+    // Others are none the worse for it.
+    let _other = scene.partner().await;
+    until("another is a partner", || scene.swarm.stats().partners == 1).await;
+}
+
+#[tokio::test]
+async fn a_shower_of_tickets_ends_the_connection() {
+    let scene = scene().await;
+    let (puppet, mut strings) = scene.partner().await;
+    let ticket = scene.platform.token(puppet.id(), Role::Viewer);
+    for _ in 0..200 {
+        let frame = Say::Ticket { ticket: ticket.clone() };
+        if link::protocol::write(&mut strings.send, &frame).await.is_err() {
+            break;
+        }
+    }
+    assert_eq!(strings.ended().await.0, 5);
+}

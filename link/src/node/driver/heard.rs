@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use segment::{Shard, SwarmId};
 use swarm::{ConnectError, Input, Message, PeerInfo};
+use tokio::time::Instant;
 
 use super::super::budget::Hold;
 use super::super::conn::Presence;
 use super::super::part::Judged;
 use super::super::wire::{Absence, Close, PeerFrame};
-use super::{Driver, MAX_STRAYS};
+use super::{Driver, MAX_RENEWALS, MAX_STRAYS};
 use crate::endpoint::canonical;
 
 /// Who sent a bad shard does not come back in this life of the node.
@@ -37,7 +38,8 @@ impl Driver {
             }
             PeerFrame::NotHere { swarm, absence } => {
                 let swarm = SwarmId(swarm);
-                if absence == Absence::NotGranted {
+                // Said once for each time that it was asked, however often it is told.
+                if absence == Absence::NotGranted && conn.swarms.contains_key(&swarm) {
                     let reason = ticket::Error::Channel.to_string();
                     tracing::info!(?peer, ?swarm, reason, "refused by peer");
                 }
@@ -56,7 +58,11 @@ impl Driver {
 
     /// A peer's renewed ticket.
     fn renewed(&mut self, id: u64, token: &str) {
-        let Some(conn) = self.conns.get(&id) else { return };
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        conn.renewals += 1;
+        if conn.renewals > MAX_RENEWALS {
+            return self.closed(id, true);
+        }
         let ticket = match self.policy.check(
             token,
             conn.peer,
@@ -95,6 +101,15 @@ impl Driver {
         if !self.grants(id, swarm) {
             self.refused += 1;
             let absence = Absence::NotGranted;
+            self.stray(id);
+            return self.send(id, &PeerFrame::NotHere { swarm: swarm.0, absence });
+        }
+        let Some(conn) = self.conns.get(&id) else { return };
+        if !self.standing.enter(swarm, conn.peer, Instant::now()) {
+            tracing::debug!(peer = ?conn.peer, ?swarm, "enters too often, or misbehaved");
+            self.refused += 1;
+            self.part_from(id, swarm);
+            let absence = Absence::NotJoined;
             self.stray(id);
             return self.send(id, &PeerFrame::NotHere { swarm: swarm.0, absence });
         }

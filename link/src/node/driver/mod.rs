@@ -26,6 +26,7 @@ use super::hello::{self, Failure};
 use super::mail::{Letters, Mail, Membership};
 use super::part::Part;
 use super::policy::Policy;
+use super::standing::Standing;
 use super::wire::{Close, PeerFrame};
 use super::{NodeConfig, NodeStats};
 use crate::Endpoint;
@@ -42,8 +43,13 @@ const WARM: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(5);
 /// Strays between two ticks that are taken for the echo of a swarm just left.
 const MAX_STRAYS: u32 = 500;
+/// Renewed tickets between two ticks: each costs a signature's check.
+const MAX_RENEWALS: u32 = 4;
 /// Events and inputs handled in one go.
 const BATCH: usize = 512;
+/// While so many inputs wait for engines, nothing new is taken from connections and owners: they wait, and nothing is
+/// lost. What is taken already may add a few for each swarm.
+const MAX_INPUTS: usize = 8 * BATCH;
 
 /// All that a node is made of.
 pub(crate) struct Driver {
@@ -61,10 +67,11 @@ pub(crate) struct Driver {
     parts: BTreeMap<SwarmId, Part>,
     /// When engines are to be woken.
     wakes: BTreeSet<(Time, SwarmId)>,
-    /// Inputs that wait to be handled, in order.
+    /// Inputs that wait to be handled, in order; bounded by `MAX_INPUTS`.
     inputs: VecDeque<(SwarmId, Input)>,
     conns: BTreeMap<u64, Conn>,
     by_peer: BTreeMap<PeerId, u64>,
+    standing: Standing,
     next_conn: u64,
     /// Peers that are being dialled, and for which swarms.
     dialling: BTreeMap<PeerId, BTreeSet<SwarmId>>,
@@ -101,6 +108,7 @@ impl Driver {
             inputs: VecDeque::new(),
             conns: BTreeMap::new(),
             by_peer: BTreeMap::new(),
+            standing: Standing::default(),
             next_conn: 0,
             dialling: BTreeMap::new(),
             refused: 0,
@@ -125,7 +133,7 @@ impl Driver {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break Vec::new(),
-                letters = mail.take() => {
+                letters = mail.take(), if self.has_room() => {
                     let told = self.read(letters);
                     if !told.is_empty() {
                         break told;
@@ -134,10 +142,13 @@ impl Driver {
                 _ = tick.tick() => self.tick(),
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
                 () = std::future::ready(()), if !self.inputs.is_empty() => {}
-                Some(event) = self.events.recv() => self.event(event),
+                Some(event) = self.events.recv(), if self.has_room() => self.event(event),
             }
             // Whatever else was due, connections get their turn.
             for _ in 0..BATCH {
+                if !self.has_room() {
+                    break;
+                }
                 let Ok(event) = self.events.try_recv() else { break };
                 self.event(event);
             }
@@ -147,6 +158,10 @@ impl Driver {
         for told in told {
             let _ = told.send(());
         }
+    }
+
+    fn has_room(&self) -> bool {
+        self.inputs.len() < MAX_INPUTS
     }
 
     /// Wakes engines that are due and handles inputs.
@@ -281,7 +296,7 @@ impl Driver {
         self.refuse_where(|_, conn| conn.ticket.exp <= seconds, &expired);
         let now = Instant::now();
         for (id, conn) in &mut self.conns {
-            conn.strays = 0;
+            (conn.strays, conn.renewals) = (0, 0);
             let silent: Vec<SwarmId> = conn
                 .swarms
                 .iter()

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use segment::{LayerSet, SwarmId};
 use swarm::{ConnectError, Delivery, Input, Offence, Output, Parting, ShardRef, Time, Urgency};
 use ticket::PeerId;
+use tokio::time::Instant;
 
 use super::super::Played;
 use super::super::conn::Presence;
@@ -78,7 +79,10 @@ impl Driver {
             swarms.insert(swarm);
             return;
         }
-        let error = if peer == self.endpoint.id() || self.policy.is_banned(&peer) {
+        let error = if peer == self.endpoint.id()
+            || self.policy.is_banned(&peer)
+            || !self.standing.may_enter(swarm, peer, Instant::now())
+        {
             Some(ConnectError::Refused)
         } else if addrs.is_empty()
             || self.dialling.len() >= MAX_DIALS
@@ -111,6 +115,7 @@ impl Driver {
         }
         let Some(&id) = self.by_peer.get(&peer) else { return };
         if let Parting::Misbehaved(offence) = reason {
+            self.standing.misbehaved(swarm, peer, Instant::now());
             // What cannot happen by chance or overload ends the whole connection.
             match offence {
                 Offence::BadShard => return self.expel(id, "sent a bad shard"),

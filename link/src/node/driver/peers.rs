@@ -95,8 +95,18 @@ impl Driver {
         let now = Instant::now();
         let swarms = Default::default();
         let idle = Some(now);
-        let conn =
-            Conn { peer, quic, outbox, ticket, dialled, since: now, swarms, idle, strays: 0 };
+        let conn = Conn {
+            peer,
+            quic,
+            outbox,
+            ticket,
+            dialled,
+            since: now,
+            swarms,
+            idle,
+            strays: 0,
+            renewals: 0,
+        };
         self.conns.insert(id, conn);
         self.by_peer.insert(peer, id);
         for swarm in &asked {
