@@ -67,12 +67,12 @@ struct Play {
     #[arg(long)]
     headless: bool,
     /// End so long after the first segment was played
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_hyphen_values = true)]
     duration: Option<Duration>,
     /// The local address for players on this machine
     #[arg(long, value_name = "ADDR:PORT")]
     http: Option<SocketAddr>,
-    /// Write the transport stream that is played into this file
+    /// Write the transport stream that is played into this file; what it held is replaced once something is played
     #[arg(long, value_name = "FILE.ts")]
     output: Option<PathBuf>,
     /// Write figures into this file, each second and at the end
@@ -88,7 +88,8 @@ struct Play {
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
+    if duration.is_zero() { Err("must be more than 0".to_owned()) } else { Ok(duration) }
 }
 
 /// The program.
@@ -225,6 +226,7 @@ mod tests {
             "braidcast play",
             "braidcast play one --share lots",
             "braidcast play one --duration -1",
+            "braidcast play one --duration 0",
             "braidcast play one --http localhost",
             "braidcast dance",
         ] {

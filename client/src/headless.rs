@@ -22,8 +22,8 @@ use crate::platform::{Live, Platform};
 use crate::player::Player;
 use crate::settings::Config;
 
-/// Between two attempts while something cannot be reached.
-const AGAIN: Duration = Duration::from_secs(1);
+/// Between two attempts while something cannot be reached: whoever waits is in soon after it is back.
+const AGAIN: Duration = Duration::from_millis(500);
 /// How often figures are written and the sign-in is looked after.
 const EACH: Duration = Duration::from_secs(1);
 /// How long leaving may take.
@@ -74,7 +74,11 @@ struct Viewer {
 pub async fn play(config: &Config, server: Url, order: &Order, stop: &Stop) -> anyhow::Result<()> {
     let patience = order.started + order.wait;
     let recorder = match &order.output {
-        Some(path) => Some(Recorder::create(path).await?),
+        // A FIFO is opened once somebody reads it.
+        Some(path) => tokio::select! {
+            recorder = Recorder::open(path) => Some(recorder?),
+            () = stop.requested() => return Err(Error::Stopped.into()),
+        },
         None => None,
     };
     let mut viewer = tokio::select! {
@@ -93,6 +97,7 @@ pub async fn play(config: &Config, server: Url, order: &Order, stop: &Stop) -> a
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 anyhow::anyhow!("{error}: {}", cause.unwrap_or_default())
             })?;
+        service::announce(order.stats.as_deref(), &player.stats())?;
         say(&format!("local address: http://{http}/"));
         let announced = Announced {
             http: http.to_string(),
@@ -114,7 +119,7 @@ pub async fn play(config: &Config, server: Url, order: &Order, stop: &Stop) -> a
     let played = played.await;
     let stats = player.stats();
     player.stop().await;
-    write(order.stats.as_deref(), &stats).await;
+    write(order.stats.as_deref(), &stats, &mut false).await;
     let recorded = match recorder {
         Some(recorder) => recorder.finish().await,
         None => Ok(()),
@@ -157,9 +162,10 @@ async fn watch(
         done = end(config, order, &running) => done,
         () = window(order, &running) => Ok(()),
         () = async {
+            let mut failing = false;
             loop {
                 tick.tick().await;
-                write(order.stats.as_deref(), &player.stats()).await;
+                write(order.stats.as_deref(), &player.stats(), &mut failing).await;
                 viewer.remember();
                 if recorder.is_some_and(Recorder::has_failed) {
                     break;
@@ -214,12 +220,16 @@ async fn end(config: &Config, order: &Order, running: &Running) -> Result<(), Er
     }
 }
 
-/// Writes figures. A viewer that plays goes on if they cannot be written.
-async fn write(path: Option<&Path>, stats: &crate::stats::Stats) {
+/// Writes figures. A viewer that plays goes on if they cannot be written; that is said once until they can.
+async fn write(path: Option<&Path>, stats: &crate::stats::Stats, failing: &mut bool) {
     let Some(path) = path.map(Path::to_owned) else { return };
     let stats = stats.clone();
     let written = tokio::task::spawn_blocking(move || service::announce(Some(&path), &stats)).await;
-    if let Ok(Err(error)) = written {
+    let Ok(written) = written else { return };
+    let before = std::mem::replace(failing, written.is_err());
+    if let Err(error) = written
+        && !before
+    {
         tracing::warn!(%error, "cannot write figures");
     }
 }

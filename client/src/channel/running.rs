@@ -131,19 +131,27 @@ impl Running {
     async fn run(self: Arc<Self>, mut feed: Box<dyn Feed>, mut opener: Opener) {
         let mut tick = tokio::time::interval(REFRESH);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // The feed's figures are up to half a second old: what was played already counts at once.
+        let mut segments = 0;
         loop {
+            let mut piece = None;
             tokio::select! {
                 () = self.ended.cancelled() => break,
                 _ = tick.tick() => {}
                 played = feed.next() => match played {
-                    Some(played) => if let Some(piece) = opener.take(played) {
-                        self.play(piece);
-                    },
+                    Some(played) => {
+                        segments += u64::from(matches!(played, Played::Segment { .. }));
+                        piece = opener.take(played);
+                    }
                     None => break,
                 },
             }
             opener.counts.swarm = feed.stats();
+            opener.counts.swarm.played = opener.counts.swarm.played.max(segments);
             lock(&self.counts).clone_from(&opener.counts);
+            if let Some(piece) = piece {
+                self.play(piece);
+            }
         }
         drop(feed);
         self.parted.cancel();

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::fs::File;
+use tokio::fs::OpenOptions;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinHandle;
 
@@ -13,12 +15,16 @@ use crate::Error;
 
 /// What may wait for the disk, bytes: a minute of a channel of 8 Mbit/s.
 const QUEUE: usize = 64 << 20;
+/// At the end, who takes nothing for this long (a FIFO that is not read, a disk that hangs) is given up.
+const STUCK: Duration = Duration::from_secs(3);
 
 /// Writes pieces to a file. A disk that does not keep up is an error, because a recording with silent holes is none.
 #[derive(Debug)]
 pub struct Recorder {
     path: PathBuf,
     queue: Arc<Queue>,
+    /// Pieces written.
+    pieces: Arc<AtomicU64>,
     task: JoinHandle<std::io::Result<()>>,
 }
 
@@ -38,20 +44,33 @@ impl Sink {
 }
 
 impl Recorder {
-    /// Creates the file, or empties it.
+    /// Opens the file, or creates it. An old recording is emptied when the first piece is written, not before. Opening a
+    /// FIFO waits for its reader.
     ///
     /// # Errors
     /// If that cannot be done.
-    pub async fn create(path: &Path) -> Result<Self, Error> {
+    pub async fn open(path: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Output { path: path.to_owned(), source };
-        let mut file = File::create(path).await.map_err(failed)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .await
+            .map_err(failed)?;
+        let mut is_old = file.metadata().await.map_err(failed)?.is_file();
+        let pieces = Arc::new(AtomicU64::new(0));
         let queue = Arc::new(Queue::new(QUEUE));
         let task = tokio::spawn({
-            let queue = queue.clone();
+            let (queue, pieces) = (queue.clone(), pieces.clone());
             async move {
                 let written = async {
                     while let Some(ts) = queue.pop().await {
+                        if std::mem::take(&mut is_old) {
+                            file.set_len(0).await?;
+                        }
                         file.write_all(&ts).await?;
+                        pieces.fetch_add(1, Relaxed);
                     }
                     file.flush().await
                 };
@@ -60,7 +79,7 @@ impl Recorder {
                 written
             }
         });
-        Ok(Self { path: path.to_owned(), queue, task })
+        Ok(Self { path: path.to_owned(), queue, pieces, task })
     }
 
     /// Where to put pieces.
@@ -73,14 +92,25 @@ impl Recorder {
         self.queue.is_closed()
     }
 
-    /// Writes what waits, and ends.
+    /// Writes what waits, and ends; gives up if nothing is taken for 3 s.
     ///
     /// # Errors
     /// If not everything that was put in was written.
-    pub async fn finish(self) -> Result<(), Error> {
+    pub async fn finish(mut self) -> Result<(), Error> {
         let too_slow = self.queue.is_closed();
         self.queue.close();
-        let written = match self.task.await {
+        let ended = loop {
+            let before = self.pieces.load(Relaxed);
+            match tokio::time::timeout(STUCK, &mut self.task).await {
+                Ok(ended) => break ended,
+                Err(_) if self.pieces.load(Relaxed) != before => {}
+                Err(_) => {
+                    self.task.abort();
+                    break Ok(Err(std::io::Error::other("what was played is not taken")));
+                }
+            }
+        };
+        let written = match ended {
             Ok(Ok(())) if too_slow => Err(std::io::Error::other("the disk does not keep up")),
             Ok(written) => written,
             Err(panicked) => Err(std::io::Error::other(panicked)),
@@ -97,7 +127,8 @@ mod tests {
     async fn every_byte_is_there_at_the_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.ts");
-        let recorder = Recorder::create(&path).await.unwrap();
+        std::fs::write(&path, [7; 200_000]).unwrap();
+        let recorder = Recorder::open(&path).await.unwrap();
         let sink = recorder.sink();
         for number in 0..100u8 {
             sink.put(vec![number; 1000].into());
@@ -109,19 +140,42 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_old_recording_stays_until_there_is_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.ts");
+        std::fs::write(&path, "precious").unwrap();
+        Recorder::open(&path).await.unwrap().finish().await.unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_fifo_that_is_not_read_does_not_hold_up_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let (recorder, reader) = tokio::join!(Recorder::open(&path), tokio::fs::File::open(&path));
+        let (recorder, reader) = (recorder.unwrap(), reader.unwrap());
+        // More than the system keeps for a FIFO, and more than is taken in one go.
+        recorder.sink().put(vec![1; 8 << 20].into());
+        let error = recorder.finish().await.unwrap_err();
+        assert!(matches!(error, Error::Output { .. }), "{error}");
+        drop(reader);
+    }
+
+    #[tokio::test]
     async fn a_disk_that_is_full_or_slow_is_told() {
-        let recorder = Recorder::create(Path::new("/dev/full")).await.unwrap();
+        let recorder = Recorder::open(Path::new("/dev/full")).await.unwrap();
         recorder.sink().put(vec![0; 1000].into());
         let error = recorder.finish().await.unwrap_err();
         assert!(error.to_string().contains("/dev/full"), "{error}");
 
         let folder = tempfile::tempdir().unwrap();
-        let recorder = Recorder::create(&folder.path().join("out.ts")).await.unwrap();
+        let recorder = Recorder::open(&folder.path().join("out.ts")).await.unwrap();
         let sink = recorder.sink();
         // On this single-threaded runtime the writer does not run before the next await.
         (0..3).for_each(|_| sink.put(vec![0; QUEUE / 2].into()));
         assert!(recorder.has_failed());
         assert!(matches!(recorder.finish().await, Err(Error::Output { .. })));
-        assert!(Recorder::create(folder.path()).await.is_err(), "a folder is no file");
+        assert!(Recorder::open(folder.path()).await.is_err(), "a folder is no file");
     }
 }

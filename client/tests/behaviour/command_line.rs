@@ -179,3 +179,41 @@ async fn a_remembered_sign_in_that_no_longer_holds_is_forgotten_and_told() {
     assert_eq!(code, Some(1), "{error}");
     tells(&error, "--password-file");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_recording_outlives_a_wrong_password() {
+    let folder = folder();
+    let old = folder.path().join("old.ts");
+    std::fs::write(&old, "precious").unwrap();
+    let server = format!("http://{}", strict_auth().await);
+    let told = tokio::task::spawn_blocking(move || {
+        let line = ["play", "one", "--headless", "--server", &server, "--user", "anna"];
+        let files = ["--password-file", "password", "--output", "old.ts", "--bind", "127.0.0.1:0"];
+        braidcast(folder.path(), &[&line[..], &files].concat()).0.zip(std::fs::read(old).ok())
+    });
+    assert_eq!(told.await.unwrap(), Some((1, b"precious".to_vec())));
+}
+
+#[test]
+fn a_fifo_that_nobody_reads_does_not_hold_up_the_end() {
+    let folder = folder();
+    assert!(Command::new("mkfifo").arg(folder.path().join("p")).status().unwrap().success());
+    let mut viewer = Command::new(env!("CARGO_BIN_EXE_braidcast"))
+        .args(["play", "one", "--headless", "--server", "http://127.0.0.1:1", "--user", "anna"])
+        .args(["--password-file", "password", "--output", "p", "--bind", "127.0.0.1:0"])
+        .current_dir(folder.path())
+        .env("XDG_STATE_HOME", folder.path())
+        .spawn()
+        .unwrap();
+    // Until its handler is there a signal ends it with no code; then it is asked again, and stops in order.
+    let status = Command::new("sh")
+        .args([
+            "-c",
+            "until grep -q 'SigCgt:.*[4-7c-f]...$' /proc/$0/status; do sleep 0.05; done; kill $0",
+        ])
+        .arg(viewer.id().to_string())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    assert_eq!(viewer.wait().unwrap().code(), Some(1));
+}

@@ -124,7 +124,7 @@ async fn without_holes_every_frame_comes() {
     let station = Station::with(Coding::new(12, 8, Some(4)).unwrap());
     let viewer = Viewer::start(&station, |_| {}).await;
     let path = folder.path().join("received.ts");
-    let recorder = client::output::file::Recorder::create(&path).await.unwrap();
+    let recorder = client::output::file::Recorder::open(&path).await.unwrap();
     viewer.player.record(Some(recorder.sink()));
     let one = viewer.player.play("one", Instant::now()).await.unwrap();
     for (number, ts) in (0u64..).zip(&clip) {

@@ -12,7 +12,7 @@ async fn a_recording_is_what_was_played_byte_for_byte() {
     let path = folder.path().join("out.ts");
     let station = Station::new();
     let viewer = Viewer::start(&station, |_| {}).await;
-    let recorder = Recorder::create(&path).await.unwrap();
+    let recorder = Recorder::open(&path).await.unwrap();
     viewer.player.record(Some(recorder.sink()));
 
     let one = viewer.player.play("one", Instant::now()).await.unwrap();
@@ -41,7 +41,7 @@ async fn what_cannot_be_opened_is_neither_recorded_nor_hidden() {
     let path = folder.path().join("out.ts");
     let station = Station::new();
     let viewer = Viewer::start(&station, |_| {}).await;
-    let recorder = Recorder::create(&path).await.unwrap();
+    let recorder = Recorder::open(&path).await.unwrap();
     viewer.player.record(Some(recorder.sink()));
     let one = viewer.player.play("one", Instant::now()).await.unwrap();
 
