@@ -37,7 +37,7 @@ const COUNTERS: [Row<u64>; 9] = [
     }),
     ("sealed_segments", "Segments sealed, coded and signed", |s| s.sealed().segments),
     ("seal_microseconds", "Time spent on sealing, coding and signing", |s| s.sealed().micros),
-    ("egress_bytes", "Media sent", |s| {
+    ("channel_egress_bytes", "Media sent of the channel, to all", |s| {
         s.swarm().map_or(0, |stats| {
             stats.bytes_out.headend + stats.bytes_out.repeater + stats.bytes_out.viewer
         })

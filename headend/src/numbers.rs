@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::clock;
 
+/// A number that is kept and lies further ahead of the clock than this was never given out, years.
+const AHEAD: u64 = 10;
+
 /// Remembers the last number of a channel.
 #[derive(Clone, Debug)]
 pub struct Numbers {
@@ -25,9 +28,17 @@ impl Numbers {
     /// The number to begin with: where the wall clock is, but after the last; a multiple of
     /// `multiple`, so that random access points of all runs lie on one grid.
     pub fn first(&self, segment: i64, multiple: u64) -> u64 {
-        let now = clock::from_micros(clock::wall_micros()) / segment;
-        let least =
-            (now.unsigned_abs() + 1).max(self.last.map_or(0, |last| last.saturating_add(1)));
+        let now = (clock::from_micros(clock::wall_micros()) / segment).unsigned_abs();
+        let year = clock::from_micros(365 * 86_400 * 1_000_000).unsigned_abs();
+        let most = now + AHEAD * year / segment.unsigned_abs();
+        let last = self.last.filter(|last| {
+            let sane = *last <= most;
+            if !sane {
+                tracing::warn!(last, "the segment number that was kept cannot be; it is ignored");
+            }
+            sane
+        });
+        let least = (now + 1).max(last.map_or(0, |last| last + 1));
         least.div_ceil(multiple.max(1)) * multiple.max(1)
     }
 
@@ -59,6 +70,11 @@ mod tests {
         assert_eq!(again.first(22_500, 1), first + 1_000_001);
         assert_eq!(again.first(22_500, 4) % 4, 0);
         assert!(again.first(22_500, 4) > first + 1_000_000);
+        for absurd in [u64::MAX, u64::MAX - 1, first * 1000] {
+            numbers.record(absurd).unwrap();
+            let again = Numbers::open(Some(folder.path()), "one");
+            assert!(again.first(22_500, 4) <= first + 1000, "ignored");
+        }
         let other = Numbers::open(Some(folder.path()), "two");
         assert!(other.first(22_500, 1) <= first + 8, "channels do not mix");
     }

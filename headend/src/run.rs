@@ -19,6 +19,8 @@ use crate::{Config, Serve};
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How often health is looked at.
 const LOOK: Duration = Duration::from_millis(500);
+/// What is not there so soon after signing in is still "starting", no trouble.
+const STARTING: Duration = Duration::from_secs(5);
 /// A channel that rendezvous refused is offered again after this long: the operator may mend it meanwhile.
 const AGAIN: Duration = Duration::from_secs(10);
 
@@ -80,7 +82,6 @@ pub async fn run(config: Config, stop: Stop) -> Result<()> {
         advertise: config.advertise.clone(),
         software: format!("braidcast-headend/{VERSION}"),
     };
-    platform.missing("signing in");
     let session = tokio::select! {
         () = stop.requested() => None,
         session = Session::start(node.clone(), session_config, true) => {
@@ -121,20 +122,28 @@ async fn on_air(stations: &[Station], session: &Session) {
 /// Keeps `/readyz` true to what is; never returns.
 async fn watch(stations: &[Station], needs: &[Need], session: &Session, platform: &Need) {
     let state = session.state();
+    // What is only slow to start is "starting" until then.
+    let settled = tokio::time::Instant::now() + STARTING;
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         look.tick().await;
+        let starting = tokio::time::Instant::now() < settled;
         match &state.borrow().missing {
             None => platform.ok(),
             Some(what) => platform.missing(what),
         }
         for (station, need) in stations.iter().zip(needs) {
             if !station.media().source_up.load(Relaxed) {
-                let why = station.media().trouble();
-                need.missing(why.unwrap_or_else(|| "its source gives nothing".into()));
+                match station.media().trouble() {
+                    Some(why) => need.missing(why),
+                    None if starting => {}
+                    None => need.missing("its source gives nothing"),
+                }
             } else if station.swarm().is_none() {
-                need.missing("not on air yet");
+                if !starting {
+                    need.missing("not on air yet");
+                }
             } else {
                 need.ok();
             }

@@ -204,10 +204,9 @@ fn secret(channel: &Channel, state: &Path) -> Result<ChannelSecret> {
     Ok(ChannelSecret::of_channel(bytes, &channel.id))
 }
 
-/// Reads a secret file, or makes one that only its owner can read.
+/// Reads a secret file, or makes one that only its owner can read. It appears whole or not at all, and never replaces
+/// another.
 fn kept(path: &Path) -> Result<String> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
     match std::fs::read_to_string(path) {
         Ok(text) => return Ok(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -216,15 +215,31 @@ fn kept(path: &Path) -> Result<String> {
     let mut bytes = [0; 32];
     aws_lc_rs::rand::fill(&mut bytes).ok().context("the system gives no random numbers")?;
     let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .with_context(|| format!("create {}", path.display()))?;
+    let beside = path.with_extension(format!("secret.{}", std::process::id()));
+    let made = make(path, &beside, &text);
+    let _gone = std::fs::remove_file(&beside);
+    match made {
+        // Somebody else was quicker.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))
+        }
+        made => made.map(|()| text).with_context(|| format!("create {}", path.display())),
+    }
+}
+
+/// Writes a draft and links it to its place once it is on the disk: a link replaces nothing.
+fn make(path: &Path, beside: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // What a run with the same process id left when it was cut off.
+    let _gone = std::fs::remove_file(beside);
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(beside)?;
     writeln!(file, "{text}")?;
     file.sync_all()?;
-    Ok(text)
+    std::fs::hard_link(beside, path)?;
+    // The name must outlive a crash too.
+    path.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
 }
 
 fn from_hex(text: &str) -> Option<[u8; 32]> {
@@ -250,6 +265,20 @@ mod tests {
         assert_eq!(secret(&channel, folder.path()).unwrap().channel_key(), first);
         let other = Channel { id: "two".into(), ..Channel::default() };
         assert_ne!(secret(&other, folder.path()).unwrap().channel_key(), first);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "no drafts are left");
+    }
+
+    #[test]
+    fn a_secret_replaces_nothing_and_drafts_do_no_harm() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let (path, beside) = (folder.path().join("one.secret"), folder.path().join("draft"));
+        std::fs::write(&beside, "5e").unwrap();
+        make(&path, &beside, "first").unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        let error = make(&path, &beside, "second").unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "first\n");
     }
 
     #[test]
