@@ -32,7 +32,7 @@ while read -r name full; do
         echo
         sed -n 's/^about = "\(.*\)"/\1./p' "sim/scenarios/$name.toml"
         echo
-        echo "\`$run\` at $(git rev-parse --short HEAD 2>/dev/null || echo unknown), $threads thread(s)"
+        echo "\`$run\` at $(git describe --always --dirty --exclude '*' 2>/dev/null || echo unknown), $threads thread(s)"
         echo
         echo "$table"
     } >"docs/results/$name.md"
