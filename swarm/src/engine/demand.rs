@@ -27,14 +27,39 @@ impl Engine {
         own.map(|feed| feed.index).collect()
     }
 
-    /// How many sub-streams a viewer wants beyond K: more the oftener some were lost of late.
+    /// How many sub-streams a viewer wants beyond K: more the oftener some were lost of late, but none while uplinks are
+    /// short, for then they would be taken from those who lack what they need.
     fn spares(&self) -> u8 {
         let spares = match self.losses.len() {
             0..2 => 0,
             2..6 => 1,
             _ => 2,
         };
-        spares.min(self.config.max_spares)
+        if self.scarce() { 0 } else { spares.min(self.config.max_spares) }
+    }
+
+    /// Whether most viewers within reach have nothing to spare.
+    fn scarce(&self) -> bool {
+        let viewers = self.partners.values().filter(|p| p.met && p.info.role == Role::Viewer);
+        let (free, full): (Vec<_>, Vec<_>) = viewers.partition(|partner| partner.free > 0);
+        full.len() >= usize::from(self.config.k) && full.len() > free.len() * 2
+    }
+
+    /// Gives a spare back that is not wanted any more: the one that nobody takes and that is the latest.
+    pub(super) fn give_back(&mut self) {
+        let most = self.config.k + self.spares();
+        let flowing = self.feeds.iter().filter(|feed| feed.flows() && feed.replaces.is_none());
+        let mut flowing: Vec<(u64, u8, PeerId)> =
+            flowing.map(|feed| (feed.late_us, feed.index, feed.parent)).collect();
+        if flowing.len() <= most.into() {
+            return;
+        }
+        flowing.retain(|&(_, index, _)| self.pushes.to(index).is_empty());
+        if let Some(&(_, index, parent)) = flowing.iter().max() {
+            self.send(parent, Message::Unsubscribe { substreams: Substreams::only(index) });
+            self.feeds.retain(|feed| (feed.parent, feed.index) != (parent, index));
+            self.refresh_paths();
+        }
     }
 
     /// Sub-streams that may be asked for now, and how many of them are wanted.

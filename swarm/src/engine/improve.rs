@@ -28,6 +28,9 @@ impl Engine {
             self.next_move = Some(self.now + again);
             let moving = self.feeds.iter().any(|feed| feed.replaces.is_some());
             let (_, missing) = self.wanted();
+            if !moving && missing == 0 && self.settled_set() {
+                self.give_back();
+            }
             if !moving && missing == 0 && self.settled_set() && self.debts.is_empty() {
                 self.move_one();
             }
