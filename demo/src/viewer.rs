@@ -25,6 +25,8 @@ pub struct Watch {
     pub user: (String, String),
     /// Whether a window is opened.
     pub window: bool,
+    /// `--wait`: how long it tries again while the platform cannot be reached, seconds.
+    pub wait: u32,
 }
 
 impl Watch {
@@ -38,6 +40,7 @@ impl Watch {
             share: None,
             user: (crate::stage::USER.into(), crate::stage::PASSWORD.into()),
             window: false,
+            wait: 0,
         }
     }
 }
@@ -79,6 +82,9 @@ impl Viewer {
         }
         if let Some(share) = &watch.share {
             args.extend(["--share".into(), share.clone()]);
+        }
+        if watch.wait > 0 {
+            args.extend(["--wait".into(), watch.wait.to_string()]);
         }
         if let Some(seconds) = watch.seconds {
             args.extend(["--duration".into(), seconds.to_string()]);
