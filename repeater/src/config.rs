@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::Deserialize;
 use service::config::{Check, Problems, Rate, Secret};
-use ticket::{Country, Location, Role};
+use ticket::{Country, Identity, Location, Role};
 use url::Url;
 
 /// The whole file.
@@ -146,6 +146,12 @@ impl Check for Config {
             }
             Some(secret) => secret.check("credential", problems),
         }
+        // One that is not there yet is made at the start.
+        if self.identity.exists()
+            && let Err(error) = Identity::load_or_create(&self.identity)
+        {
+            problems.add("identity", format!("{}: {error}", self.identity.display()));
+        }
         for (i, address) in self.advertise.iter().enumerate() {
             if address.ip().is_unspecified() || address.port() == 0 {
                 problems.add(
@@ -206,6 +212,13 @@ mod tests {
         }
         let said = parse("advertise = ['192.0.2.1:5', '0.0.0.0:5']").unwrap_err();
         assert!(said.contains("key `1` at line 1 in section [advertise]"), "{said}");
+        let folder = tempfile::tempdir().unwrap();
+        let broken = folder.path().join("r.key");
+        std::fs::write(&broken, "broken\n").unwrap();
+        let said = parse(&format!("identity = '{}'", broken.display())).unwrap_err();
+        assert!(said.contains("key `identity` at line 1"), "{said}");
+        assert!(!parse("identity = 'absent'").unwrap_err().contains("identity"));
+        assert!(!std::path::Path::new("absent").exists(), "checking makes nothing");
         assert!(parse("[serve]\nprefixes = ['home']").unwrap_err().contains("line 2"));
     }
 
