@@ -118,6 +118,12 @@ impl Check for Config {
                 .add("credential", "must be given: { file = \"FILE\" } or { env = \"NAME\" }"),
             Some(secret) => secret.check("credential", problems),
         }
+        // One that is not there yet is made at the start.
+        if self.identity.exists()
+            && let Err(error) = ticket::Identity::load_or_create(&self.identity)
+        {
+            problems.add("identity", format!("{}: {error}", self.identity.display()));
+        }
         if self.limits.connections == 0 {
             problems.add("limits.connections", "must be at least 1");
         }
@@ -236,5 +242,11 @@ mod tests {
         for part in ["`id` at line 4", "`k` at line 6", "`credential`"] {
             assert!(said.contains(part), "`{part}` is not in: {said}");
         }
+        let folder = tempfile::tempdir().unwrap();
+        let broken = folder.path().join("h.key");
+        std::fs::write(&broken, "broken\n").unwrap();
+        let text = format!("identity = '{}'", broken.display());
+        let said = service::config::parse::<Config>("headend.toml".as_ref(), &text).unwrap_err();
+        assert!(said.to_string().contains("`identity` at line 1"), "{said}");
     }
 }
