@@ -11,6 +11,8 @@ use super::window::Change;
 use crate::output::Offence;
 use crate::{Arrival, Delivery, Message, ShardRef, Substreams, TimeoutReason};
 
+/// What is handed over so soon after a segment began to come is pushed.
+const PROMPT: Duration = Duration::from_millis(600);
 /// Who misses a shard has asked somebody else for it by then.
 const ASKED_OTHERS: Duration = Duration::from_millis(250);
 /// Numbers are segments since 1970: none is near this, so that reckoning with them cannot overflow.
@@ -175,8 +177,21 @@ impl Engine {
         }
         // What a server drops for one slow receiver says nothing of its own uplink.
         let pushed = self.pushes.total();
-        if self.is_viewer() && self.uplink.delivered(delivery, pushed, self.now) {
+        // Bursts wait behind what is pushed: that they do is no sign of overload.
+        if self.is_viewer()
+            && self.was_pushed(shard, delivery)
+            && self.uplink.delivered(delivery, pushed, self.now)
+        {
             self.shed_overload();
+        }
+    }
+
+    /// Whether a shard was sent on as it came, and not later in a burst or because it was pulled.
+    fn was_pushed(&self, shard: ShardRef, delivery: Delivery) -> bool {
+        let Some(slot) = self.window.get(shard.number) else { return false };
+        match delivery {
+            Delivery::Sent(wait) => (self.now - wait).since(slot.first) < PROMPT,
+            Delivery::Dropped => self.now.since(slot.first) < self.config.playout_delay,
         }
     }
 

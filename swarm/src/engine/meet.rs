@@ -129,14 +129,8 @@ impl Engine {
     fn sought(&self) -> usize {
         let sought = match self.config.role {
             Role::Viewer => {
-                if self.settled_set() {
-                    HANDFUL.max(usize::from(self.config.k) + 4)
-                } else if self.settled(self.began) {
-                    // Those it knows have not enough to spare.
-                    self.config.max_partners.into()
-                } else {
-                    HANDFUL * 3
-                }
+                let whole = self.settled_set();
+                if whole { HANDFUL.max(usize::from(self.config.k) + 4) } else { HANDFUL * 3 }
             }
             Role::Repeater => 4,
             Role::Headend | Role::Rendezvous => 0,
@@ -202,9 +196,8 @@ impl Engine {
         self.uplink.rise(self.now);
         self.choose_trees();
         self.dial();
-        let few = self.partners.len() + self.known.dialling() < self.sought().min(HANDFUL);
-        let lacking = self.settled(self.began) && !self.settled_set();
-        let short = self.is_viewer() && (few || lacking);
+        let short = self.is_viewer()
+            && self.partners.len() + self.known.dialling() < self.sought().min(HANDFUL);
         let upstream = self.partners.values().any(|partner| partner.info.role != Role::Viewer);
         let short = short || (self.config.role == Role::Repeater && !upstream);
         let asked = self.asked_for_peers;
