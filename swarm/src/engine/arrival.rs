@@ -107,6 +107,7 @@ impl Engine {
             self.counters.failovers += 1;
             let gap = now.since(last).saturating_sub(self.config.segment);
             self.counters.failover_max = self.counters.failover_max.max(gap);
+            self.counters.failover_last = gap;
         }
         if let Some((index, parent)) = replaces {
             self.replaced(index, parent);

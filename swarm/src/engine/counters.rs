@@ -24,6 +24,7 @@ pub(super) struct Counters {
     pub(super) rejected_shards: u64,
     pub(super) failovers: u64,
     pub(super) failover_max: Duration,
+    pub(super) failover_last: Duration,
 }
 
 /// Adds to the count of the other side's role.

@@ -185,6 +185,12 @@ impl Engine {
         self.count(now)
     }
 
+    /// How many sub-streams have moved to another parent so far, and for how long the last of them did not flow, beyond
+    /// the normal spacing of shards. Cheap: it may be asked after each input.
+    pub fn failovers(&self) -> (u64, std::time::Duration) {
+        (self.counters.failovers, self.counters.failover_last)
+    }
+
     fn timeout(&mut self) {
         while let Some(reason) = self.timers.take_due(self.now) {
             match reason {
