@@ -1,7 +1,6 @@
 //! What the real programs need for a channel of 4 Mbit/s that is passed through: processor time per program, start,
 //! lag, and what goes over the wire beside media. One headend, two repeaters, four viewers, on loopback, one minute.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -15,7 +14,8 @@ const HZ: f64 = 100.0;
 #[tokio::main]
 async fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let clip = make_clip(folder.path().join("clip.ts")).await?;
+    let clip = folder.path().join("clip.ts");
+    system_tests::clip::constant_rate(&clip, 4).await?;
     let mut stage = Stage::set(Plan {
         channels: vec![Channel::pass_through("clip", Source::File(clip))],
         repeaters: vec![Repeater::at("127.0.1.250"), Repeater::at("127.0.2.250")],
@@ -92,24 +92,6 @@ async fn main() -> Result<()> {
         viewer.stop().await?;
     }
     stage.strike().await
-}
-
-/// 20 s of generated picture and sound in a constant 4 Mbit/s.
-async fn make_clip(path: PathBuf) -> Result<PathBuf> {
-    let status = tokio::process::Command::new("ffmpeg")
-        .args(["-nostdin", "-v", "error", "-y"])
-        .args(["-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=25"])
-        .args(["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000"])
-        .args(["-t", "20", "-c:v", "libx264", "-preset", "ultrafast", "-nal-hrd", "cbr"])
-        .args(["-b:v", "3600k", "-minrate", "3600k", "-maxrate", "3600k", "-bufsize", "900k"])
-        .args(["-g", "25", "-keyint_min", "25", "-sc_threshold", "0", "-bf", "0"])
-        .args(["-c:a", "aac", "-b:a", "128k", "-f", "mpegts"])
-        .arg(&path)
-        .status()
-        .await
-        .context("run ffmpeg")?;
-    anyhow::ensure!(status.success(), "ffmpeg made no clip");
-    Ok(path)
 }
 
 type Programs = [(String, Option<u32>)];

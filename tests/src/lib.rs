@@ -1,4 +1,5 @@
 //! What the whole-system tests share beside the stage: judging what was received.
 
+pub mod clip;
 pub mod media;
 pub mod peer;

@@ -154,6 +154,11 @@ impl Partner {
         Ok(Self { connection, send, _receive: receive, swarm })
     }
 
+    /// The connection below, for who reads shards in his own way.
+    pub fn quic(&self) -> &quinn::Connection {
+        &self.connection.quic
+    }
+
     /// Sends a message to the other's engine.
     ///
     /// # Errors
