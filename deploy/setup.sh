@@ -20,10 +20,10 @@ packages=(
 )
 # Taken where the distribution has them: sound, and a window on the graphics card.
 wanted=(gstreamer1.0-gl gstreamer1.0-alsa gstreamer1.0-pulseaudio)
-# Tests decode what viewers received with another decoder, run auth on PostgreSQL too, and count
-# instructions.
+# Tests decode what viewers received with another decoder, run auth on PostgreSQL too and rendezvous
+# with Redis, and count instructions.
 if [ "${1:-}" = test ]; then
-  packages+=(ffmpeg postgresql procps valgrind)
+  packages+=(ffmpeg postgresql procps redis-server valgrind)
 fi
 
 installed() { dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed; }

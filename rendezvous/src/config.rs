@@ -34,6 +34,8 @@ pub struct Config {
     pub advertise: Advertise,
     /// The way to auth.
     pub auth: Auth,
+    /// Other servers of the same platform.
+    pub shared: Shared,
     /// Bounds.
     pub limits: Limits,
     /// What the operator fixes of channels.
@@ -76,6 +78,20 @@ pub struct Auth {
     pub credential: Option<Secret>,
     /// The local address that requests to auth come from.
     pub bind: Option<IpAddr>,
+}
+
+/// Section `[shared]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Shared {
+    /// A Redis or Valkey; none: this is the only server.
+    pub redis: Option<Url>,
+    /// Its password.
+    pub password: Option<Secret>,
+    /// What the servers of the platform have in common.
+    pub secret: Option<Secret>,
+    /// Begins the names of all channels on the bus.
+    pub prefix: String,
 }
 
 /// Section `[limits]`.
@@ -129,6 +145,7 @@ impl Default for Config {
             quic: Quic::default(),
             advertise: Advertise::default(),
             auth: Auth::default(),
+            shared: Shared::default(),
             limits: Limits::default(),
             channels: Vec::new(),
         }
@@ -151,6 +168,12 @@ impl Default for Auth {
     fn default() -> Self {
         let url = Url::parse("http://127.0.0.1:7880/").expect("this is a URL");
         Self { url, credential: None, bind: None }
+    }
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { redis: None, password: None, secret: None, prefix: "braidcast".into() }
     }
 }
 
@@ -195,6 +218,7 @@ impl Check for Config {
             let what = "says nothing that others could connect to: set advertise.http too";
             problems.add("http.listen", what);
         }
+        problems.within("shared", |problems| self.shared.check(problems));
         problems.within("limits", |problems| self.limits.check(problems));
         let mut ids = BTreeSet::new();
         let mut numbers = BTreeSet::new();
@@ -226,6 +250,30 @@ impl Check for Config {
 fn web(problems: &mut Problems, key: &str, url: Option<&Url>) {
     if url.is_some_and(|url| !matches!(url.scheme(), "http" | "https") || url.host().is_none()) {
         problems.add(key, "must begin with http:// or https:// and name a host");
+    }
+}
+
+impl Check for Shared {
+    fn check(&self, problems: &mut Problems) {
+        let Some(redis) = &self.redis else {
+            if self.secret.is_some() || self.password.is_some() {
+                problems.add("redis", "is needed too: the map is shared through it");
+            }
+            return;
+        };
+        if redis.scheme() != "redis" || redis.host().is_none() {
+            problems.add("redis", "must begin with redis:// and name a host");
+        }
+        if redis.password().is_some() {
+            problems.add("redis", "must not hold the password: name it in `password`");
+        }
+        if self.secret.is_none() {
+            let what = "is needed: any long random text, the same for all servers of the platform";
+            problems.add("secret", what);
+        }
+        if !is_plain(&self.prefix) {
+            problems.add("prefix", "must have 1 to 64 of a-z A-Z 0-9 . - _");
+        }
     }
 }
 
@@ -343,6 +391,9 @@ mod tests {
             ("[http]\nlisten = '[::]:1'", &["line 3", "set advertise.http"]),
             ("[advertise]\nhttp = 'ftp://x'", &["line 3", "http://"]),
             ("[advertise]\nquic = ['198.51.100.1:0']", &["line 3", "nobody can connect"]),
+            ("[shared]\nredis = 'http://x'", &["line 3", "redis://"]),
+            ("[shared]\nredis = 'redis://x'", &["`secret`", "is needed"]),
+            ("[shared]\nsecret = { env = 'X' }", &["`redis`", "needed too"]),
             ("[[channels]]\nid = 'a b'", &["line 3", "`id`", "a-z"]),
             ("[[channels]]\nname = 'x'", &["missing key `id`"]),
             (

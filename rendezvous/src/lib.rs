@@ -3,6 +3,7 @@
 //! - [`rank`] and [`map`] are pure: who is offered to whom, and what is known of everyone. The
 //!   simulator uses them as they are.
 //! - [`hub`] is where sessions meet: what nodes ask, what they are answered and told.
+//! - [`shared`] makes one map of those of several servers.
 //! - [`session`] carries frames of one node over QUIC, [`http`] serves people and machines,
 //!   [`account`] speaks with auth, [`server`] holds it all together.
 
@@ -18,6 +19,7 @@ pub mod metrics;
 pub mod rank;
 pub mod server;
 pub mod session;
+pub mod shared;
 
 pub use config::Config;
 pub use server::{Server, run};

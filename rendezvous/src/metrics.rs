@@ -58,6 +58,18 @@ pub struct Metrics {
     pub revocations: Counter,
     /// Connections refused before they could say who they are.
     pub turned_away: Counter,
+    /// Servers that share the map, this one among them; 0: it is not shared.
+    pub shared_servers: Gauge,
+    /// Bytes told on the bus of the shared map.
+    pub shared_out: Counter,
+    /// Bytes heard on it.
+    pub shared_in: Counter,
+    /// Messages on it that could not be opened.
+    pub shared_broken: Counter,
+    /// Times that it was lost.
+    pub shared_lost: Counter,
+    /// Events for nodes elsewhere that were dropped because too many waited.
+    pub shared_dropped: Counter,
 }
 
 fn name(role: Role) -> &'static str {
@@ -86,7 +98,8 @@ impl Metrics {
             sessions: registry.add("rendezvous_sessions", "Nodes connected, by role"),
             swarms: registry.add("rendezvous_swarms", "Swarms in the live map"),
             live: registry.add("rendezvous_channels_live", "Channels on air"),
-            nodes: registry.add("rendezvous_swarm_nodes", "Nodes that take part, by role"),
+            nodes: registry
+                .add("rendezvous_swarm_nodes", "Nodes connected here that take part, by role"),
             shown: Arc::default(),
             joins: registry.add("rendezvous_joins", "Nodes that were let into a swarm"),
             refusals: registry.add("rendezvous_refusals", "What was refused, by reason"),
@@ -101,6 +114,24 @@ impl Metrics {
             turned_away: registry.add(
                 "rendezvous_connections_turned_away",
                 "Connections refused before a ticket was shown: too many from one prefix or in all",
+            ),
+            shared_servers: registry.add(
+                "rendezvous_shared_servers",
+                "Servers that share the live map, this one among them; 0: it is not shared",
+            ),
+            shared_out: registry.add("rendezvous_shared_sent_bytes", "Told to other servers"),
+            shared_in: registry.add("rendezvous_shared_received_bytes", "Heard of other servers"),
+            shared_broken: registry.add(
+                "rendezvous_shared_broken_messages",
+                "Messages of other servers that could not be opened: another secret, or damaged",
+            ),
+            shared_lost: registry.add(
+                "rendezvous_shared_bus_losses",
+                "Times that the bus of the shared map could not be used",
+            ),
+            shared_dropped: registry.add(
+                "rendezvous_shared_dropped_events",
+                "Events for nodes of other servers that were dropped because too many waited",
             ),
         }
     }
@@ -148,7 +179,7 @@ impl Metrics {
         self.live.set(channels.len() as i64);
         let mut shown = HashSet::new();
         for swarm in &summaries {
-            let counts = [swarm.nodes.headend, swarm.nodes.repeater, swarm.nodes.viewer];
+            let counts = [swarm.here.headend, swarm.here.repeater, swarm.here.viewer];
             for (role, count) in ROLES.into_iter().zip(counts) {
                 let (channel, rendition) = (swarm.channel.clone(), swarm.rendition.clone());
                 let labels = SwarmLabels { channel, rendition, role: name(role) };

@@ -20,6 +20,7 @@ use crate::hub::Hub;
 use crate::map::Memory;
 use crate::metrics::Metrics;
 use crate::session::{self, Pace};
+use crate::shared::{Bus, Exchange, Seal};
 
 /// How often the hub looks at its clock: the line-up is told after so long.
 const TICK: Duration = Duration::from_millis(250);
@@ -63,7 +64,12 @@ impl Server {
         let metrics = Metrics::new(&registry);
         let mut seed = [0; 8];
         aws_lc_rs::rand::fill(&mut seed).context("the system gives no random numbers")?;
-        let map = Memory::new(config.bounds(), &config.listings(), u64::from_le_bytes(seed));
+        let (bounds, listings, seed) =
+            (config.bounds(), config.listings(), u64::from_le_bytes(seed));
+        let map = match &config.shared.redis {
+            None => Memory::new(bounds, &listings, seed),
+            Some(_) => Memory::shared(bounds, &listings, seed),
+        };
         let hub = Hub::new(config.hub_limits(), Box::new(map), Granter::new(&identity), metrics);
         let hub = Arc::new(hub);
 
@@ -87,12 +93,17 @@ impl Server {
         );
         let account =
             account.with_context(|| format!("cannot use the folder {}", config.state.display()))?;
-        let tasks = vec![
+        let exchange = exchange(config, &hub, identity.id(), &status)?;
+        let mut tasks = vec![
             serving,
             tokio::spawn(account.run(stop.clone())),
             tokio::spawn(tick(hub.clone(), stop.clone())),
-            tokio::spawn(accept(hub.clone(), endpoint, config.allowance(), config.pace(), stop)),
         ];
+        if let Some(exchange) = exchange {
+            tasks.push(tokio::spawn(exchange.run(stop.clone())));
+        }
+        let (allowance, pace) = (config.allowance(), config.pace());
+        tasks.push(tokio::spawn(accept(hub.clone(), endpoint, allowance, pace, stop)));
         let id = identity.id();
         service::announce(config.announce.as_deref(), &Announcement { http, quic, peer_id: id })?;
         tracing::info!(%http, %quic, peer_id = %id, "rendezvous is up");
@@ -121,6 +132,23 @@ impl Server {
 pub async fn run(config: &Config, stop: Stop) -> anyhow::Result<()> {
     Server::start(config, stop).await?.ended().await;
     Ok(())
+}
+
+/// The exchange with other servers, if there may be any.
+fn exchange(
+    config: &Config,
+    hub: &Arc<Hub>,
+    me: PeerId,
+    status: &Status,
+) -> anyhow::Result<Option<Exchange>> {
+    let shared = &config.shared;
+    let Some(redis) = &shared.redis else { return Ok(None) };
+    let password = shared.password.as_ref().map(service::config::Secret::read).transpose()?;
+    let secret = shared.secret.as_ref().context("shared.secret is needed")?.read()?;
+    let bus = Bus::new(redis, password.as_ref(), &shared.prefix)
+        .with_context(|| format!("cannot use {redis} for the shared map"))?;
+    let (seal, need) = (Seal::new(secret.expose()), status.need("shared map"));
+    Ok(Some(Exchange::new(hub.clone(), me, bus, seal, need, hub.parcels())))
 }
 
 fn advertised(config: &Config, quic: SocketAddr, http: SocketAddr) -> Advertised {

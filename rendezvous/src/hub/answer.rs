@@ -219,19 +219,11 @@ impl Hub {
             tracing::info!(%channel, headend = ?peer, "on air");
         }
         state.line_up_changed |= published.line_up;
-        let Some((parameters, keys)) = state.map.publication(published.swarm) else { return };
+        let Some((parameters, _)) = state.map.publication(published.swarm) else { return };
         let peers = state.map.find(now, peer, published.swarm);
         self.push(seat, Event::Channel { parameters, keys: Vec::new(), peers });
         if published.keys {
-            let swarm = published.swarm.0;
-            for viewer in state.map.members(published.swarm, Role::Viewer) {
-                if let Some(seat) = state.seats.get(&viewer)
-                    && seat.ticket.role == Role::Viewer
-                    && seat.ticket.grants(&channel)
-                {
-                    self.push(seat, Event::Keys { swarm, keys: keys.clone() });
-                }
-            }
+            self.new_keys(state, published.swarm);
         }
         self.settle(state, now);
     }

@@ -106,7 +106,10 @@ impl Hub {
         if state.seats.len() >= self.limits.sessions && !back {
             return Err(Denied::Refused(Refusal::Limit, "this rendezvous is full".into()));
         }
-        state.connections += 1;
+        let state = &mut *state;
+        // Later than any here, and than the node's last one anywhere, whatever the clocks say.
+        let before = state.map.connection_of(node.peer).unwrap_or_default();
+        state.connections = time.max(state.connections + 1).max(before + 1);
         let caller = Caller { peer: node.peer, connection: state.connections, role: ticket.role };
         outbox.push(Event::Welcome {
             ticket: granted,

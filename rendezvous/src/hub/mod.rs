@@ -5,6 +5,7 @@ mod answer;
 mod hello;
 mod outbox;
 mod revoked;
+mod share;
 mod trust;
 
 use std::collections::{HashMap, VecDeque};
@@ -14,6 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use link::protocol::{ChannelInfo, Event, Refusal};
 use swarm::Time;
 use ticket::{PeerId, UserTicket};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use self::revoked::Revoked;
@@ -23,6 +25,7 @@ use crate::metrics::Metrics;
 
 pub use hello::{Caller, Denied};
 pub use outbox::{End, Inbox, Outbox};
+pub use share::Parcel;
 pub use trust::{Revocation, Trust};
 
 /// The most revoked sessions in one event: a few 100 KiB at most.
@@ -56,10 +59,13 @@ pub struct Hub {
 struct State {
     map: Box<dyn Map>,
     seats: HashMap<PeerId, Seat>,
+    /// The number of the last connection.
     connections: u64,
     revoked: Revoked,
     waiting: VecDeque<Waiting>,
     line_up_changed: bool,
+    /// For nodes elsewhere; `None`: there is no elsewhere.
+    parcels: Option<mpsc::Sender<Parcel>>,
 }
 
 /// A connected node.
@@ -99,6 +105,7 @@ impl Hub {
                 revoked: Revoked::default(),
                 waiting: VecDeque::new(),
                 line_up_changed: false,
+                parcels: None,
             }),
         }
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use swarm::Time;
 
+use super::Connection;
+
 /// A channel that nobody published for so long leaves the line-up, unless it is configured.
 const FORGET: Duration = Duration::from_secs(24 * 3600);
 
@@ -28,6 +30,8 @@ pub(super) struct Entry {
     pub(super) name: String,
     pub(super) logo: Option<String>,
     fixed_name: bool,
+    /// Since when it has its number, as connections are numbered; 0: the operator fixed it.
+    since: Connection,
     /// When it was last published; `None`: it stays.
     seen: Option<Time>,
 }
@@ -48,6 +52,7 @@ impl Guide {
                 name: listing.name.clone().unwrap_or_else(|| listing.id.clone()),
                 logo: listing.logo.clone(),
                 fixed_name: listing.name.is_some(),
+                since: 0,
                 seen: None,
             };
             guide.entries.insert(listing.id.clone(), entry);
@@ -82,7 +87,13 @@ impl Guide {
 
     /// A channel is published under this name. Its number stays while it is in the guide. Gives
     /// whether anything changed.
-    pub(super) fn published(&mut self, now: Time, channel: &str, name: &str) -> bool {
+    pub(super) fn published(
+        &mut self,
+        now: Time,
+        since: Connection,
+        channel: &str,
+        name: &str,
+    ) -> bool {
         if let Some(entry) = self.entries.get_mut(channel) {
             if entry.seen.is_some() {
                 entry.seen = Some(now);
@@ -95,8 +106,45 @@ impl Guide {
         }
         let name = if name.is_empty() { channel } else { name }.to_owned();
         let number = self.free_number();
-        let entry = Entry { number, name, logo: None, fixed_name: false, seen: Some(now) };
+        let entry = Entry { number, name, logo: None, fixed_name: false, since, seen: Some(now) };
         self.entries.insert(channel.to_owned(), entry);
+        true
+    }
+
+    /// A channel's number, and since when it has it.
+    pub(super) fn claim(&self, channel: &str) -> Option<(u32, Connection)> {
+        self.entries.get(channel).map(|entry| (entry.number, entry.since))
+    }
+
+    /// Another server has given the channel this number since then. Of two claims the earlier counts,
+    /// for a channel and for a number, so that all servers come to the same line-up. Gives whether
+    /// anything changed.
+    pub(super) fn settle(&mut self, channel: &str, claim: (u32, Connection)) -> bool {
+        let Some(entry) = self.entries.get(channel) else { return false };
+        let (number, since) = claim;
+        if entry.number == number || since > entry.since {
+            return false;
+        }
+        let holder = self.entries.iter().find(|(_, other)| other.number == number);
+        let holder = holder.map(|(id, entry)| (id.clone(), entry.since));
+        if holder.as_ref().is_some_and(|(id, held)| (*held, id.as_str()) <= (since, channel)) {
+            return false;
+        }
+        self.numbers.remove(&entry.number);
+        if holder.is_none() && !self.numbers.insert(number) {
+            // The operator keeps it for a channel that is not there.
+            self.numbers.insert(entry.number);
+            return false;
+        }
+        let moved = holder.map(|(id, _)| (id, self.free_number()));
+        if let Some(moved) = moved
+            && let Some(entry) = self.entries.get_mut(&moved.0)
+        {
+            entry.number = moved.1;
+        }
+        if let Some(entry) = self.entries.get_mut(channel) {
+            (entry.number, entry.since) = (number, since);
+        }
         true
     }
 

@@ -1,6 +1,6 @@
 //! The live map in the memory of this process.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use link::protocol::{ChannelInfo, EpochKey, Parameters, Publication, SwarmReport};
 use rand::SeedableRng as _;
@@ -10,6 +10,7 @@ use swarm::{PeerHint, Time};
 use ticket::{PeerId, Role};
 
 use super::guide::Guide;
+use super::share::{Absorbed, Change, Instance, Untold};
 use super::swarm::Swarm;
 use super::view::{ByRole, Member, Summary, median};
 use super::{
@@ -20,22 +21,34 @@ use crate::rank::{self, Asker, Candidate, SILENT};
 /// A node that was not heard of for so long is told with this age at most.
 const OLDEST_HINT: u64 = 60;
 
-struct Present {
-    node: Node,
-    connection: Connection,
-    heard: Time,
-    swarms: BTreeSet<SwarmId>,
+/// Which server a node is connected to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Home {
+    /// This one.
+    Here,
+    /// Another.
+    At(Instance),
+}
+
+pub(super) struct Present {
+    pub(super) node: Node,
+    pub(super) connection: Connection,
+    pub(super) heard: Time,
+    pub(super) swarms: BTreeSet<SwarmId>,
+    pub(super) home: Home,
 }
 
 /// The live map in the memory of this process. What it holds is bounded by the nodes that are
 /// connected (the caller's bound) and by [`Bounds`].
 pub struct Memory {
     bounds: Bounds,
-    nodes: HashMap<PeerId, Present>,
-    swarms: BTreeMap<SwarmId, Swarm>,
+    pub(super) nodes: HashMap<PeerId, Present>,
+    pub(super) swarms: BTreeMap<SwarmId, Swarm>,
     /// Which swarm is a rendition's, by channel and rendition.
     renditions: BTreeMap<String, BTreeMap<String, SwarmId>>,
-    guide: Guide,
+    pub(super) guide: Guide,
+    /// `None`: there are no others to be told.
+    pub(super) untold: Option<Untold>,
     rng: Pcg64Mcg,
 }
 
@@ -48,8 +61,14 @@ impl Memory {
             swarms: BTreeMap::new(),
             renditions: BTreeMap::new(),
             guide: Guide::new(listings),
+            untold: None,
             rng: Pcg64Mcg::seed_from_u64(seed),
         }
+    }
+
+    /// The same, but what changes is kept until [`Map::changes`] is called, for servers that share it.
+    pub fn shared(bounds: Bounds, listings: &[Listing], seed: u64) -> Self {
+        Self { untold: Some(Untold::default()), ..Self::new(bounds, listings, seed) }
     }
 
     fn on_air(&self, channel: &str) -> impl Iterator<Item = &Swarm> {
@@ -111,6 +130,56 @@ impl Memory {
         if full && !known { Err(Error::Full(self.bounds.swarms)) } else { Ok(()) }
     }
 
+    /// A node of this server did something that others are told of.
+    fn touched(&mut self, peer: PeerId) {
+        if let Some(untold) = &mut self.untold
+            && self.nodes.get(&peer).is_some_and(|present| present.home == Home::Here)
+        {
+            untold.node(peer);
+        }
+    }
+
+    pub(super) fn enter(&mut self, now: Time, connection: Connection, node: Node, home: Home) {
+        if let Some(before) = self.nodes.get(&node.peer) {
+            let (connection, peer) = (before.connection, node.peer);
+            self.depart(now, connection, peer);
+        }
+        let (peer, swarms) = (node.peer, BTreeSet::new());
+        self.nodes.insert(peer, Present { node, connection, heard: now, swarms, home });
+        self.touched(peer);
+    }
+
+    /// A publication from wherever.
+    pub(super) fn enter_publication(
+        &mut self,
+        now: Time,
+        peer: PeerId,
+        publication: Publication,
+    ) -> Result<Published, Error> {
+        let since = self.nodes.get(&peer).ok_or(Error::Unknown)?.connection;
+        let id = publication::swarm(&publication.parameters);
+        self.admit(peer, &publication, id)?;
+        let channel = publication.parameters.channel.clone();
+        let rendition = publication.parameters.rendition.clone();
+        let before = self.ladder(&channel);
+        self.swarms.entry(id).or_insert_with(|| Swarm::new(now, publication.clone()));
+        self.join(now, peer, id).inspect_err(|_| self.drop_if_over(id))?;
+        let named = self.guide.published(now, since, &channel, &publication.name);
+        let swarm = self.swarms.get_mut(&id).ok_or(Error::NoSuchSwarm)?;
+        let keys = swarm.publish(peer, publication);
+        let renditions = self.renditions.entry(channel.clone()).or_default();
+        if let Some(old) = renditions.insert(rendition, id).filter(|old| *old != id) {
+            // The channel has a new secret: who is left in the old swarm finds no source there.
+            if let Some(swarm) = self.swarms.get_mut(&old) {
+                swarm.on_air = false;
+                swarm.keys.clear();
+            }
+            self.drop_if_over(old);
+        }
+        let line_up = named || self.ladder(&channel) != before;
+        Ok(Published { swarm: id, line_up, keys })
+    }
+
     fn most_swarms(&self, role: Role) -> usize {
         match role {
             Role::Viewer => self.bounds.swarms_per_viewer,
@@ -121,12 +190,7 @@ impl Memory {
 
 impl Map for Memory {
     fn arrive(&mut self, now: Time, connection: Connection, node: Node) {
-        if let Some(before) = self.nodes.get(&node.peer) {
-            let (connection, peer) = (before.connection, node.peer);
-            self.depart(now, connection, peer);
-        }
-        let swarms = BTreeSet::new();
-        self.nodes.insert(node.peer, Present { node, connection, heard: now, swarms });
+        self.enter(now, connection, node, Home::Here);
     }
 
     fn depart(&mut self, now: Time, connection: Connection, peer: PeerId) {
@@ -134,6 +198,9 @@ impl Map for Memory {
             return;
         }
         let Some(present) = self.nodes.remove(&peer) else { return };
+        if let (Home::Here, Some(untold)) = (present.home, &mut self.untold) {
+            untold.gone(peer, connection);
+        }
         for id in present.swarms {
             if let Some(swarm) = self.swarms.get_mut(&id) {
                 swarm.leave(now, peer);
@@ -154,30 +221,11 @@ impl Map for Memory {
         peer: PeerId,
         publication: Publication,
     ) -> Result<Published, Error> {
-        if !self.nodes.contains_key(&peer) {
-            return Err(Error::Unknown);
+        let published = self.enter_publication(now, peer, publication)?;
+        if let Some(untold) = &mut self.untold {
+            untold.publication(peer, published.swarm);
         }
-        let id = publication::swarm(&publication.parameters);
-        self.admit(peer, &publication, id)?;
-        let channel = publication.parameters.channel.clone();
-        let rendition = publication.parameters.rendition.clone();
-        let before = self.ladder(&channel);
-        self.swarms.entry(id).or_insert_with(|| Swarm::new(now, publication.clone()));
-        self.join(now, peer, id).inspect_err(|_| self.drop_if_over(id))?;
-        let named = self.guide.published(now, &channel, &publication.name);
-        let swarm = self.swarms.get_mut(&id).ok_or(Error::NoSuchSwarm)?;
-        let keys = swarm.publish(peer, publication);
-        let renditions = self.renditions.entry(channel.clone()).or_default();
-        if let Some(old) = renditions.insert(rendition, id).filter(|old| *old != id) {
-            // The channel has a new secret: who is left in the old swarm finds no source there.
-            if let Some(swarm) = self.swarms.get_mut(&old) {
-                swarm.on_air = false;
-                swarm.keys.clear();
-            }
-            self.drop_if_over(old);
-        }
-        let line_up = named || self.ladder(&channel) != before;
-        Ok(Published { swarm: id, line_up, keys })
+        Ok(published)
     }
 
     fn resolve(&self, channel: &str, rendition: Option<&str>) -> Option<SwarmId> {
@@ -206,14 +254,18 @@ impl Map for Memory {
         if !present.swarms.contains(&swarm) && present.swarms.len() >= most {
             return Err(Error::TooManySwarms(most));
         }
-        present.swarms.insert(swarm);
+        let new = present.swarms.insert(swarm);
         entered.enter(now, peer, role, present.node.location);
+        if new {
+            self.touched(peer);
+        }
         Ok(())
     }
 
     fn leave(&mut self, now: Time, peer: PeerId, swarm: SwarmId) {
         if let Some(present) = self.nodes.get_mut(&peer) {
             present.swarms.remove(&swarm);
+            self.touched(peer);
         }
         if let Some(left) = self.swarms.get_mut(&swarm) {
             left.leave(now, peer);
@@ -232,6 +284,7 @@ impl Map for Memory {
 
     fn report(&mut self, now: Time, peer: PeerId, report: SwarmReport) -> Option<Progress> {
         self.heard(now, peer);
+        self.touched(peer);
         self.swarms.get_mut(&SwarmId(report.swarm))?.report(peer, report)
     }
 
@@ -327,6 +380,37 @@ impl Map for Memory {
         summaries
     }
 
+    fn connection_of(&self, peer: PeerId) -> Option<Connection> {
+        self.nodes.get(&peer).map(|present| present.connection)
+    }
+
+    fn elsewhere(&self, peer: PeerId) -> Option<Instance> {
+        match self.nodes.get(&peer)?.home {
+            Home::Here => None,
+            Home::At(instance) => Some(instance),
+        }
+    }
+
+    fn changes(&mut self, now: Time) -> Vec<Change> {
+        self.untold_changes(now)
+    }
+
+    fn everything(&self, now: Time) -> Vec<Change> {
+        self.all_own(now)
+    }
+
+    fn absorb(&mut self, now: Time, from: Instance, change: Change) -> Absorbed {
+        self.take_in(now, from, change)
+    }
+
+    fn forget(&mut self, now: Time, from: Instance, but: Option<&HashSet<PeerId>>) {
+        self.forget_those(now, from, but);
+    }
+
+    fn hold(&mut self, now: Time) {
+        self.keep_servers(now);
+    }
+
     fn details(&self, now: Time, swarm: SwarmId, skip: usize, most: usize) -> Option<Vec<Member>> {
         let swarm = self.swarms.get(&swarm)?;
         let member = |(peer, part): (&PeerId, &super::swarm::Part)| {
@@ -363,14 +447,19 @@ impl Memory {
         let mut free = [0; 3];
         let (mut lags, mut starts) = (Vec::new(), Vec::new());
         let (mut stalls, mut stall_ms) = (0, 0_u64);
+        let mut here = [0; 3];
         for (peer, part) in &swarm.parts {
             let place = match part.role {
                 Role::Headend => 0,
                 Role::Repeater => 1,
                 Role::Viewer | Role::Rendezvous => 2,
             };
-            if self.nodes.get(peer).is_some_and(|present| now.since(present.heard) <= SILENT) {
+            let present = self.nodes.get(peer);
+            if present.is_some_and(|present| now.since(present.heard) <= SILENT) {
                 heard[place] += 1;
+            }
+            if present.is_some_and(|present| present.home == Home::Here) {
+                here[place] += 1;
             }
             let Some(report) = &part.report else { continue };
             free[place] += u64::from(report.free);
@@ -396,6 +485,7 @@ impl Memory {
             bitrate: parameters.bitrate,
             epoch: swarm.keys.keys().next_back().copied(),
             nodes: [count(Role::Headend), count(Role::Repeater), count(Role::Viewer)].into(),
+            here: here.into(),
             heard: heard.into(),
             free: free.into(),
             received: swarm.received.into(),

@@ -2,31 +2,36 @@
 //! its own, no random numbers but from a seed. All of it follows from what connected nodes say, so
 //! that a restarted rendezvous has it again once they are back.
 //!
-//! [`Map`] is what the rest of the program sees. [`Memory`] keeps it in this process; a map that
-//! several servers share would hold the same and be fed with what the others hear.
+//! [`Map`] is what the rest of the program sees. [`Memory`] keeps it in this process. Where several
+//! servers serve one platform, each holds the whole map, and is fed with what the others hear
+//! ([`Change`]; [`crate::shared`] carries them).
 
 mod guide;
 mod memory;
 mod publication;
 mod sample;
+mod share;
 mod swarm;
 mod view;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use ::swarm::{PeerHint, Time};
 use link::protocol::{ChannelInfo, EpochKey, Parameters, Publication, SwarmReport};
 use segment::SwarmId;
+use serde::{Deserialize, Serialize};
 use ticket::{Location, PeerId, Role};
 
 pub use guide::Listing;
 pub use memory::Memory;
 pub use publication::{Mismatch, is_plain};
+pub use share::{Absorbed, Change, Instance, Record};
 pub use view::{ByRole, Member, Summary};
 
 /// A connected node.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Node {
     /// Who.
     pub peer: PeerId,
@@ -40,7 +45,8 @@ pub struct Node {
     pub software: String,
 }
 
-/// Names one connection of a node: a later one has a greater number and takes its place.
+/// Names one connection of a node: a later one has a greater number and takes its place. About the
+/// microseconds since 1970 when it began, so that servers that share a map agree where a node is.
 pub type Connection = u64;
 
 /// Bounds of a map.
@@ -143,6 +149,20 @@ pub trait Map: Send {
     fn line_up(&self) -> Vec<ChannelInfo>;
     /// All swarms, in order of channel and rendition.
     fn summaries(&self, now: Time) -> Vec<Summary>;
+    /// The connection of a node, wherever it is.
+    fn connection_of(&self, peer: PeerId) -> Option<Connection>;
+    /// The other server that a node is connected to; `None`: it is here, or nowhere.
+    fn elsewhere(&self, peer: PeerId) -> Option<Instance>;
+    /// What is otherwise since the last call of the nodes that are connected here, for other servers.
+    fn changes(&mut self, now: Time) -> Vec<Change>;
+    /// All of the nodes that are connected here, for a server that knows nothing yet.
+    fn everything(&self, now: Time) -> Vec<Change>;
+    /// Another server has said this.
+    fn absorb(&mut self, now: Time, from: Instance, change: Change) -> Absorbed;
+    /// The nodes of another server are no longer there, but those in `but`.
+    fn forget(&mut self, now: Time, from: Instance, but: Option<&HashSet<PeerId>>);
+    /// Other servers cannot be heard: their headends and repeaters count as there meanwhile.
+    fn hold(&mut self, now: Time);
     /// At most `most` members of a swarm after the first `skip`, in order of id.
     fn details(&self, now: Time, swarm: SwarmId, skip: usize, most: usize) -> Option<Vec<Member>>;
 }

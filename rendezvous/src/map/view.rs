@@ -57,6 +57,8 @@ pub struct Summary {
     pub epoch: Option<u32>,
     /// Nodes that take part.
     pub nodes: ByRole,
+    /// Nodes of these that are connected to this rendezvous.
+    pub here: ByRole,
     /// Nodes of these that were heard of within the last 15 s.
     pub heard: ByRole,
     /// Sub-streams that they would push beyond what they push.

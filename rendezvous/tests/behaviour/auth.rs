@@ -48,6 +48,11 @@ impl Auth {
         auth
     }
 
+    /// The same, for another rendezvous; it cannot be taken down there.
+    pub(crate) fn same(&self) -> Self {
+        Self { addr: self.addr, shared: self.shared.clone(), running: None }
+    }
+
     /// Serves; after [`Auth::down`] on the same address as before.
     pub(crate) async fn up(&mut self) {
         let router = Router::new()
@@ -96,7 +101,7 @@ impl Auth {
 }
 
 /// A loopback address of this test alone, so that nobody takes a port while what had it restarts.
-fn own_ip() -> IpAddr {
+pub(crate) fn own_ip() -> IpAddr {
     static TESTS: AtomicU8 = AtomicU8::new(1);
     let [.., high, low] = std::process::id().to_be_bytes();
     IpAddr::from([127, 64 + high % 128, low, TESTS.fetch_add(1, Ordering::Relaxed)])

@@ -7,7 +7,6 @@ use ticket::{ChannelTicket, KeySet, Role};
 use crate::auth::{PLATFORM, now};
 use crate::stage::{Guest, Stage, keys, publication, swarm_of};
 
-#[tokio::test]
 async fn the_welcome_holds_what_a_node_needs() {
     let stage = Stage::new().await;
     let mut headend = stage.node(Role::Headend, &["*"]).await;
@@ -34,7 +33,6 @@ async fn the_welcome_holds_what_a_node_needs() {
     assert_eq!(granted.exp - granted.iat, 1800);
 }
 
-#[tokio::test]
 async fn content_keys_go_to_entitled_viewers_and_to_nobody_else() {
     let stage = Stage::new().await;
     let mut headend = stage.node(Role::Headend, &["*"]).await;
@@ -79,7 +77,6 @@ async fn no_keys_wait(node: &mut Guest) -> bool {
     .await
 }
 
-#[tokio::test]
 async fn peers_are_named_nearest_first_with_a_repeater_on_top() {
     let stage = Stage::new().await;
     let mut headend = stage.node(Role::Headend, &["*"]).await;
@@ -123,7 +120,6 @@ async fn peers_are_named_nearest_first_with_a_repeater_on_top() {
     }
 }
 
-#[tokio::test]
 async fn who_leaves_is_named_no_more() {
     let stage = Stage::new().await;
     let mut headend = stage.node(Role::Headend, &["*"]).await;
@@ -137,7 +133,6 @@ async fn who_leaves_is_named_no_more() {
     assert_eq!(peers.iter().map(|peer| peer.peer).collect::<Vec<_>>(), [headend.id()]);
 }
 
-#[tokio::test]
 async fn the_line_up_is_told_when_it_changes() {
     let stage = Stage::with(|config| {
         config.limits.off_air_after = service::config::Duration::from_millis(200);
@@ -152,7 +147,6 @@ async fn the_line_up_is_told_when_it_changes() {
     viewer.line_up(|line_up| line_up.len() == 1 && !line_up[0].live).await;
 }
 
-#[tokio::test]
 async fn a_second_headend_must_be_a_twin() {
     let stage = Stage::new().await;
     let mut first = stage.node(Role::Headend, &["*"]).await;
@@ -168,7 +162,6 @@ async fn a_second_headend_must_be_a_twin() {
     assert_eq!(peers.len(), 1);
 }
 
-#[tokio::test]
 async fn the_platforms_clock_can_be_asked() {
     let stage = Stage::new().await;
     let mut viewer = stage.node(Role::Viewer, &["one"]).await;
@@ -188,7 +181,6 @@ async fn the_platforms_clock_can_be_asked() {
     assert!((micros(before)..=micros(after)).contains(&received));
 }
 
-#[tokio::test]
 async fn a_narrower_package_ends_what_it_no_longer_holds() {
     let stage = Stage::new().await;
     let mut headend = stage.node(Role::Headend, &["*"]).await;
@@ -213,7 +205,6 @@ async fn a_narrower_package_ends_what_it_no_longer_holds() {
     assert!(no_keys_wait(&mut viewer).await);
 }
 
-#[tokio::test]
 async fn reports_show_in_the_map() {
     let stage = Stage::new().await;
     let mut headend = stage.node(Role::Headend, &["*"]).await;
@@ -240,3 +231,15 @@ async fn reports_show_in_the_map() {
     let line = r#"braidcast_rendezvous_media_received_bytes_total{from="viewer"} 3000"#;
     assert!(metrics.contains(line), "{metrics}");
 }
+
+crate::on_both!(
+    the_welcome_holds_what_a_node_needs,
+    content_keys_go_to_entitled_viewers_and_to_nobody_else,
+    peers_are_named_nearest_first_with_a_repeater_on_top,
+    who_leaves_is_named_no_more,
+    the_line_up_is_told_when_it_changes,
+    a_second_headend_must_be_a_twin,
+    the_platforms_clock_can_be_asked,
+    a_narrower_package_ends_what_it_no_longer_holds,
+    reports_show_in_the_map,
+);

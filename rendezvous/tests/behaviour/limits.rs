@@ -7,7 +7,6 @@ use ticket::{Identity, Role};
 
 use crate::stage::{Stage, publication, until};
 
-#[tokio::test]
 async fn a_full_rendezvous_refuses_and_has_room_again_when_somebody_goes() {
     let stage = Stage::with(|config| config.limits.sessions = 2).await;
     let first = stage.node(Role::Viewer, &["one"]).await;
@@ -21,7 +20,6 @@ async fn a_full_rendezvous_refuses_and_has_room_again_when_somebody_goes() {
     stage.node(Role::Viewer, &["one"]).await;
 }
 
-#[tokio::test]
 async fn a_viewer_takes_part_in_so_many_swarms_and_no_more() {
     let stage = Stage::with(|config| config.limits.swarms_per_viewer = 1).await;
     let mut headend = stage.node(Role::Headend, &["*"]).await;
@@ -35,7 +33,6 @@ async fn a_viewer_takes_part_in_so_many_swarms_and_no_more() {
     repeater.join("two").await.unwrap();
 }
 
-#[tokio::test]
 async fn one_prefix_cannot_keep_the_others_out() {
     let stage = Stage::with(|config| {
         config.limits.prefix_burst = 3;
@@ -59,7 +56,6 @@ async fn one_prefix_cannot_keep_the_others_out() {
     endpoint.connect(quic, id, link::Purpose::Rendezvous).await.unwrap();
 }
 
-#[tokio::test]
 async fn a_node_that_floods_is_slowed_down_and_not_answered_faster() {
     let stage = Stage::with(|config| {
         config.limits.frames_burst = 5;
@@ -83,7 +79,6 @@ async fn a_node_that_floods_is_slowed_down_and_not_answered_faster() {
     assert!(start.elapsed() >= Duration::from_millis(950), "{:?}", start.elapsed());
 }
 
-#[tokio::test]
 async fn a_node_in_many_swarms_is_answered_however_much_it_asks_at_once() {
     let stage = Stage::new().await;
     let mut repeater = stage.node(Role::Repeater, &["*"]).await;
@@ -96,7 +91,6 @@ async fn a_node_in_many_swarms_is_answered_however_much_it_asks_at_once() {
     }
 }
 
-#[tokio::test]
 async fn the_same_node_has_one_session_and_the_later_one_stays() {
     let stage = Stage::new().await;
     let mut before = stage.node(Role::Viewer, &["one"]).await;
@@ -107,7 +101,6 @@ async fn the_same_node_has_one_session_and_the_later_one_stays() {
     after.in_step().await;
 }
 
-#[tokio::test]
 async fn noise_ends_the_session_of_who_makes_it_and_no_other() {
     let stage = Stage::new().await;
     let mut bystander = stage.node(Role::Viewer, &["one"]).await;
@@ -119,3 +112,13 @@ async fn noise_ends_the_session_of_who_makes_it_and_no_other() {
     }
     bystander.in_step().await;
 }
+
+crate::on_both!(
+    a_full_rendezvous_refuses_and_has_room_again_when_somebody_goes,
+    a_viewer_takes_part_in_so_many_swarms_and_no_more,
+    one_prefix_cannot_keep_the_others_out,
+    a_node_that_floods_is_slowed_down_and_not_answered_faster,
+    a_node_in_many_swarms_is_answered_however_much_it_asks_at_once,
+    the_same_node_has_one_session_and_the_later_one_stays,
+    noise_ends_the_session_of_who_makes_it_and_no_other,
+);

@@ -7,6 +7,30 @@ mod channels;
 mod limits;
 mod operator;
 mod outage;
+mod redis;
 mod refusals;
 mod sessions;
+mod shared;
 mod stage;
+
+/// Runs each story with the map in memory, and with one that is shared through a real Redis; there
+/// only where it is installed.
+macro_rules! on_both {
+    ($($story:ident),* $(,)?) => {
+        mod memory {
+            $(#[tokio::test]
+            async fn $story() {
+                Box::pin(super::$story()).await;
+            })*
+        }
+        mod redis {
+            $(#[tokio::test]
+            async fn $story() {
+                if let Some(redis) = $crate::redis::Redis::shared() {
+                    $crate::redis::MAP.scope(Some(redis.url()), Box::pin(super::$story())).await;
+                }
+            })*
+        }
+    };
+}
+pub(crate) use on_both;

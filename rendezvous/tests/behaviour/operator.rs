@@ -4,7 +4,6 @@ use ticket::Role;
 
 use crate::stage::{ADMIN, Stage, publication, swarm_of};
 
-#[tokio::test]
 async fn the_live_map_is_for_the_administrator_only() {
     let stage = Stage::new().await;
     let mut headend = stage.node(Role::Headend, &["*"]).await;
@@ -39,14 +38,12 @@ async fn the_live_map_is_for_the_administrator_only() {
     assert_eq!(stage.get_as(&format!("{path}?limit=x"), Some(ADMIN)).await.0, 400);
 }
 
-#[tokio::test]
 async fn without_a_configured_token_the_map_is_closed() {
     let stage = Stage::with(|config| config.admin_token = None).await;
     let (code, body) = stage.get_as("/v1/swarms", Some("")).await;
     assert_eq!((code, &body["code"]), (403, &"closed".into()));
 }
 
-#[tokio::test]
 async fn line_up_console_and_metrics_are_open_and_name_nobody() {
     let stage = Stage::with(|config| {
         config.channels.push(rendezvous::config::Channel {
@@ -91,3 +88,9 @@ async fn line_up_console_and_metrics_are_open_and_name_nobody() {
     assert!(metrics.contains("braidcast_rendezvous_join_seconds_count 1"), "{metrics}");
     assert!(!metrics.contains("127.0.0") && !metrics.contains(&viewer.id().to_string()));
 }
+
+crate::on_both!(
+    the_live_map_is_for_the_administrator_only,
+    without_a_configured_token_the_map_is_closed,
+    line_up_console_and_metrics_are_open_and_name_nobody,
+);

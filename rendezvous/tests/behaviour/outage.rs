@@ -8,7 +8,6 @@ use ticket::{Identity, Role};
 use crate::auth::now;
 use crate::stage::{Guest, PATIENCE, Stage, publication, swarm_of, until};
 
-#[tokio::test]
 async fn it_waits_for_auth_and_says_so() {
     let mut stage = Stage::dark(|_| ()).await;
     stage.auth.down().await;
@@ -37,7 +36,6 @@ async fn it_waits_for_auth_and_says_so() {
     assert!(stage.come_with(identity, token).await.is_ok());
 }
 
-#[tokio::test]
 async fn a_wrong_credential_is_named_in_its_health() {
     let mut stage = Stage::dark(|_| ()).await;
     let Some(service::config::Secret::File(path)) = &stage.config.auth.credential else { panic!() };
@@ -50,7 +48,6 @@ async fn a_wrong_credential_is_named_in_its_health() {
     .await;
 }
 
-#[tokio::test]
 async fn it_is_listed_with_the_addresses_that_others_should_use() {
     let stage = Stage::with(|config| {
         config.advertise.quic = vec!["198.51.100.1:7881".parse().unwrap()];
@@ -68,7 +65,6 @@ async fn it_is_listed_with_the_addresses_that_others_should_use() {
     assert_eq!(said["advertise"]["http"], format!("http://{}/", plain.server().http));
 }
 
-#[tokio::test]
 async fn it_starts_again_while_auth_is_away_and_still_knows_who_is_revoked() {
     let mut stage = Stage::new().await;
     let id = stage.server().id;
@@ -95,7 +91,6 @@ async fn back(stage: &Stage, before: &Guest, role: Role) -> Guest {
     stage.come_with(before.identity.clone(), token).await.unwrap()
 }
 
-#[tokio::test]
 async fn after_a_restart_the_map_is_whole_again_from_what_nodes_say() {
     let mut stage = Stage::new().await;
     let mut headend = stage.node(Role::Headend, &["*"]).await;
@@ -145,7 +140,6 @@ async fn after_a_restart_the_map_is_whole_again_from_what_nodes_say() {
     assert!(start.elapsed() < std::time::Duration::from_secs(30));
 }
 
-#[tokio::test]
 async fn a_ticket_is_renewed_though_auth_is_away_and_the_user_ticket_has_lapsed() {
     let mut stage = Stage::new().await;
     let identity = Arc::new(Identity::generate());
@@ -166,7 +160,6 @@ async fn a_ticket_is_renewed_though_auth_is_away_and_the_user_ticket_has_lapsed(
     }
 }
 
-#[tokio::test]
 async fn a_new_key_of_auth_is_fetched_when_the_first_ticket_names_it() {
     let stage = Stage::new().await;
     let mut viewer = stage.node(Role::Viewer, &["one"]).await;
@@ -182,3 +175,13 @@ async fn a_new_key_of_auth_is_fetched_when_the_first_ticket_names_it() {
         .await;
     assert_eq!(&told, key_set);
 }
+
+crate::on_both!(
+    it_waits_for_auth_and_says_so,
+    a_wrong_credential_is_named_in_its_health,
+    it_is_listed_with_the_addresses_that_others_should_use,
+    it_starts_again_while_auth_is_away_and_still_knows_who_is_revoked,
+    after_a_restart_the_map_is_whole_again_from_what_nodes_say,
+    a_ticket_is_renewed_though_auth_is_away_and_the_user_ticket_has_lapsed,
+    a_new_key_of_auth_is_fetched_when_the_first_ticket_names_it,
+);

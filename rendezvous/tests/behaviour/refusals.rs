@@ -8,7 +8,6 @@ use ticket::{Identity, Issuer, Role};
 use crate::auth::now;
 use crate::stage::{Stage, hello, publication};
 
-#[tokio::test]
 async fn only_a_good_ticket_of_ones_own_opens_the_door() {
     let stage = Stage::new().await;
     let identity = Arc::new(Identity::generate());
@@ -56,7 +55,6 @@ async fn only_a_good_ticket_of_ones_own_opens_the_door() {
     assert!(metrics.contains(counted), "{metrics}");
 }
 
-#[tokio::test]
 async fn a_channel_outside_the_package_is_refused_by_name() {
     let stage = Stage::new().await;
     let mut headend = stage.node(Role::Headend, &["*"]).await;
@@ -87,7 +85,6 @@ async fn a_channel_outside_the_package_is_refused_by_name() {
     assert_eq!(members, 1, "only the headend");
 }
 
-#[tokio::test]
 async fn only_headends_that_may_do_so_publish() {
     let stage = Stage::new().await;
     for (role, channels, refusal) in [
@@ -102,7 +99,6 @@ async fn only_headends_that_may_do_so_publish() {
     assert_eq!(channels["channels"], serde_json::json!([]));
 }
 
-#[tokio::test]
 async fn another_version_and_another_first_word_are_refused() {
     let stage = Stage::new().await;
     let identity = Arc::new(Identity::generate());
@@ -115,7 +111,6 @@ async fn another_version_and_another_first_word_are_refused() {
     }
 }
 
-#[tokio::test]
 async fn a_rendezvous_does_not_sign_in_at_another() {
     let stage = Stage::new().await;
     let identity = Identity::generate();
@@ -123,7 +118,6 @@ async fn a_rendezvous_does_not_sign_in_at_another() {
     assert_eq!(stage.come(identity, &ticket).await.err().unwrap().0, Refusal::Role);
 }
 
-#[tokio::test]
 async fn who_is_revoked_is_dropped_and_stays_out_and_everyone_is_told() {
     let stage = Stage::new().await;
     let mut bystander = stage.node(Role::Repeater, &["one"]).await;
@@ -150,7 +144,6 @@ async fn who_is_revoked_is_dropped_and_stays_out_and_everyone_is_told() {
     assert_eq!(later.next().await, Some(Event::Revoked(vec![session])));
 }
 
-#[tokio::test]
 async fn a_renewal_with_somebody_elses_ticket_ends_the_session() {
     let stage = Stage::new().await;
     let mut viewer = stage.node(Role::Viewer, &["one"]).await;
@@ -161,3 +154,13 @@ async fn a_renewal_with_somebody_elses_ticket_ends_the_session() {
     let last = viewer.rest().await.pop();
     assert!(matches!(last, Some(Event::Refused { refusal: Refusal::Ticket, .. })), "{last:?}");
 }
+
+crate::on_both!(
+    only_a_good_ticket_of_ones_own_opens_the_door,
+    a_channel_outside_the_package_is_refused_by_name,
+    only_headends_that_may_do_so_publish,
+    another_version_and_another_first_word_are_refused,
+    a_rendezvous_does_not_sign_in_at_another,
+    who_is_revoked_is_dropped_and_stays_out_and_everyone_is_told,
+    a_renewal_with_somebody_elses_ticket_ends_the_session,
+);

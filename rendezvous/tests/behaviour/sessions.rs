@@ -42,7 +42,6 @@ async fn whole(stage: &Stage, expected: [u64; 3]) {
     .await;
 }
 
-#[tokio::test]
 async fn real_sessions_publish_join_get_new_keys_and_come_back_after_a_restart() {
     let mut stage = Stage::new().await;
     let headend = session(&stage, Role::Headend, "headend").await;
@@ -74,3 +73,5 @@ async fn real_sessions_publish_join_get_new_keys_and_come_back_after_a_restart()
     drop((watched, carried));
     whole(&stage, [1, 0, 0]).await;
 }
+
+crate::on_both!(real_sessions_publish_join_get_new_keys_and_come_back_after_a_restart,);

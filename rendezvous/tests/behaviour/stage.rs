@@ -50,7 +50,11 @@ impl Stage {
 
     /// Auth alone.
     pub(crate) async fn dark(change: impl FnOnce(&mut Config)) -> Self {
-        let auth = Auth::start().await;
+        Self::at(Auth::start().await, change)
+    }
+
+    /// A rendezvous that was not started.
+    fn at(auth: Auth, change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let secret = |name: &str, text: &str| {
             let path = folder.path().join(name);
@@ -67,9 +71,24 @@ impl Stage {
         config.quic.listen = config.http.listen;
         config.auth.url = format!("http://{}/", auth.addr).parse().unwrap();
         config.auth.credential = secret("credential", CREDENTIAL);
+        if let Some(redis) = crate::redis::chosen() {
+            config.shared.redis = Some(redis);
+            // Platforms of tests stand side by side.
+            config.shared.prefix = format!("test-{}", auth.addr.ip());
+            config.shared.secret = secret("shared", "what the servers have in common");
+        }
         change(&mut config);
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { auth, http, config, running: None, _folder: folder }
+    }
+
+    /// Another rendezvous of the same platform, ready.
+    pub(crate) async fn beside(&self) -> Self {
+        let shared = self.config.shared.clone();
+        let mut stage = Self::at(self.auth.same(), |config| config.shared = shared);
+        stage.start().await;
+        stage.ready().await;
+        stage
     }
 
     /// Starts the rendezvous; again on the same addresses if it ran before.
