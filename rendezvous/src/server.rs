@@ -1,6 +1,7 @@
 //! The program: QUIC for nodes, HTTP for people and machines, the account at auth.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::config::Config;
 use crate::grant::Granter;
 use crate::http;
 use crate::hub::Hub;
-use crate::map::Memory;
+use crate::map::{Kept, Memory};
 use crate::metrics::Metrics;
 use crate::session::{self, Pace};
 use crate::shared::{Bus, Exchange, Seal};
@@ -66,10 +67,14 @@ impl Server {
         aws_lc_rs::rand::fill(&mut seed).context("the system gives no random numbers")?;
         let (bounds, listings, seed) =
             (config.bounds(), config.listings(), u64::from_le_bytes(seed));
-        let map = match &config.shared.redis {
+        let mut map = match &config.shared.redis {
             None => Memory::new(bounds, &listings, seed),
             Some(_) => Memory::shared(bounds, &listings, seed),
         };
+        let line_up = config.state.join("line-up.json");
+        let kept = std::fs::read(&line_up).ok();
+        let kept = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        map.restore(swarm::Time::default(), kept.unwrap_or_default());
         let hub = Hub::new(config.hub_limits(), Box::new(map), Granter::new(&identity), metrics);
         let hub = Arc::new(hub);
 
@@ -97,7 +102,7 @@ impl Server {
         let mut tasks = vec![
             serving,
             tokio::spawn(account.run(stop.clone())),
-            tokio::spawn(tick(hub.clone(), stop.clone())),
+            tokio::spawn(tick(hub.clone(), line_up, stop.clone())),
         ];
         if let Some(exchange) = exchange {
             tasks.push(tokio::spawn(exchange.run(stop.clone())));
@@ -162,20 +167,33 @@ fn advertised(config: &Config, quic: SocketAddr, http: SocketAddr) -> Advertised
     }
 }
 
-async fn tick(hub: Arc<Hub>, stop: Stop) {
+async fn tick(hub: Arc<Hub>, line_up: PathBuf, stop: Stop) {
     let mut interval = interval(TICK);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut count: u32 = 0;
     loop {
         tokio::select! {
             () = stop.requested() => return,
-            _ = interval.tick() => hub.tick(),
+            _ = interval.tick() => if let Some(kept) = hub.tick() {
+                let file = line_up.clone();
+                let written = tokio::task::spawn_blocking(move || keep(&file, &kept)).await;
+                if let Ok(Err(error)) = written {
+                    tracing::warn!(%error, file = %line_up.display(), "the line-up cannot be kept");
+                }
+            },
         }
         if count.is_multiple_of(SHOW) {
             hub.show();
         }
         count = count.wrapping_add(1);
     }
+}
+
+/// The file is there whole or as it was before.
+fn keep(file: &Path, kept: &[Kept]) -> std::io::Result<()> {
+    let draft = file.with_extension("json.new");
+    std::fs::write(&draft, serde_json::to_vec(kept)?)?;
+    std::fs::rename(draft, file)
 }
 
 async fn accept(

@@ -94,6 +94,10 @@ impl Account {
         }
     }
 
+    fn missed(&self, error: &Error) {
+        self.hub.set_auth_away(matches!(error, Error::Unreachable(_)));
+    }
+
     fn keep(&self, change: impl FnOnce(&mut Kept)) {
         self.keep.lock().unwrap_or_else(PoisonError::into_inner).change(change);
     }
@@ -113,6 +117,7 @@ impl Account {
                     self.ticket.send_replace(Some(signed.ticket));
                     self.keep(|kept| kept.platform = signed.platform);
                     self.auth.ok();
+                    self.hub.set_auth_away(false);
                     if first {
                         // Auth publishes this server's key from now on.
                         self.look_at_keys().await;
@@ -120,6 +125,7 @@ impl Account {
                     sleep(RENEW).await;
                 }
                 Err(error) => {
+                    self.missed(&error);
                     self.auth.missing(error.to_string());
                     sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
@@ -175,6 +181,7 @@ impl Account {
             match self.client.revocations(&ticket, after, POLL).await {
                 Ok(news) => {
                     pause = PAUSE;
+                    self.hub.set_auth_away(false);
                     if !news.revoked.is_empty() {
                         tracing::info!(sessions = news.revoked.len(), "revoked");
                         self.hub.revoke(&news.revoked);
@@ -189,6 +196,7 @@ impl Account {
                     let _ = tokio::time::timeout(LONGEST_PAUSE, tickets.changed()).await;
                 }
                 Err(error) => {
+                    self.missed(&error);
                     tracing::debug!(%error, "no look at revocations");
                     sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);

@@ -80,7 +80,10 @@ impl Hub {
     pub(super) fn check(&self, peer: PeerId, token: &str) -> Result<UserTicket, Denied> {
         let trust = self.trust().ok_or(Denied::NotReady)?;
         let now = self.seconds();
-        let ticket = UserTicket::check(token, &trust.keys, &trust.platform, peer, now);
+        // Who comes back while auth is away cannot have a fresh one.
+        let grace = if self.auth_away() { self.limits.renew_for.as_secs() } else { 0 };
+        let ticket =
+            UserTicket::check_lapsed(token, &trust.keys, &trust.platform, peer, now, grace);
         let ticket = ticket.map_err(|error| match error {
             Error::UnknownKey => Denied::UnknownKey,
             error => Denied::Refused(Refusal::Ticket, error.to_string()),

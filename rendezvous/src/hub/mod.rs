@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use self::revoked::Revoked;
 use crate::grant::Granter;
-use crate::map::Map;
+use crate::map::{Kept, Map};
 use crate::metrics::Metrics;
 
 pub use hello::{Caller, Denied};
@@ -102,7 +102,7 @@ impl Hub {
                 map,
                 seats: HashMap::new(),
                 connections: 0,
-                revoked: Revoked::default(),
+                revoked: Revoked::new(limits.renew_for),
                 waiting: VecDeque::new(),
                 line_up_changed: false,
                 parcels: None,
@@ -158,7 +158,9 @@ impl Hub {
     }
 
     /// To be called a few times a second: expiry, line-up, who waits.
-    pub fn tick(&self) {
+    ///
+    /// Gives the line-up to be kept, if it has changed.
+    pub fn tick(&self) -> Option<Vec<Kept>> {
         let (now, seconds) = (self.now(), self.seconds());
         let mut state = self.lock();
         let state = &mut *state;
@@ -167,13 +169,15 @@ impl Hub {
         for seat in state.seats.values().filter(|seat| seat.expires <= seconds) {
             seat.outbox.refuse(Refusal::Ticket, "channel ticket has expired");
         }
-        if std::mem::take(&mut state.line_up_changed) {
+        let changed = std::mem::take(&mut state.line_up_changed);
+        if changed {
             let line_up = state.map.line_up();
             for seat in state.seats.values() {
                 self.push(seat, Event::LineUp(entitled(&line_up, &seat.ticket)));
             }
         }
         self.settle(state, now);
+        changed.then(|| state.map.kept())
     }
 
     /// Shows in the metrics who is here; walks over the whole map, so every few seconds is enough.

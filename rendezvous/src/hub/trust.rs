@@ -1,5 +1,6 @@
 //! What auth says: whose signatures count, and who is revoked.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -33,11 +34,14 @@ pub(super) struct Keeper {
     /// Counts the looks at auth's key set.
     looks: watch::Sender<u64>,
     wanted: Notify,
+    /// Auth did not answer last time.
+    away: AtomicBool,
 }
 
 impl Default for Keeper {
     fn default() -> Self {
-        Self { now: RwLock::new(None), looks: watch::Sender::new(0), wanted: Notify::new() }
+        let (looks, wanted) = (watch::Sender::new(0), Notify::new());
+        Self { now: RwLock::new(None), looks, wanted, away: AtomicBool::new(true) }
     }
 }
 
@@ -59,6 +63,15 @@ impl Hub {
                 self.push(seat, Event::KeySet(json.clone()));
             }
         }
+    }
+
+    /// Whether auth answered when it was last asked.
+    pub fn set_auth_away(&self, away: bool) {
+        self.trust.away.store(away, Ordering::Relaxed);
+    }
+
+    pub(super) fn auth_away(&self) -> bool {
+        self.trust.away.load(Ordering::Relaxed)
     }
 
     /// The key set was looked at, whether it changed or not, or could not be had.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use swarm::Time;
 
 use super::Connection;
@@ -21,6 +22,19 @@ pub struct Listing {
     pub name: Option<String>,
     /// The logo's address.
     pub logo: Option<String>,
+}
+
+/// A channel's place in the line-up, to outlast a restart.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Kept {
+    /// The channel's id.
+    pub id: String,
+    /// Its place.
+    pub number: u32,
+    /// Since when it has it, as connections are numbered.
+    pub since: Connection,
+    /// Its name for people.
+    pub name: String,
 }
 
 /// A channel of the guide.
@@ -109,6 +123,32 @@ impl Guide {
         let entry = Entry { number, name, logo: None, fixed_name: false, since, seen: Some(now) };
         self.entries.insert(channel.to_owned(), entry);
         true
+    }
+
+    /// What a restart should not change: channels that the operator has not fixed.
+    pub(super) fn kept(&self) -> Vec<Kept> {
+        let kept = |(id, entry): (&String, &Entry)| {
+            let Entry { number, since, name, seen, .. } = entry;
+            seen.map(|_| Kept {
+                id: id.clone(),
+                number: *number,
+                since: *since,
+                name: name.clone(),
+            })
+        };
+        self.entries.iter().filter_map(kept).collect()
+    }
+
+    /// Channels of before a restart: off air, where they were. What the operator has fixed since
+    /// then goes before.
+    pub(super) fn restore(&mut self, now: Time, kept: Vec<Kept>) {
+        for Kept { id, number, since, name } in kept {
+            if !self.entries.contains_key(&id) && self.numbers.insert(number) {
+                let entry =
+                    Entry { number, name, logo: None, fixed_name: false, since, seen: Some(now) };
+                self.entries.insert(id, entry);
+            }
+        }
     }
 
     /// A channel's number, and since when it has it.

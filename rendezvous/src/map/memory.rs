@@ -14,7 +14,7 @@ use super::share::{Absorbed, Change, Instance, Untold};
 use super::swarm::Swarm;
 use super::view::{ByRole, Member, Summary, median};
 use super::{
-    Bounds, Connection, Error, Listing, Map, Mismatch, Node, Progress, Published, publication,
+    Bounds, Connection, Error, Kept, Listing, Map, Mismatch, Node, Progress, Published, publication,
 };
 use crate::rank::{self, Asker, Candidate, SILENT};
 
@@ -69,6 +69,12 @@ impl Memory {
     /// The same, but what changes is kept until [`Map::changes`] is called, for servers that share it.
     pub fn shared(bounds: Bounds, listings: &[Listing], seed: u64) -> Self {
         Self { untold: Some(Untold::default()), ..Self::new(bounds, listings, seed) }
+    }
+
+    /// Channels of before a restart: off air, where they were in the line-up.
+    pub fn restore(&mut self, now: Time, mut kept: Vec<Kept>) {
+        kept.truncate(self.bounds.swarms.saturating_sub(self.guide.len()));
+        self.guide.restore(now, kept);
     }
 
     fn on_air(&self, channel: &str) -> impl Iterator<Item = &Swarm> {
@@ -364,6 +370,10 @@ impl Map for Memory {
             .collect();
         line_up.sort_by_key(|channel| channel.number);
         line_up
+    }
+
+    fn kept(&self) -> Vec<Kept> {
+        self.guide.kept()
     }
 
     fn summaries(&self, now: Time) -> Vec<Summary> {

@@ -24,7 +24,7 @@ use segment::SwarmId;
 use serde::{Deserialize, Serialize};
 use ticket::{Location, PeerId, Role};
 
-pub use guide::Listing;
+pub use guide::{Kept, Listing};
 pub use memory::Memory;
 pub use publication::{Mismatch, is_plain};
 pub use share::{Absorbed, Change, Instance, Record};
@@ -147,6 +147,8 @@ pub trait Map: Send {
     fn tick(&mut self, now: Time) -> bool;
     /// All channels, in order of number.
     fn line_up(&self) -> Vec<ChannelInfo>;
+    /// The places of channels in the line-up, to outlast a restart.
+    fn kept(&self) -> Vec<Kept>;
     /// All swarms, in order of channel and rendition.
     fn summaries(&self, now: Time) -> Vec<Summary>;
     /// The connection of a node, wherever it is.

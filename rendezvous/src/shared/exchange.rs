@@ -215,7 +215,7 @@ impl Exchange {
         for lost in self.others.lost(now) {
             self.lose(lost, "is silent");
         }
-        for other in self.others.to_ask(now) {
+        for other in self.others.unheard(now) {
             let place = self.bus.only(other);
             self.say(out, &place, Message::Ask).await?;
         }

@@ -81,7 +81,7 @@ impl Others {
     }
 
     /// Servers to be asked for everything now.
-    pub(super) fn to_ask(&mut self, now: Time) -> Vec<Instance> {
+    pub(super) fn unheard(&mut self, now: Time) -> Vec<Instance> {
         let mut ask = Vec::new();
         for (instance, other) in &mut self.known {
             let due = other.asked.is_none_or(|asked| now.since(asked) >= ASK_EVERY);
@@ -133,15 +133,15 @@ mod tests {
     fn a_gap_is_noticed_and_everything_closes_it() {
         let mut others = Others::default();
         assert!(others.heard(at(0), A, 5));
-        assert_eq!(others.to_ask(at(0)), [A], "who is new is asked");
-        assert_eq!(others.to_ask(at(0)), [], "and not twice at once");
+        assert_eq!(others.unheard(at(0)), [A], "who is new is asked");
+        assert_eq!(others.unheard(at(0)), [], "and not twice at once");
         assert_eq!(others.everything(A, 7, true, true, &[]), Some(HashSet::new()));
-        assert_eq!(others.to_ask(at(2)), []);
+        assert_eq!(others.unheard(at(2)), []);
         others.changes(A, 8);
         others.changes(A, 8);
-        assert_eq!(others.to_ask(at(4)), []);
+        assert_eq!(others.unheard(at(4)), []);
         others.changes(A, 10);
-        assert_eq!(others.to_ask(at(4)), [A]);
+        assert_eq!(others.unheard(at(4)), [A]);
     }
 
     #[test]
@@ -150,7 +150,7 @@ mod tests {
         others.heard(at(0), A, 5);
         others.everything(A, 7, true, true, &[]);
         assert!(others.heard(at(3), A, 6));
-        assert_eq!(others.to_ask(at(3)), [A]);
+        assert_eq!(others.unheard(at(3)), [A]);
         assert!(!others.heard(at(3), A, 5));
     }
 

@@ -160,6 +160,53 @@ async fn a_ticket_is_renewed_though_auth_is_away_and_the_user_ticket_has_lapsed(
     }
 }
 
+async fn a_node_with_a_lapsed_ticket_comes_back_while_auth_is_away_and_only_then() {
+    let mut stage = Stage::new().await;
+    let identity = Arc::new(Identity::generate());
+    let mut ticket = stage.auth.user(identity.id(), Role::Viewer, &["one"]);
+    (ticket.iat, ticket.exp) = (now() - 700, now() - 100);
+    let lapsed = stage.auth.sign(&ticket);
+    let refused = stage.come_with(identity.clone(), lapsed.clone()).await.err().unwrap();
+    assert_eq!(refused.0, Refusal::Ticket);
+    stage.stop().await;
+    stage.auth.down().await;
+    stage.start().await;
+    assert!(stage.come_with(identity.clone(), lapsed).await.is_ok());
+    (ticket.iat, ticket.exp) = (now() - 90_600, now() - 90_000);
+    let ancient = stage.auth.sign(&ticket);
+    assert_eq!(stage.come_with(identity, ancient).await.err().unwrap().0, Refusal::Ticket);
+}
+
+async fn channels_keep_their_numbers_over_a_restart() {
+    let mut stage = Stage::new().await;
+    let mut headend = stage.node(Role::Headend, &["*"]).await;
+    headend.publish(publication("one", 1, 0)).await.unwrap();
+    headend.publish(publication("two", 2, 0)).await.unwrap();
+    let folder = stage.config.state.clone();
+    until(async || {
+        let kept = std::fs::read_to_string(folder.join("line-up.json")).unwrap_or_default();
+        kept.contains("two")
+    })
+    .await;
+    stage.stop().await;
+    stage.start().await;
+    // They come in another order.
+    let mut headend = back(&stage, &headend, Role::Headend).await;
+    headend.publish(publication("three", 3, 0)).await.unwrap_err();
+    let mut other = stage.node(Role::Headend, &["*"]).await;
+    other.publish(publication("three", 3, 0)).await.unwrap();
+    other.publish(publication("two", 2, 0)).await.unwrap();
+    let (_, body) = stage.get("/v1/channels").await;
+    let numbers: Vec<_> = body["channels"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|channel| (channel["number"].as_u64().unwrap(), channel["id"].as_str().unwrap()))
+        .collect();
+    assert_eq!(numbers, [(1, "one"), (2, "two"), (3, "three")]);
+    assert_eq!(body["channels"][0]["live"], false);
+}
+
 async fn a_new_key_of_auth_is_fetched_when_the_first_ticket_names_it() {
     let stage = Stage::new().await;
     let mut viewer = stage.node(Role::Viewer, &["one"]).await;
@@ -183,5 +230,7 @@ crate::on_both!(
     it_starts_again_while_auth_is_away_and_still_knows_who_is_revoked,
     after_a_restart_the_map_is_whole_again_from_what_nodes_say,
     a_ticket_is_renewed_though_auth_is_away_and_the_user_ticket_has_lapsed,
+    a_node_with_a_lapsed_ticket_comes_back_while_auth_is_away_and_only_then,
+    channels_keep_their_numbers_over_a_restart,
     a_new_key_of_auth_is_fetched_when_the_first_ticket_names_it,
 );
