@@ -24,8 +24,6 @@ wanted=(gstreamer1.0-gl gstreamer1.0-alsa gstreamer1.0-pulseaudio)
 # with Redis, and count instructions.
 if [ "${1:-}" = test ]; then
   packages+=(ffmpeg postgresql procps redis-server valgrind)
-if [ "${1:-}" = test ]; then
-  packages+=(ffmpeg postgresql procps redis-server valgrind)
 fi
 
 installed() { dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed; }
