@@ -10,6 +10,7 @@ mod endpoint;
 mod node;
 pub mod protocol;
 mod session;
+mod socket;
 
 pub use endpoint::{Connection, ConnectionError, Endpoint, Incoming, Purpose};
 pub use node::{Admit, JoinSpec, Node, NodeConfig, NodeStats, Played, Swarm, SwarmStats};

@@ -1,6 +1,5 @@
 //! One UDP socket, and QUIC connections on it whose both ends have proved their identity.
 
-mod socket;
 mod tls;
 mod transport;
 
@@ -18,8 +17,8 @@ use rustls::pki_types::CertificateDer;
 use ticket::{Identity, PeerId};
 use tokio::time::timeout;
 
-use self::socket::{Meter, Socket};
 use self::tls::Tls;
+use crate::socket::{Fittings, Meter, Socket};
 
 /// A handshake that takes longer is given up.
 const HANDSHAKE: Duration = Duration::from_secs(4);
@@ -203,8 +202,9 @@ impl Endpoint {
     pub fn bind(addr: SocketAddr, identity: Arc<Identity>, accept: &[Purpose]) -> io::Result<Self> {
         let tls = Tls::new(&identity)?;
         let transport = transport::transport();
-        let meter = Arc::new(Meter::default());
-        let socket = Socket::bind(addr, meter.clone())?;
+        let (fittings, _stun) = Fittings::new(None);
+        let meter = fittings.meter.clone();
+        let socket = Socket::bind(addr, fittings)?;
         let server = if accept.is_empty() {
             None
         } else {

@@ -1,0 +1,206 @@
+//! The node's one UDP socket: tokio's, with its bytes counted, QUIC and STUN told apart, and one gate that all
+//! QUIC passes on its way out.
+//!
+//! quinn reaches it only through its abstract socket interface. What it joins (segmentation offload) stays joined.
+
+mod demux;
+mod gate;
+
+use std::fmt;
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use quinn::udp::{RecvMeta, Transmit};
+use quinn::{AsyncUdpSocket, Runtime as _, TokioRuntime, UdpPoller};
+use socket2::{Domain, Protocol, Type};
+use tokio::sync::mpsc;
+
+use self::demux::Kind;
+pub(crate) use self::gate::Gate;
+use self::gate::Poller;
+
+/// What the system is asked to buffer each way, bytes; it may give less. Segments of many channels
+/// arrive in bursts.
+const BUFFER: usize = 4 << 20;
+/// STUN datagrams that wait to be read; more are dropped: who needs an answer asks again.
+const STUN: usize = 256;
+/// The longest STUN message that is taken, bytes: those of connectivity checks are far shorter.
+const LONGEST_STUN: usize = 1280;
+
+/// Bytes on the socket.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
+impl Meter {
+    /// Received and sent so far, UDP payload bytes.
+    pub(crate) fn read(&self) -> (u64, u64) {
+        (self.received.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed))
+    }
+}
+
+/// A STUN message that came.
+#[cfg_attr(not(test), expect(dead_code, reason = "connectivity checks are built on it"))]
+#[derive(Clone, Debug)]
+pub(crate) struct Stun {
+    /// From where.
+    pub(crate) from: SocketAddr,
+    /// To which of this machine's addresses, where the system tells.
+    #[cfg_attr(test, expect(dead_code, reason = "connectivity checks are built on it"))]
+    pub(crate) to: Option<IpAddr>,
+    /// The message.
+    pub(crate) bytes: Bytes,
+}
+
+/// What stays the same when the socket is bound anew: its counters, where STUN goes, and the gate.
+#[derive(Clone, Debug)]
+pub(crate) struct Fittings {
+    pub(crate) meter: Arc<Meter>,
+    stun: mpsc::Sender<Stun>,
+    gate: Option<Arc<dyn Gate>>,
+}
+
+impl Fittings {
+    /// Also gives the end at which STUN comes out. Without a gate QUIC is sent as it comes.
+    pub(crate) fn new(gate: Option<Arc<dyn Gate>>) -> (Self, mpsc::Receiver<Stun>) {
+        let (stun, messages) = mpsc::channel(STUN);
+        (Self { meter: Arc::default(), stun, gate }, messages)
+    }
+}
+
+/// The socket.
+pub(crate) struct Socket {
+    inner: Arc<dyn AsyncUdpSocket>,
+    fittings: Fittings,
+    /// Whether it is of IPv6, and has to have IPv4 addresses written as such.
+    ipv6: bool,
+}
+
+impl Socket {
+    /// Binds to `addr`; an IPv6 address that is unspecified serves IPv4 too.
+    pub(crate) fn bind(addr: SocketAddr, fittings: Fittings) -> io::Result<Self> {
+        let socket =
+            socket2::Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+        if addr.is_ipv6() {
+            socket.set_only_v6(false)?;
+        }
+        // Smaller buffers than asked for still work.
+        let _ = socket.set_recv_buffer_size(BUFFER);
+        let _ = socket.set_send_buffer_size(BUFFER);
+        socket.bind(&addr.into())?;
+        let inner = TokioRuntime.wrap_udp_socket(socket.into())?;
+        Ok(Self { inner, fittings, ipv6: addr.is_ipv6() })
+    }
+
+    /// Sends one datagram that is not QUIC's, past the gate: these are few and short. One that the system has no room
+    /// for is lost, as on the way.
+    ///
+    /// # Errors
+    /// If there is no way to this address.
+    #[cfg_attr(not(test), expect(dead_code, reason = "connectivity checks are built on it"))]
+    pub(crate) fn send_stun(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+        debug_assert_eq!(Kind::of(bytes), Kind::Stun);
+        let destination = match (self.ipv6, to) {
+            (true, SocketAddr::V4(v4)) => (v4.ip().to_ipv6_mapped(), v4.port()).into(),
+            _ => to,
+        };
+        let transmit =
+            Transmit { destination, ecn: None, contents: bytes, segment_size: None, src_ip: None };
+        match self.inner.try_send(&transmit) {
+            Ok(()) => {
+                self.fittings.meter.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes out of what came whatever is not QUIC.
+    fn sort(&self, buffer: &mut [u8], meta: &mut RecvMeta) {
+        self.fittings.meter.received.fetch_add(meta.len as u64, Ordering::Relaxed);
+        let (from, to) = (crate::endpoint::canonical(meta.addr), meta.dst_ip);
+        demux::keep_quic(buffer, meta, |kind, datagram| {
+            if kind == Kind::Stun && datagram.len() <= LONGEST_STUN {
+                let to = to.map(|ip| ip.to_canonical());
+                let message = Stun { from, to, bytes: Bytes::copy_from_slice(datagram) };
+                // Full: dropped, as on the way. Closed: nobody speaks STUN here.
+                let _ = self.fittings.stun.try_send(message);
+            }
+        });
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Socket")
+    }
+}
+
+impl AsyncUdpSocket for Socket {
+    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+        let poller = self.inner.clone().create_io_poller();
+        match &self.fittings.gate {
+            Some(gate) => Box::pin(Poller::new(gate.clone(), poller)),
+            None => poller,
+        }
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        let gate = self.fittings.gate.as_deref();
+        if gate.is_some_and(|gate| !gate.try_pass(transmit)) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let sent = self.inner.try_send(transmit);
+        if sent.is_ok() {
+            let bytes = transmit.contents.len() as u64;
+            self.fittings.meter.sent.fetch_add(bytes, Ordering::Relaxed);
+        } else if let Some(gate) = gate {
+            gate.give_back(transmit);
+        }
+        sent
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let result = self.inner.poll_recv(cx, bufs, meta);
+        if let Poll::Ready(Ok(count)) = result {
+            for (buffer, meta) in bufs.iter_mut().zip(meta).take(count) {
+                self.sort(buffer, meta);
+            }
+        }
+        result
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+
+    fn max_transmit_segments(&self) -> usize {
+        let system = self.inner.max_transmit_segments();
+        let gate = self.fittings.gate.as_deref().map_or(system, Gate::max_segments);
+        system.min(gate).max(1)
+    }
+
+    fn max_receive_segments(&self) -> usize {
+        self.inner.max_receive_segments()
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.inner.may_fragment()
+    }
+}
+
+#[cfg(test)]
+mod tests;
