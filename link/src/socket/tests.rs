@@ -15,6 +15,15 @@ fn quic(to: SocketAddr, contents: &[u8]) -> Transmit<'_> {
     Transmit { destination: to, ecn: None, contents, segment_size: None, src_ip: None }
 }
 
+/// A socket whose readiness the runtime has learned: before that nothing can be sent.
+async fn bound(addr: SocketAddr, fittings: Fittings) -> io::Result<Arc<Socket>> {
+    let socket = Arc::new(Socket::bind(addr, fittings)?);
+    let mut poller = socket.inner.clone().create_io_poller();
+    let writable = std::future::poll_fn(|cx| poller.as_mut().poll_writable(cx));
+    tokio::time::timeout(PATIENCE, writable).await.unwrap()?;
+    Ok(socket)
+}
+
 /// Reads until QUIC comes; gives it.
 async fn next_quic(socket: &Socket) -> Vec<u8> {
     let mut storage = vec![0; 64 << 10];
@@ -37,7 +46,7 @@ async fn next_quic(socket: &Socket) -> Vec<u8> {
 async fn stun_comes_out_beside_quic_and_the_rest_is_dropped() {
     let (a, _) = Fittings::new(None);
     let (b, mut stun) = Fittings::new(None);
-    let (a, b) = (Socket::bind(ANY, a).unwrap(), Socket::bind(ANY, b).unwrap());
+    let (a, b) = (bound(ANY, a).await.unwrap(), bound(ANY, b).await.unwrap());
     let to = b.local_addr().unwrap();
     a.send_stun(to, &[0, 1, 7]).unwrap();
     a.try_send(&quic(to, &[20, 1, 2])).unwrap();
@@ -54,11 +63,11 @@ async fn stun_comes_out_beside_quic_and_the_rest_is_dropped() {
 async fn a_socket_of_both_families_sends_stun_to_ipv4() {
     let (a, _) = Fittings::new(None);
     let (b, mut stun) = Fittings::new(None);
-    let Ok(a) = Socket::bind("[::]:0".parse().unwrap(), a) else {
+    let Ok(a) = bound("[::]:0".parse().unwrap(), a).await else {
         eprintln!("skipped: no IPv6 here");
         return;
     };
-    let b = Socket::bind(ANY, b).unwrap();
+    let b = bound(ANY, b).await.unwrap();
     a.send_stun(b.local_addr().unwrap(), &[1, 1]).unwrap();
     a.try_send(&quic(
         (Ipv4Addr::LOCALHOST.to_ipv6_mapped(), b.local_addr().unwrap().port()).into(),
@@ -75,7 +84,7 @@ async fn a_socket_of_both_families_sends_stun_to_ipv4() {
 async fn stun_that_nobody_reads_is_bounded_and_does_not_hold_up_quic() {
     let (a, _) = Fittings::new(None);
     let (b, mut stun) = Fittings::new(None);
-    let (a, b) = (Socket::bind(ANY, a).unwrap(), Socket::bind(ANY, b).unwrap());
+    let (a, b) = (bound(ANY, a).await.unwrap(), bound(ANY, b).await.unwrap());
     let to = b.local_addr().unwrap();
     for round in 0..3 * STUN / 64 {
         for _ in 0..64 {
@@ -143,7 +152,7 @@ async fn quic_waits_at_the_gate_and_stun_does_not() {
     let gate = Arc::new(Turnstile::default());
     let (a, _) = Fittings::new(Some(gate.clone()));
     let (b, mut stun) = Fittings::new(None);
-    let (a, b) = (Arc::new(Socket::bind(ANY, a).unwrap()), Socket::bind(ANY, b).unwrap());
+    let (a, b) = (bound(ANY, a).await.unwrap(), bound(ANY, b).await.unwrap());
     let to = b.local_addr().unwrap();
     assert_eq!(a.max_transmit_segments(), 2.min(b.max_transmit_segments()));
     let shut = a.try_send(&quic(to, &[0x40, 1])).unwrap_err();
@@ -168,9 +177,11 @@ async fn quic_waits_at_the_gate_and_stun_does_not() {
 async fn what_the_system_does_not_take_is_given_back() {
     let gate = Arc::new(Turnstile::default());
     let (a, _) = Fittings::new(Some(gate.clone()));
+    // The runtime has not learned yet that there is room.
     let a = Socket::bind(ANY, a).unwrap();
     gate.open(1);
-    // No IPv6 address can be reached from a socket of IPv4.
-    assert!(a.try_send(&quic("[::1]:9".parse().unwrap(), &[0x40])).is_err() || a.ipv6);
+    let full = a.try_send(&quic(a.local_addr().unwrap(), &[0x40])).unwrap_err();
+    assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
     assert_eq!(gate.0.lock().unwrap().0, 1);
+    assert_eq!(a.fittings.meter.read(), (0, 0));
 }
