@@ -14,7 +14,7 @@ mod socket;
 
 pub use endpoint::{Connection, ConnectionError, Endpoint, Incoming, Purpose};
 pub use node::{Admit, JoinSpec, Node, NodeConfig, NodeStats, Played, Swarm, SwarmStats};
-pub use session::{Joined, Login, Part, Session, SessionConfig, SessionError, SessionState};
+pub use session::{Joined, Login, Part, Pulse, Session, SessionConfig, SessionError, SessionState};
 
 /// Parsers that are not public, for the fuzz targets.
 #[cfg(feature = "fuzzing")]

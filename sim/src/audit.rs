@@ -1,5 +1,6 @@
 //! What one leave would cost: the trees as they stand at a moment, walked from every viewer to the servers.
 
+use crate::histogram::Histogram;
 use crate::node::Node;
 use crate::setting::Setting;
 
@@ -8,11 +9,16 @@ const NONE: u32 = u32::MAX;
 /// Walks end here, should the trees hold a loop.
 const DEEP: usize = 32;
 
+/// Of larger audiences, so many viewers are walked from, evenly spread.
+const WALKED: usize = 5_000;
+
 /// Pairs of a viewer and a viewer above it, by how many of its sub-streams come through that one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Audit {
     /// One sub-stream, two, ..., eight or more.
     pub(crate) pairs: [u64; 8],
+    /// Of each viewer at each look: the most of its sub-streams that came through one viewer.
+    pub(crate) exposure: Histogram,
     /// Walks that did not end: loops.
     pub(crate) loops: u64,
     /// Standby partners of viewers: how many looks, and how many of these saw at least three.
@@ -46,11 +52,13 @@ pub(crate) fn look<'a>(
         }
     }
     let mut above: Vec<(u32, u32)> = Vec::new();
-    for viewer in viewers {
+    let every = viewers.len().div_ceil(WALKED);
+    for viewer in viewers.into_iter().step_by(every.max(1)) {
         above.clear();
         for index in 0..n {
             audit.loops += u64::from(!climb(&parents, n, viewer, index, &mut above));
         }
+        audit.exposure.add(above.iter().map(|(_, count)| u64::from(*count)).max().unwrap_or(0));
         for &(_, count) in &above {
             audit.pairs[(count as usize).clamp(1, 8) - 1] += 1;
         }

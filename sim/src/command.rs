@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use service::Common;
 use service::config::{self, Rate};
-use sim::{Progress, Report, Scenario};
+use sim::{How, Progress, Report, Scenario};
 
 /// Runs thousands of real peer engines on a virtual clock: what a channel will do tonight, before tonight.
 #[derive(Debug, Parser)]
@@ -66,6 +66,9 @@ struct Which {
     /// Threads; the results do not depend on them
     #[arg(long, value_name = "N", default_value_t = cores())]
     threads: u32,
+    /// Measure how much of the time engines take (with --threads 1)
+    #[arg(long)]
+    profile: bool,
 }
 
 fn cores() -> u32 {
@@ -73,6 +76,10 @@ fn cores() -> u32 {
 }
 
 impl Which {
+    fn how(&self) -> How {
+        How { threads: self.threads, profile: self.profile }
+    }
+
     fn load(&self, common: &Common) -> anyhow::Result<Scenario> {
         let path = self.scenario.as_deref().or(common.config.as_deref());
         let path = path.unwrap_or(Path::new("SCENARIO.toml"));
@@ -91,7 +98,7 @@ impl Arguments {
         match &self.command {
             Command::Run { scenario: which, report, html } => {
                 let Some(scenario) = self.load(which)? else { return Ok(()) };
-                let results = sim::run(&scenario, which.threads, &mut bar());
+                let results = sim::run(&scenario, which.how(), &mut bar());
                 print!("{}", sim::table(&results));
                 if let Some(file) = report {
                     write(file, &json(&results)?)?;

@@ -17,8 +17,12 @@ pub(crate) enum What {
     Candidates(u32),
     /// The engine wants to be woken.
     Wake,
-    /// The uplink has sent what it was sending.
+    /// The uplink may send on.
     Uplink,
+    /// Rendezvous is asked for the time.
+    AskTime,
+    /// It answers: microseconds that the question took, and question and answer together.
+    Time { there: u32, trip: u32 },
     /// How the node fares is told to rendezvous.
     Report,
     /// Rendezvous is asked for peers, or asked again.

@@ -24,6 +24,7 @@ pub mod scenario;
 mod setting;
 mod table;
 mod tally;
+mod transit;
 mod world;
 
 use std::time::Instant;
@@ -35,11 +36,27 @@ pub use scenario::Scenario;
 pub use table::table;
 pub use world::{Progress, Sample};
 
-/// Runs a scenario under its seed on so many threads (1 to 64), and tells how far it is.
-pub fn run(scenario: &Scenario, threads: u32, progress: &mut dyn FnMut(Progress)) -> Report {
-    let began = Instant::now();
-    let outcome = world::run(scenario.clone(), scenario.seed, threads, progress);
+/// How a scenario is run; no figure of the report but the times follows from it.
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    /// Threads, 1 to 64.
+    pub threads: u32,
+    /// Whether the time that engines take is summed. That costs some itself.
+    pub profile: bool,
+}
+
+impl From<u32> for How {
+    fn from(threads: u32) -> Self {
+        Self { threads, profile: false }
+    }
+}
+
+/// Runs a scenario under its seed, and tells how far it is.
+pub fn run(scenario: &Scenario, how: impl Into<How>, progress: &mut dyn FnMut(Progress)) -> Report {
+    let (began, how) = (Instant::now(), how.into());
+    let outcome = world::run(scenario.clone(), scenario.seed, how, progress);
     let mut report = report::make(&outcome);
     report.wall_seconds = histogram::round(began.elapsed().as_secs_f64());
+    report.engine_seconds = how.profile.then_some(outcome.engines.as_secs_f64());
     report
 }

@@ -55,8 +55,11 @@ pub(crate) struct Profile {
     pub(crate) max_pushed: Option<u32>,
     /// Presences, virtual microseconds: from, to. More than one if it is restarted.
     pub(crate) stays: Vec<Stay>,
-    /// Error of its clock, microseconds.
-    pub(crate) clock_error: i64,
+    /// The first node behind the same line: itself, where nobody shares it.
+    pub(crate) home: u32,
+    /// Whether somebody does.
+    pub(crate) shares_line: bool,
+    pub(crate) clock: Faults,
 }
 
 /// One presence of a node.
@@ -66,6 +69,16 @@ pub(crate) struct Stay {
     pub(crate) to: u64,
     /// Whether it says good-bye.
     pub(crate) good_bye: bool,
+}
+
+/// What is wrong with a node's own clock.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Faults {
+    /// It gains so many thousand-millionths.
+    pub(crate) gains: i32,
+    /// It stands still from a moment on, microseconds, for so long.
+    pub(crate) stands: u64,
+    pub(crate) stands_for: u32,
 }
 
 /// The operator's own network.
@@ -80,7 +93,32 @@ pub(crate) fn draw(scenario: &Scenario, seed: u64) -> Vec<Profile> {
     arrivals.sort_by_key(|stay| (stay.from, stay.to));
     let mut stream = Stream::new(seed, 2);
     all.extend(arrivals.into_iter().map(|stay| viewer(scenario, stay, &mut stream)));
+    for (number, profile) in all.iter_mut().enumerate() {
+        profile.home = number as u32;
+    }
+    share_lines(scenario, &mut all, seed);
     all
+}
+
+/// Puts some viewers behind the line of one who came shortly before. Each has measured the whole line: together they
+/// promise more than it carries.
+fn share_lines(scenario: &Scenario, all: &mut [Profile], seed: u64) {
+    let mut stream = Stream::new(seed, 4);
+    for number in 1..all.len() {
+        // Both of a pair are counted.
+        let shares = stream.happens(scenario.viewers.households / 2.0);
+        let other = number - 1 - (stream.next() % 16) as usize % number;
+        let (before, [mine, ..]) = all.split_at_mut(number) else { continue };
+        let host = &mut before[other];
+        let viewers = mine.role == Role::Viewer && host.role == Role::Viewer;
+        if !shares || !viewers || host.shares_line {
+            continue;
+        }
+        host.shares_line = true;
+        let lends = if mine.lends == Some(0) { Some(0) } else { host.lends };
+        let (stays, manner, clock) = (std::mem::take(&mut mine.stays), mine.manner, mine.clock);
+        *mine = Profile { stays, manner, clock, lends, ..host.clone() };
+    }
 }
 
 fn operator(scenario: &Scenario) -> Location {
@@ -100,7 +138,9 @@ fn server(role: Role, location: Location, end: u64) -> Profile {
         lends: None,
         max_pushed: None,
         stays: vec![Stay { from: 0, to: end, good_bye: false }],
-        clock_error: 0,
+        home: 0,
+        shares_line: false,
+        clock: Faults::default(),
     }
 }
 
@@ -188,7 +228,7 @@ fn viewer(scenario: &Scenario, stay: Stay, stream: &mut Stream) -> Profile {
         _ => Manner::Honest,
     };
     let lends = ((up as f64 * viewers.lends) as u64).min(viewers.lends_most.bits_per_second());
-    let error = viewers.clock_error.get().as_micros() as f64;
+    let clock = clock(scenario, stay, stream);
     Profile {
         role: Role::Viewer,
         location,
@@ -200,8 +240,19 @@ fn viewer(scenario: &Scenario, stay: Stay, stream: &mut Stream) -> Profile {
         lends: Some(if manner == Manner::FreeRider { 0 } else { lends }),
         max_pushed: None,
         stays: vec![stay],
-        clock_error: ((stream.unit() * 2.0 - 1.0) * error) as i64,
+        home: 0,
+        shares_line: false,
+        clock,
     }
+}
+
+fn clock(scenario: &Scenario, stay: Stay, stream: &mut Stream) -> Faults {
+    let viewers = &scenario.viewers;
+    let gains = (stream.unit() * 2.0 - 1.0) * viewers.clock_drift * 1e3;
+    let jumps = stream.happens(viewers.clock_jumps);
+    let stands_for = if jumps { viewers.clock_jump.get().as_micros() as u32 } else { 0 };
+    let stands = stay.from + (stream.unit() * (stay.to - stay.from) as f64) as u64;
+    Faults { gains: gains as i32, stands, stands_for }
 }
 
 /// One of `count`, by weight.

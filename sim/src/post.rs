@@ -1,8 +1,9 @@
 //! What a node at work in a region reaches for: events to put, others to write to, rendezvous to ask, things to count.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use link::protocol::SwarmReport;
 use swarm::{Message, PeerHint};
@@ -10,6 +11,7 @@ use swarm::{Message, PeerHint};
 use crate::event::{Event, Load, Mail, Slab, What, Wheel};
 use crate::setting::{STEP, Setting};
 use crate::tally::Tally;
+use crate::transit::Transit;
 
 /// What rendezvous is told or asked.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub(crate) struct Ask {
     pub(crate) seq: u32,
     /// Which of the node's stays it is.
     pub(crate) stay: u16,
+    /// Which server is asked.
+    pub(crate) server: u8,
     pub(crate) what: Asked,
 }
 
@@ -28,6 +32,24 @@ pub(crate) enum Asked {
     Find,
     Report(Box<SwarmReport>),
     Gone,
+}
+
+/// Sums the time that engines take, if it is to be known: looking at the clock costs some itself.
+pub(crate) struct Watch {
+    running: bool,
+    pub(crate) sum: Duration,
+}
+
+impl Watch {
+    pub(crate) fn time<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        if !self.running {
+            return work();
+        }
+        let began = Instant::now();
+        let done = work();
+        self.sum += began.elapsed();
+        done
+    }
 }
 
 /// See the module.
@@ -49,10 +71,21 @@ pub(crate) struct Post {
     /// For other regions.
     pub(crate) out: Vec<Vec<Mail>>,
     pub(crate) asks: Vec<Ask>,
+    /// Lines that several nodes share: when they have sent, and taken in, what was under way.
+    pub(crate) homes: BTreeMap<u32, [u64; 2]>,
+    /// The ways between systems, if they have limits.
+    pub(crate) transit: Option<Arc<Transit>>,
+    pub(crate) watch: Watch,
 }
 
 impl Post {
-    pub(crate) fn new(setting: Arc<Setting>, region: u32, regions: u32) -> Self {
+    pub(crate) fn new(
+        setting: Arc<Setting>,
+        transit: Option<Arc<Transit>>,
+        region: u32,
+        regions: u32,
+        profile: bool,
+    ) -> Self {
         Self {
             tally: Tally::new(setting.scenario.places.systems),
             setting,
@@ -66,11 +99,10 @@ impl Post {
             soon: BinaryHeap::new(),
             out: (0..regions).map(|_| Vec::new()).collect(),
             asks: Vec::new(),
+            homes: BTreeMap::new(),
+            transit,
+            watch: Watch { running: profile, sum: Duration::ZERO },
         }
-    }
-
-    pub(crate) fn region(&self) -> u32 {
-        self.region
     }
 
     pub(crate) fn begin(&mut self, step: u64) {
@@ -80,7 +112,7 @@ impl Post {
     /// To another node, not before the next step.
     pub(crate) fn send(&mut self, event: Event, load: Load) {
         debug_assert!(event.at >= self.ends, "nothing is that near: {event:?}");
-        let region = event.to % self.regions;
+        let region = self.setting.region(event.to, self.regions);
         let mail = Mail { event, load };
         if region == self.region {
             self.receive(mail)

@@ -15,29 +15,31 @@ struct Place {
     seq: u32,
 }
 
-/// Nodes number `region`, `region + regions`, ...
+/// Some of the nodes.
 pub(crate) struct Region {
     pub(crate) post: Post,
+    /// A place for every node of the run; those of other regions stay empty.
     places: Vec<Place>,
-    regions: u32,
     room: Vec<Event>,
     /// Viewers present.
     pub(crate) viewers: u32,
 }
 
 impl Region {
-    pub(crate) fn new(setting: &Arc<Setting>, region: u32, regions: u32) -> Self {
-        let mut post = Post::new(setting.clone(), region, regions);
+    pub(crate) fn new(setting: &Arc<Setting>, mut post: Post, region: u32, regions: u32) -> Self {
         let mut places = Vec::new();
-        for number in (region..setting.nodes.len() as u32).step_by(regions as usize) {
+        for number in 0..setting.nodes.len() as u32 {
+            places.push(Place { node: None, seq: 0 });
+            if setting.region(number, regions) != region {
+                continue;
+            }
             for (stay, span) in setting.profile(number).stays.iter().enumerate() {
                 let what = What::Join(stay as u16);
                 let event = Event { at: span.from, to: number, from: number, seq: 0, what };
                 post.wheel.put(event);
             }
-            places.push(Place { node: None, seq: 0 });
         }
-        Self { post, places, regions, room: Vec::new(), viewers: 0 }
+        Self { post, places, room: Vec::new(), viewers: 0 }
     }
 
     /// Everything that happens to these nodes in a step.
@@ -58,7 +60,7 @@ impl Region {
 
     /// What happens to one node in a step, in order.
     fn work(&mut self, number: u32, events: &[Event]) {
-        let place = &mut self.places[(number / self.regions) as usize];
+        let place = &mut self.places[number as usize];
         let mut node = place.node.take();
         let mut events = events.iter().copied().peekable();
         while let Some(event) = self.post.soon_before(events.peek()).or_else(|| events.next()) {
@@ -87,10 +89,10 @@ impl Region {
     }
 
     pub(crate) fn nodes(&self) -> impl Iterator<Item = (u32, &Node)> {
-        let region = self.post.region();
-        self.places.iter().enumerate().filter_map(move |(i, place)| {
-            Some((i as u32 * self.regions + region, place.node.as_deref()?))
-        })
+        self.places
+            .iter()
+            .enumerate()
+            .filter_map(|(number, place)| Some((number as u32, place.node.as_deref()?)))
     }
 
     /// Notes what became of those who are still there; nothing happens after it.

@@ -1,4 +1,4 @@
-//! Rendezvous: the real map and ranking, behind a latency.
+//! Rendezvous: the real map and ranking, behind a latency. All servers share the one map.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,8 +34,6 @@ pub(crate) struct Rendezvous {
     restarts: usize,
     /// Answers of the step.
     pub(crate) out: Vec<Mail>,
-    /// Questions answered.
-    pub(crate) answered: u64,
 }
 
 fn empty_map(setting: &Setting, restarts: usize) -> Memory {
@@ -58,7 +56,6 @@ impl Rendezvous {
             seq: 0,
             restarts: 0,
             out: Vec::new(),
-            answered: 0,
         }
     }
 
@@ -77,7 +74,7 @@ impl Rendezvous {
                 return;
             }
             let ask = entry.remove();
-            if !self.setting.rendezvous_away(ask.at) {
+            if self.setting.away_since(ask.server, ask.at).is_none() {
                 self.answer(ask);
             }
         }
@@ -114,7 +111,7 @@ impl Rendezvous {
             peer,
             role: profile.role,
             location: profile.location,
-            addrs: vec![addr(ask.from)],
+            addrs: vec![addr(&self.setting, ask.from)],
             software: String::new(),
         };
         self.map.arrive(now, u64::from(ask.stay), node);
@@ -147,8 +144,8 @@ impl Rendezvous {
 
     fn tell(&mut self, ask: &Ask, load: Load) {
         self.seq = self.seq.wrapping_add(1);
-        self.answered += 1;
-        let at = ask.at + self.setting.to_rendezvous(ask.from);
+        let [_, back] = self.setting.to_rendezvous(ask.from, ask.server);
+        let at = ask.at + back;
         let event = Event { at, to: ask.from, from: ME, seq: self.seq, what: What::Candidates(0) };
         self.out.push(Mail { event, load });
     }

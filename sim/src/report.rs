@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::histogram::{Distribution, Histogram, round};
-use crate::population::{Manner, repeater_sizes};
+use crate::population::{Manner, Nat, repeater_sizes};
 use crate::tally::{CAUSES, KINDS, Record, micros};
 use crate::world::{Outcome, Sample, share};
 
@@ -22,6 +22,9 @@ pub struct Report {
     pub virtual_seconds: f64,
     /// How long it took to compute: the only figure that differs between two runs.
     pub wall_seconds: f64,
+    /// What the engines took of that, over all threads, if it was measured; not part of the written report.
+    #[serde(skip)]
+    pub engine_seconds: Option<f64>,
     /// Code and bit rate.
     pub channel: Channel,
     /// The operator's repeaters.
@@ -48,13 +51,16 @@ pub struct Report {
     pub arrival_lag_ms: Distribution,
     /// The most hops from the headend among the K shards.
     pub depth: Distribution,
-    /// Longest gap of a sub-stream beyond the normal spacing, of each viewer that had to move one.
+    /// Of every sub-stream that was lost and moved: how long it did not flow, beyond the normal spacing of shards.
     pub failover_ms: Distribution,
+    /// The longest of these, of each viewer that had one.
+    pub failover_longest_ms: Distribution,
     /// Between the first and the last 1/200 of viewers to play a segment; and between all.
     pub playout_spread_ms: Spread,
     /// Share of the media that viewers got from viewers.
     pub offload: f64,
-    /// What the viewers' uplinks allow at most: mean usable uplink over bit rate and spares.
+    /// What the viewers' uplinks allow at most: what they lend and can get to others through their NATs, over bit rate and
+    /// spares.
     pub offload_bound: f64,
     /// Media to viewers, by sender.
     pub bytes: BySender,
@@ -74,6 +80,12 @@ pub struct Report {
     pub standby_ready: f64,
     /// Pairs of a viewer and one above it where that one's leave costs one sub-stream only.
     pub leave_costs_one: f64,
+    /// Of each viewer: the most of its sub-streams that came through one viewer.
+    pub exposure: Distribution,
+    /// The stalled share for those who lend nothing on purpose, and for the others.
+    pub stalled_share_free_riders: f64,
+    /// See above.
+    pub stalled_share_lenders: f64,
     /// Trees that were found to be loops at the moment of a look; they do not last.
     pub loops: u64,
     /// The largest share of the peer traffic that one viewer carried.
@@ -165,15 +177,19 @@ struct Sums {
     stalled: u64,
     early: u64,
     outside: [u64; 2],
+    /// Stalled and watched, of those who lend and of free riders.
+    lenders: [u64; 2],
+    riders: [u64; 2],
     without_stall: u64,
     not_started: u64,
-    /// Bits that could have been lent, and that were watched.
-    lent: f64,
+    /// Bits that could have been lent, by kind of NAT, and seconds that were watched.
+    lent: [f64; 3],
+    wanted: [f64; 3],
     causes: BTreeMap<&'static str, u64>,
 }
 
 impl Sums {
-    fn add(&mut self, record: &Record, outside: bool) {
+    fn add(&mut self, record: &Record, nat: Nat, outside: bool) {
         let stats = &record.stats;
         let (watched, stalled) = (record.watched(), record.stalled());
         match record.startup {
@@ -195,7 +211,12 @@ impl Sums {
         if stats.failovers > 0 {
             self.failover.add(micros(stats.failover_max));
         }
-        self.lent += record.lends as f64 * record.stayed as f64 / 1e6;
+        let riding = record.manner == Manner::FreeRider;
+        let sum = if riding { &mut self.riders } else { &mut self.lenders };
+        sum[0] += stalled;
+        sum[1] += watched;
+        self.lent[nat as usize] += record.lends as f64 * record.stayed as f64 / 1e6;
+        self.wanted[nat as usize] += watched as f64 / 1e6;
         self.duplicates += stats.duplicate_bytes;
         self.bytes.headend += stats.bytes_in.headend;
         self.bytes.repeater += stats.bytes_in.repeater;
@@ -210,11 +231,11 @@ impl Sums {
 }
 
 pub(crate) fn make(outcome: &Outcome) -> Report {
-    let Outcome { setting, tally, samples, audit } = outcome;
+    let Outcome { setting, tally, samples, audit, .. } = outcome;
     let cut = |record: &Record| setting.cuts().iter().any(|cut| cut.asn == record.system);
     let mut sums = Sums::default();
     for record in tally.viewers.iter().filter(|record| record.manner != Manner::Polluter) {
-        sums.add(record, !cut(record));
+        sums.add(record, setting.nat(record.node), !cut(record));
     }
     for record in tally.viewers.iter().chain(&tally.servers) {
         sums.control += record.stats.control_bytes;
@@ -224,8 +245,8 @@ pub(crate) fn make(outcome: &Outcome) -> Report {
     let scenario = &setting.scenario;
     let rate = scenario.channel.bitrate.bits_per_second() as f64;
     let spare = audit.spare as f64 / (audit.flowing.saturating_sub(audit.spare)).max(1) as f64;
-    let watched = sums.watched as f64 / 1e6;
-    let bound = sums.lent / (watched * rate * (1.0 + spare)).max(1.0);
+    let wanted = sums.wanted.map(|seconds| seconds * rate * (1.0 + spare));
+    let bound = carried(sums.lent, wanted) / wanted.iter().sum::<f64>().max(1.0);
     let heaviest = tally.viewers.iter().map(|record| record.stats.bytes_out.viewer).max();
     let pairs: u64 = audit.pairs.iter().sum();
     let (count, substreams_each) = repeater_sizes(scenario);
@@ -237,6 +258,7 @@ pub(crate) fn make(outcome: &Outcome) -> Report {
         seed: setting.seed,
         virtual_seconds: setting.end as f64 / 1e6,
         wall_seconds: 0.0,
+        engine_seconds: None,
         channel: Channel {
             bits_per_second: scenario.channel.bitrate.bits_per_second(),
             k: scenario.channel.k,
@@ -254,7 +276,8 @@ pub(crate) fn make(outcome: &Outcome) -> Report {
         behind_edge_ms: tally.behind_edge.distribution(1000.0),
         arrival_lag_ms: tally.lag.distribution(1000.0),
         depth: tally.depth.distribution(1.0),
-        failover_ms: sums.failover.distribution(1000.0),
+        failover_ms: tally.failover.distribution(1000.0),
+        failover_longest_ms: sums.failover.distribution(1000.0),
         playout_spread_ms: spread(&tally.playout),
         offload: share(viewer, all),
         offload_bound: round(bound.min(1.0)),
@@ -268,6 +291,9 @@ pub(crate) fn make(outcome: &Outcome) -> Report {
         spare_share: share(audit.spare, audit.flowing),
         standby_ready: share(audit.ready, audit.looks),
         leave_costs_one: share(audit.pairs[0], pairs),
+        exposure: audit.exposure.distribution(1.0),
+        stalled_share_free_riders: precise(sums.riders[0], sums.riders[1]),
+        stalled_share_lenders: precise(sums.lenders[0], sums.lenders[1]),
         loops: audit.loops,
         heaviest_share: share(heaviest.unwrap_or(0), viewer),
         bad_shards: tally.bad,
@@ -285,6 +311,20 @@ pub(crate) fn make(outcome: &Outcome) -> Report {
             depth: tally.depth.curve(1.0),
         },
     }
+}
+
+/// The most that can be carried from those who lend to those who want, where not every NAT meets every other: the least
+/// cut, over all sets of those who want (Hall's condition for flows).
+fn carried(lent: [f64; 3], wanted: [f64; 3]) -> f64 {
+    let kinds = [Nat::Open, Nat::Cone, Nat::Strict];
+    let cut = |set: u8| {
+        let within = |kind: Nat| set >> kind as u8 & 1 == 1;
+        let reaches = |from: &Nat| kinds.iter().any(|to| within(*to) && from.meets(*to));
+        let supply = kinds.iter().filter(|from| reaches(from)).map(|from| lent[*from as usize]);
+        let rest = kinds.iter().filter(|to| !within(**to)).map(|to| wanted[*to as usize]);
+        supply.chain(rest).sum::<f64>()
+    };
+    (0..8).map(cut).fold(f64::INFINITY, f64::min)
 }
 
 /// A share that may be small.
@@ -314,4 +354,17 @@ fn entering(outcome: &Outcome, rate: f64) -> Vec<Entering> {
         streams: round(bytes as f64 * 8.0 / seconds / rate),
     };
     outcome.tally.entering.iter().zip(stayed).enumerate().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strict_nats_lend_to_open_viewers_only() {
+        assert_eq!(carried([5.0, 5.0, 0.0], [1.0, 8.0, 1.0]), 10.0);
+        assert_eq!(carried([0.0, 0.0, 9.0], [1.0, 8.0, 1.0]), 1.0);
+        assert_eq!(carried([0.0, 9.0, 0.0], [1.0, 8.0, 1.0]), 9.0);
+        assert_eq!(carried([2.0, 3.0, 1.0], [5.0, 5.0, 5.0]), 6.0);
+    }
 }

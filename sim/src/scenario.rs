@@ -28,6 +28,10 @@ pub struct Scenario {
     pub repeaters: Repeaters,
     /// Latency and loss.
     pub network: Network,
+    /// The ways between autonomous systems.
+    pub transit: Transit,
+    /// Rendezvous.
+    pub rendezvous: Rendezvous,
     /// What fails.
     pub outage: Vec<Outage>,
 }
@@ -52,6 +56,8 @@ pub struct Channel {
     pub access_every: u64,
     /// How much larger than the mean a segment is that begins with a random access point.
     pub access_weight: f64,
+    /// How much slower than true the source's clock (PCR) runs, millionths: segments last so much longer.
+    pub drift: f64,
 }
 
 /// Where viewers live.
@@ -128,8 +134,14 @@ pub struct Viewers {
     pub max_spares: u8,
     /// The connection to one repeater is open already, from the channel before.
     pub warm: bool,
-    /// Error of a viewer's idea of the platform's clock, at most: asymmetric paths.
-    pub clock_error: Duration,
+    /// Share of viewers who watch behind the same line as another one, and so share its uplink and downlink.
+    pub households: f64,
+    /// A viewer's own clock is wrong by at most so many millionths; some run fast, some slow.
+    pub clock_drift: f64,
+    /// Share of viewers whose clock stands still once for `clock_jump`, as when a machine sleeps.
+    pub clock_jumps: f64,
+    /// For how long.
+    pub clock_jump: Duration,
 }
 
 /// More viewers at once.
@@ -174,12 +186,32 @@ pub struct Network {
     pub country: Duration,
     /// Further.
     pub far: Duration,
-    /// To rendezvous.
-    pub rendezvous: Duration,
     /// A pair of nodes has up to this share more, always the same.
     pub spread: f64,
     /// Packets lost on the way, share.
     pub loss: f64,
+}
+
+/// The ways between autonomous systems. Each system has one way out and one way in.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Transit {
+    /// What each of the two carries; grows with `--viewers`. Without it there is no limit.
+    pub capacity: Option<Rate>,
+}
+
+/// The servers of rendezvous: they share one map, and each has a clock.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rendezvous {
+    /// How many there are; a node goes to the next one when its own is away.
+    pub servers: u8,
+    /// One way to them, without the node's line.
+    pub latency: Duration,
+    /// The way there is longer than the way back by up to this share, or shorter.
+    pub asymmetry: f64,
+    /// Their clocks differ by this from one to the next.
+    pub clocks_apart: Duration,
 }
 
 /// What fails.
@@ -190,7 +222,7 @@ pub enum Fails {
     Repeaters,
     /// An autonomous system is cut off from all others.
     System,
-    /// Rendezvous stops, and forgets everything.
+    /// Some servers of rendezvous stop; if it is all of them, they forget everything.
     Rendezvous,
 }
 
@@ -204,7 +236,7 @@ pub struct Outage {
     pub at: Duration,
     /// For how long.
     pub lasts: Duration,
-    /// Which share of the repeaters.
+    /// Which share of the repeaters, or of the servers of rendezvous.
     pub share: f64,
     /// Which autonomous system; 1 is the largest.
     pub system: u32,
@@ -232,6 +264,8 @@ impl Default for Scenario {
             crowd: Vec::new(),
             repeaters: Repeaters::default(),
             network: Network::default(),
+            transit: Transit::default(),
+            rendezvous: Rendezvous::default(),
             outage: Vec::new(),
         }
     }
@@ -269,6 +303,7 @@ impl Default for Channel {
             delay: Duration::from_secs(2),
             access_every: 4,
             access_weight: 1.6,
+            drift: 30.0,
         }
     }
 }
@@ -320,7 +355,10 @@ impl Default for Viewers {
             open_nat: 0.15,
             max_spares: 2,
             warm: true,
-            clock_error: ms(15),
+            households: 0.05,
+            clock_drift: 30.0,
+            clock_jumps: 0.0,
+            clock_jump: ms(300),
         }
     }
 }
@@ -351,10 +389,15 @@ impl Default for Network {
             system: ms(3),
             country: ms(7),
             far: ms(15),
-            rendezvous: ms(10),
             spread: 0.5,
             loss: 0.0001,
         }
+    }
+}
+
+impl Default for Rendezvous {
+    fn default() -> Self {
+        Self { servers: 2, latency: ms(10), asymmetry: 0.5, clocks_apart: ms(5) }
     }
 }
 
@@ -385,6 +428,9 @@ impl Check for Scenario {
         share("viewers.promise_breakers".into(), viewers.promise_breakers);
         share("viewers.strict_nat".into(), viewers.strict_nat);
         share("viewers.open_nat".into(), viewers.open_nat);
+        share("viewers.households".into(), viewers.households);
+        share("viewers.clock_jumps".into(), viewers.clock_jumps);
+        share("rendezvous.asymmetry".into(), self.rendezvous.asymmetry);
         share("network.loss".into(), self.network.loss);
         for (i, line) in self.access.iter().enumerate() {
             share(format!("access.{i}.loss"), line.loss);
@@ -429,6 +475,15 @@ impl Scenario {
         must((1..=2_000_000).contains(&self.viewers.count), "viewers.count", "1 to 2000000");
         must((0.0..=4.0).contains(&self.viewers.life_sigma), "viewers.life_sigma", "0 to 4");
         must(self.viewers.max_spares <= 2, "viewers.max_spares", "0 to 2");
+        let jump = self.viewers.clock_jump.get().as_millis();
+        must(jump <= 10_000, "viewers.clock_jump", "0 to 10s");
+        let drift = self.viewers.clock_drift;
+        must((0.0..=1_000.0).contains(&drift), "viewers.clock_drift", "0 to 1000");
+        let drift = self.channel.drift;
+        must((-1_000.0..=1_000.0).contains(&drift), "channel.drift", "-1000 to 1000");
+        must((1..=16).contains(&self.rendezvous.servers), "rendezvous.servers", "1 to 16");
+        let carries = self.transit.capacity.is_none_or(|rate| rate.bits_per_second() >= 1_000_000);
+        must(carries, "transit.capacity", "at least 1 Mbit/s");
         let curve = &self.viewers.curve;
         let rising = curve.windows(2).all(|pair| pair[0][0] < pair[1][0]);
         let sound = curve.iter().flatten().all(|value| (0.0..=1e6).contains(value));
@@ -466,6 +521,10 @@ impl Scenario {
             crowd.count = (f64::from(crowd.count) * factor).round() as u32;
             crowd.rate *= factor;
         }
+        let scaled = |rate: Rate| (rate.bits_per_second() as f64 * factor) as u64;
+        let capacity = self.transit.capacity.map(scaled);
+        self.transit.capacity =
+            capacity.map(|rate| Rate::from_bits_per_second(rate.max(1_000_000)));
         self.viewers.count = viewers;
     }
 

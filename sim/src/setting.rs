@@ -41,8 +41,10 @@ pub(crate) struct Setting {
     /// Bytes of a shard: of a segment with a random access point, and of the others.
     shards: [u32; 2],
     cuts: Vec<Cut>,
-    /// When rendezvous is away.
-    away: Vec<(u64, u64)>,
+    /// When servers of rendezvous are away: from, to, and those below this number.
+    away: Vec<(u64, u64, u8)>,
+    /// Of the source's clock: a segment lasts so many thousand-millionths longer.
+    drift: i64,
     /// Latency of the four kinds of way, microseconds.
     ways: [u64; 4],
     lines: Vec<Line>,
@@ -81,6 +83,11 @@ impl Setting {
             let (from, to) = span(outage);
             Cut { asn: outage.system, from, to }
         };
+        let away = |outage: &crate::scenario::Outage| {
+            let (from, to) = span(outage);
+            let servers = f64::from(scenario.rendezvous.servers) * outage.share;
+            (from, to, servers.ceil() as u8)
+        };
         let network = &scenario.network;
         let lines = scenario.access.iter().map(|line| Line {
             latency: micros(line.latency),
@@ -95,7 +102,8 @@ impl Setting {
             end: micros(scenario.duration),
             shards: shards(&scenario),
             cuts: of(Fails::System).map(cut).collect(),
-            away: of(Fails::Rendezvous).map(span).collect(),
+            away: of(Fails::Rendezvous).map(away).collect(),
+            drift: (scenario.channel.drift * 1e3) as i64,
             ways: [network.subset, network.system, network.country, network.far].map(micros),
             lines: lines.collect(),
             loss: network.loss,
@@ -103,6 +111,11 @@ impl Setting {
             seed,
             scenario,
         }
+    }
+
+    /// The region of a node: those of one home are in one.
+    pub(crate) fn region(&self, node: u32, regions: u32) -> u32 {
+        self.profile(node).home % regions
     }
 
     pub(crate) fn profile(&self, node: u32) -> &Profile {
@@ -151,14 +164,16 @@ impl Setting {
         }
     }
 
-    /// The segment that ends at a virtual time; numbers follow the platform's clock.
-    pub(crate) fn segment_at(&self, ends: u64) -> u64 {
-        (EPOCH + ends) / self.segment - 1
+    /// The first segment that is captured wholly within the run.
+    pub(crate) fn first(&self) -> u64 {
+        EPOCH / self.segment
     }
 
-    /// When a segment was captured, virtual microseconds; before the beginning: 0.
+    /// When a segment's capture began, virtual microseconds; before the beginning: 0. Numbers follow the source's clock,
+    /// which drifts; capture times are true, as the headend steers them.
     pub(crate) fn captured(&self, number: u64) -> u64 {
-        (number * self.segment).saturating_sub(EPOCH)
+        let media = (number * self.segment).saturating_sub(EPOCH);
+        media.saturating_add_signed((media as i128 * i128::from(self.drift) / 1_000_000_000) as i64)
     }
 
     fn random_access(&self, number: u64) -> bool {
@@ -178,7 +193,7 @@ impl Setting {
         let layer = |layer, k, len| LayerHeader { layer, k, len };
         Header {
             number,
-            capture: number * self.segment,
+            capture: EPOCH + self.captured(number),
             duration_ms: (self.segment / 1000) as u16,
             epoch: 1,
             random_access: self.random_access(number),
@@ -201,6 +216,9 @@ impl Setting {
 
     /// One way between two nodes without chance, microseconds.
     pub(crate) fn latency(&self, a: u32, b: u32) -> u64 {
+        if self.housemates(a, b) {
+            return STEP;
+        }
         let nearness = self.profile(a).location.nearness(&self.profile(b).location);
         let way = self.ways[nearness as usize];
         let pair = hash(self.seed, u64::from(a.min(b)), u64::from(a.max(b)), 1);
@@ -209,25 +227,52 @@ impl Setting {
         (way + spread + line(a) + line(b)).max(STEP)
     }
 
-    /// One way between a node and rendezvous.
-    pub(crate) fn to_rendezvous(&self, node: u32) -> u64 {
+    /// The ways from a node to a server of rendezvous and back: one may be longer than the other.
+    pub(crate) fn to_rendezvous(&self, node: u32, server: u8) -> [u64; 2] {
         let line = self.line(node).map_or(SERVER_LINE, |line| line.latency);
-        (micros(self.scenario.network.rendezvous) + line).max(STEP)
+        let way = (micros(self.scenario.rendezvous.latency) + line) as f64;
+        let pair = unit(hash(self.seed, node.into(), server.into(), 6)) * 2.0 - 1.0;
+        let more = way * self.scenario.rendezvous.asymmetry * pair;
+        [way + more, way - more].map(|way| (way as u64).max(STEP))
+    }
+
+    /// The same with jitter.
+    pub(crate) fn ask(&self, node: u32, server: u8, now: u64, token: u32) -> [u64; 2] {
+        let drawn = hash(self.seed, node.into(), now, u64::from(token) << 8 | 7);
+        let [there, back] = self.to_rendezvous(node, server);
+        [there + self.jitter(node, drawn), back + self.jitter(node, drawn >> 16)]
+    }
+
+    /// What is added by chance: three times a square has the mean of one and a tail.
+    fn jitter(&self, node: u32, drawn: u64) -> u64 {
+        let mean = self.line(node).map_or(100, |line| line.jitter);
+        let square = ((drawn & 0xffff) * (drawn & 0xffff)) >> 16;
+        (mean * 3 * square) >> 16
     }
 
     /// One way now, with jitter and with what it takes to send lost packets again. `token` tells sendings apart.
     pub(crate) fn travel(&self, from: u32, to: u32, now: u64, bytes: u32, token: u64) -> u64 {
+        self.travel_with(from, to, now, bytes, token, 0.0)
+    }
+
+    /// The same where transit loses this share of packets.
+    pub(crate) fn travel_with(
+        &self,
+        from: u32,
+        to: u32,
+        now: u64,
+        bytes: u32,
+        token: u64,
+        lost_on_transit: f64,
+    ) -> u64 {
         let latency = self.latency(from, to);
         let mut drawn = hash(self.seed, u64::from(from) << 32 | u64::from(to), now, token);
-        let jitter = |node, drawn: u64| {
-            // Three times a square has the mean of one and a tail.
-            let mean = self.line(node).map_or(100, |line| line.jitter);
-            let square = ((drawn & 0xffff) * (drawn & 0xffff)) >> 16;
-            (mean * 3 * square) >> 16
-        };
-        let mut took = latency + jitter(from, drawn) + jitter(to, drawn >> 16);
-        let loss =
-            1.0 - (1.0 - self.loss) * (1.0 - self.losing(from, now)) * (1.0 - self.losing(to, now));
+        if self.housemates(from, to) {
+            return latency;
+        }
+        let mut took = latency + self.jitter(from, drawn) + self.jitter(to, drawn >> 16);
+        let kept = (1.0 - self.loss) * (1.0 - lost_on_transit);
+        let loss = 1.0 - kept * (1.0 - self.losing(from, now)) * (1.0 - self.losing(to, now));
         let mut packets = bytes.div_ceil(PACKET);
         for _ in 0..6 {
             drawn = mix(drawn.wrapping_add(1));
@@ -274,14 +319,23 @@ impl Setting {
         &self.cuts
     }
 
-    /// Whether rendezvous is away.
-    pub(crate) fn rendezvous_away(&self, now: u64) -> bool {
-        self.away.iter().any(|&(from, to)| (from..to).contains(&now))
+    /// Since when a server of rendezvous is away, if it is.
+    pub(crate) fn away_since(&self, server: u8, now: u64) -> Option<u64> {
+        let hit =
+            |&&(from, to, below): &&(u64, u64, u8)| server < below && (from..to).contains(&now);
+        self.away.iter().find(hit).map(|(from, _, _)| *from)
     }
 
-    /// How often rendezvous has been started anew by now.
+    /// How often all servers of rendezvous have been started anew by now.
     pub(crate) fn restarts(&self, now: u64) -> usize {
-        self.away.iter().filter(|(_, to)| *to <= now).count()
+        let servers = self.scenario.rendezvous.servers;
+        self.away.iter().filter(|(_, to, below)| *to <= now && *below >= servers).count()
+    }
+
+    /// Whether two nodes are behind the same line.
+    pub(crate) fn housemates(&self, a: u32, b: u32) -> bool {
+        let home = self.profile(a).home;
+        a != b && self.profile(a).shares_line && home == self.profile(b).home
     }
 
     /// Every layer of the channel.
@@ -307,10 +361,11 @@ fn lost(packets: u32, loss: f64, drawn: u64) -> u32 {
     ((f64::from(packets) * loss + unit(drawn)) as u32).min(packets)
 }
 
-/// Where a node is said to be reachable.
-pub(crate) fn addr(node: u32) -> SocketAddr {
-    let [a, b, c, d] = node.to_be_bytes();
-    SocketAddr::from(([10 + a, b, c, d], 4000))
+/// Where a node is said to be reachable: those behind one line have one address.
+pub(crate) fn addr(setting: &Setting, node: u32) -> SocketAddr {
+    let home = setting.profile(node).home;
+    let [a, b, c, d] = home.to_be_bytes();
+    SocketAddr::from(([10 + a, b, c, d], 4000 + (node - home.min(node)) as u16))
 }
 
 /// How near two nodes are, as a place in a table.

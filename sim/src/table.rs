@@ -35,7 +35,8 @@ pub fn table(report: &Report) -> String {
     line("behind the edge", times(&report.behind_edge_ms));
     let Distribution { p50, p95, p99, max, .. } = report.depth;
     line("hops from the headend", format!("50 % {p50}, 95 % {p95}, 99 % {p99}, most {max}"));
-    line("longest failover per viewer", times(&report.failover_ms));
+    line("failover", times(&report.failover_ms));
+    line("longest failover per viewer", times(&report.failover_longest_ms));
     let spread = report.playout_spread_ms;
     line("spread of playout", format!("99 % {} ms, all {} ms", spread.p99, spread.max));
     let bound = percent(report.offload_bound);
@@ -46,6 +47,16 @@ pub fn table(report: &Report) -> String {
     line("spare sub-streams", percent(report.spare_share));
     line("three standby partners ready", percent(report.standby_ready));
     line("a leave costs one sub-stream", percent(report.leave_costs_one));
+    let exposure = report.exposure;
+    line(
+        "most sub-streams through one viewer",
+        format!("50 % {}, 95 % {}, most {}", exposure.p50, exposure.p95, exposure.max),
+    );
+    if report.stalled_share_free_riders > 0.0 {
+        let riders = percent(report.stalled_share_free_riders);
+        let others = percent(report.stalled_share_lenders);
+        line("stalled: free riders, others", format!("{riders}, {others}"));
+    }
     line("heaviest viewer's share", percent(report.heaviest_share));
     if report.bad_shards > 0 {
         line("bad shards", report.bad_shards.to_string());
@@ -60,6 +71,11 @@ pub fn table(report: &Report) -> String {
             "wall time",
             format!("{:.1} s: {rate:.0} events/s, {each:.2} us a delivery", report.wall_seconds),
         );
+    }
+    if let Some(engines) = report.engine_seconds {
+        let rest = (report.wall_seconds - engines).max(0.0) * 1e6;
+        let own = rest / work.events.max(1) as f64;
+        line("engines took", format!("{engines:.1} s; all else {own:.2} us an event (one thread)"));
     }
     text
 }

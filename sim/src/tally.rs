@@ -77,10 +77,12 @@ pub(crate) struct Tally {
     pub(crate) lag: Histogram,
     /// Hops of the K-th shard's segment: the most of its shards.
     pub(crate) depth: Histogram,
-    /// Playout against the common moment, microseconds, a second added.
+    /// Playout against the common moment, microseconds, something added.
     pub(crate) playout: Histogram,
     /// Newest segment captured to the one playing.
     pub(crate) behind_edge: Histogram,
+    /// How long a sub-stream that moved did not flow, beyond the normal spacing, microseconds.
+    pub(crate) failover: Histogram,
     /// Bytes between viewers: in a subset, in a system, in a country, further.
     pub(crate) near: [u64; 4],
     /// Media bytes that entered each system for its viewers.
@@ -165,6 +167,7 @@ impl Tally {
             (&mut self.playout, &other.playout),
             (&mut self.behind_edge, &other.behind_edge),
             (&mut self.bad_after, &other.bad_after),
+            (&mut self.failover, &other.failover),
         ];
         pairs.into_iter().for_each(|(here, there)| here.merge(there));
         for (here, there) in self.near.iter_mut().zip(other.near) {

@@ -1,16 +1,20 @@
 //! A run: regions step by step, rendezvous, and samples for the curves.
 
+use std::ops::Range;
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
+use std::time::Duration;
 
+use crate::How;
 use crate::audit::{self, Audit};
 use crate::event::Mail;
 use crate::histogram::round;
-use crate::post::Ask;
+use crate::post::{Ask, Post};
 use crate::region::Region;
 use crate::rendezvous::Rendezvous;
 use crate::scenario::Scenario;
 use crate::setting::{STEP, Setting};
 use crate::tally::{Lately, Tally, micros};
+use crate::transit::Transit;
 
 /// One point of the report's curves.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -39,6 +43,8 @@ pub(crate) struct Outcome {
     pub(crate) tally: Tally,
     pub(crate) samples: Vec<Sample>,
     pub(crate) audit: Audit,
+    /// What engines took, over all threads, if it was measured.
+    pub(crate) engines: Duration,
 }
 
 /// How far a run is, for who waits.
@@ -58,18 +64,25 @@ pub struct Progress {
 pub(crate) fn run(
     scenario: Scenario,
     seed: u64,
-    threads: u32,
+    how: How,
     progress: &mut dyn FnMut(Progress),
 ) -> Outcome {
     let setting = Arc::new(Setting::new(scenario, seed));
-    let threads = threads.clamp(1, 64);
-    let regions: Vec<Region> =
-        (0..threads).map(|region| Region::new(&setting, region, threads)).collect();
+    let threads = how.threads.clamp(1, 64);
+    let capacity = setting.scenario.transit.capacity;
+    let systems = setting.scenario.places.systems;
+    let transit = capacity.map(|rate| Arc::new(Transit::new(systems, rate.bits_per_second())));
+    let region = |region| {
+        let post = Post::new(setting.clone(), transit.clone(), region, threads, how.profile);
+        Region::new(&setting, post, region, threads)
+    };
+    let regions: Vec<Region> = (0..threads).map(region).collect();
     let rendezvous = Rendezvous::new(setting.clone());
     let mut world = World {
         setting: setting.clone(),
         regions,
         rendezvous,
+        transit,
         samples: Vec::new(),
         audit: Audit::default(),
         before: [0; 2],
@@ -94,6 +107,7 @@ struct World {
     setting: Arc<Setting>,
     regions: Vec<Region>,
     rendezvous: Rendezvous,
+    transit: Option<Arc<Transit>>,
     samples: Vec<Sample>,
     audit: Audit,
     /// Microseconds stalled and watched until the sample before.
@@ -106,11 +120,13 @@ impl World {
             for step in from..until {
                 region.step(step);
                 self.rendezvous.step(step);
+                self.transit.iter().for_each(|transit| transit.step(step));
                 region.post.asks.drain(..).for_each(|ask| self.rendezvous.take(ask));
                 self.rendezvous.out.drain(..).for_each(|mail| region.post.receive(mail));
             }
         } else {
-            together(&mut self.regions, &mut self.rendezvous, from, until);
+            let common = (&mut self.rendezvous, self.transit.as_deref());
+            together(&self.setting, &mut self.regions, common, from..until);
         }
     }
 
@@ -168,13 +184,15 @@ impl World {
 
     fn finish(mut self, now: u64) -> Outcome {
         let mut tally = Tally::new(self.setting.scenario.places.systems);
+        let mut engines = Duration::ZERO;
         for region in &mut self.regions {
+            engines += region.post.watch.sum;
             tally.merge(region.finish(now));
         }
         // In an order that does not depend on the regions.
         tally.viewers.sort_by_key(|record| (record.node, record.joined));
         tally.servers.sort_by_key(|record| (record.node, record.joined));
-        Outcome { setting: self.setting, tally, samples: self.samples, audit: self.audit }
+        Outcome { setting: self.setting, tally, samples: self.samples, audit: self.audit, engines }
     }
 }
 
@@ -194,7 +212,13 @@ fn open<T>(lock: &Mutex<Vec<T>>) -> std::sync::MutexGuard<'_, Vec<T>> {
 }
 
 /// A thread for each region. What is written in a step is read after it, before the next: nothing is nearer than that.
-fn together(regions: &mut [Region], rendezvous: &mut Rendezvous, from: u64, until: u64) {
+fn together(
+    setting: &Setting,
+    regions: &mut [Region],
+    (rendezvous, transit): (&mut Rendezvous, Option<&Transit>),
+    steps: Range<u64>,
+) {
+    let threads = regions.len() as u32;
     let boxes = Boxes {
         mail: regions.iter().map(|_| Default::default()).collect(),
         asks: Default::default(),
@@ -205,8 +229,9 @@ fn together(regions: &mut [Region], rendezvous: &mut Rendezvous, from: u64, unti
         for (me, region) in regions.iter_mut().enumerate() {
             let (boxes, barrier) = (&boxes, &barrier);
             let mut rendezvous = rendezvous.take();
+            let steps = steps.clone();
             scope.spawn(move || {
-                for step in from..until {
+                for step in steps {
                     let side = (step % 2) as usize;
                     region.step(step);
                     for (mail, to) in region.post.out.iter_mut().zip(&boxes.mail) {
@@ -219,9 +244,10 @@ fn together(regions: &mut [Region], rendezvous: &mut Rendezvous, from: u64, unti
                     }
                     if let Some(rendezvous) = &mut rendezvous {
                         rendezvous.step(step);
+                        transit.iter().for_each(|transit| transit.step(step));
                         for mail in rendezvous.out.drain(..) {
-                            let to = mail.event.to as usize % boxes.mail.len();
-                            open(&boxes.mail[to][side]).push(mail);
+                            let to = setting.region(mail.event.to, threads);
+                            open(&boxes.mail[to as usize][side]).push(mail);
                         }
                     }
                     barrier.wait();

@@ -10,6 +10,10 @@ fn scenario() -> Scenario {
     scenario.duration = config::Duration::from_secs(40);
     scenario.viewers.ramp = config::Duration::from_secs(15);
     scenario.viewers.life = config::Duration::from_secs(20);
+    // What nodes of several threads share.
+    scenario.viewers.households = 0.5;
+    scenario.viewers.clock_jumps = 0.2;
+    scenario.transit.capacity = Some(config::Rate::from_kbits_per_second(12_000));
     scenario
 }
 

@@ -24,6 +24,7 @@ use url::Url;
 use self::auth::{Auth, Signed};
 use self::backoff::Backoff;
 use self::line::{Ask, Line};
+pub use self::pulse::Pulse;
 use self::state::Teller;
 use self::wire::{Turned, Wire, reach};
 

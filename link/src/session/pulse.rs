@@ -5,9 +5,10 @@ use std::time::Duration;
 /// A measured offset is worth this much less each second: clocks drift by up to 50 ppm.
 const DRIFT: f64 = 50e-6;
 
-/// The best that is known.
+/// Learns the platform's clock from questions and answers: the shortest round trip is believed. Without a socket or a
+/// clock of its own, so that the simulator runs it too.
 #[derive(Default)]
-pub(crate) struct Pulse {
+pub struct Pulse {
     best: Option<Sample>,
 }
 
@@ -28,15 +29,15 @@ impl Sample {
 
 impl Pulse {
     /// How often the time is asked.
-    pub(crate) const EVERY: Duration = Duration::from_secs(30);
+    pub const EVERY: Duration = Duration::from_secs(30);
     /// Asked so many times at first, and each time.
-    pub(crate) const BURST: u32 = 5;
+    pub const BURST: u32 = 5;
     /// So far apart.
-    pub(crate) const APART: Duration = Duration::from_millis(60);
+    pub const APART: Duration = Duration::from_millis(60);
 
     /// Takes a round trip in (all in microseconds; `received` on the platform's clock); gives the
     /// offset if it is better than what was known.
-    pub(crate) fn sample(&mut self, sent: u64, received: u64, now: u64) -> Option<i64> {
+    pub fn sample(&mut self, sent: u64, received: u64, now: u64) -> Option<i64> {
         let trip = now.checked_sub(sent)?;
         let offset = received as i64 - (sent + trip / 2) as i64;
         let sample = Sample { offset, error: trip / 2, at: now };
@@ -52,7 +53,7 @@ impl Pulse {
     }
 
     /// Another rendezvous may have another clock.
-    pub(crate) fn forget(&mut self) {
+    pub fn forget(&mut self) {
         self.best = None;
     }
 }

@@ -36,10 +36,12 @@ impl Node {
         let way = setting.travel(self.me, peer, post.now, MESSAGE, u64::from(self.seq));
         let mut at = post.now + if warm { way } else { 3 * way };
         if mine != Nat::Open && theirs != Nat::Open {
-            if setting.rendezvous_away(post.now) {
+            if !self.reaches_rendezvous(post) {
                 return;
             }
-            at += setting.to_rendezvous(self.me) + setting.to_rendezvous(peer);
+            let [there, _] = setting.to_rendezvous(self.me, self.server);
+            let [_, on] = setting.to_rendezvous(peer, self.server);
+            at += there + on;
         }
         let event = self.event(at, peer, What::Dial);
         post.send(event, Load::None);
@@ -74,7 +76,7 @@ impl Node {
             role: profile.role,
             location: profile.location,
             rtt: Duration::from_micros(rtt),
-            addrs: vec![addr(peer)],
+            addrs: vec![addr(&post.setting, peer)],
         };
         let peer = post.setting.id(peer);
         self.input(post, Input::Connected { peer, info });

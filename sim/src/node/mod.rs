@@ -1,5 +1,6 @@
 //! One node: a real engine, its connections, and its line.
 
+mod clock;
 mod connect;
 mod held;
 mod links;
@@ -7,9 +8,11 @@ mod report;
 mod transfer;
 mod uplink;
 
+use link::Pulse;
 use swarm::{Engine, Input, Output, Stats, Time};
 use ticket::Role;
 
+use self::clock::Clock;
 use self::held::Held;
 use self::links::Links;
 use self::uplink::{Uplink, Waiting};
@@ -17,7 +20,7 @@ use crate::chance::hash;
 use crate::event::{Event, Load, What};
 use crate::population::{Manner, Stay};
 use crate::post::{Ask, Asked, Post};
-use crate::setting::{EPOCH, Setting};
+use crate::setting::Setting;
 use crate::tally::{Record, micros};
 
 /// The engine is not woken again sooner than this, as in `link`.
@@ -29,6 +32,8 @@ const FIND_AGAIN: u64 = 2_000_000;
 /// Reports to rendezvous: the first, and from then on.
 const REPORT_SOON: u64 = 500_000;
 const REPORT_EVERY: u64 = 2_000_000;
+/// Added to how far a playout is from the common moment, so that it is positive; the histogram keeps it to 1 ms.
+const PLAYOUT: u64 = 150_000;
 /// What is stalled sooner after joining belongs to the start.
 const START: u64 = 10_000_000;
 
@@ -36,8 +41,14 @@ const START: u64 = 10_000_000;
 pub(crate) struct Node {
     me: u32,
     engine: Engine,
-    /// Of its clock: virtual time 0 is this.
-    origin: u64,
+    clock: Clock,
+    pulse: Pulse,
+    /// Questions that are left of a burst.
+    pulses: u32,
+    /// The platform's clock less its own.
+    offset: i64,
+    /// Its rendezvous.
+    server: u8,
     /// Tells apart what it causes.
     pub(crate) seq: u32,
     stay: u16,
@@ -50,8 +61,10 @@ pub(crate) struct Node {
     links: Links,
     dialling: Vec<u32>,
     uplink: Uplink,
-    /// When the downlink has taken in what is coming.
-    down_free: u64,
+    /// When its line has sent, and has taken in, what was under way.
+    line: [u64; 2],
+    /// The headend's next segment.
+    next: u64,
     /// A connection to a repeater is open from the channel before.
     warm: bool,
     /// Rendezvous has answered.
@@ -64,6 +77,8 @@ pub(crate) struct Node {
     full: u64,
     /// Microseconds that were stalled in its start.
     early: Option<u64>,
+    /// Sub-streams that had moved, when it was looked at last.
+    moved: u64,
     /// Who sent a shard that failed its proof, and when first.
     bad: Vec<(u32, u64)>,
 }
@@ -76,11 +91,16 @@ impl Node {
         let drawn = hash(setting.seed, u64::from(me), u64::from(stay), 3);
         // Every node's own clock has another origin, an hour back at least.
         let origin = 3_600_000_000 + (drawn >> 32);
+        let clock = Clock::new(origin, profile.clock);
         let config = setting.config(me);
         let mut node = Self {
             me,
-            engine: Engine::new(config, drawn, Time(post.now + origin)),
-            origin,
+            engine: Engine::new(config, drawn, clock.local(post.now)),
+            clock,
+            pulse: Pulse::default(),
+            pulses: 0,
+            offset: 0,
+            server: (drawn >> 8) as u8 % setting.scenario.rendezvous.servers,
             seq,
             stay,
             ends: profile.stays[usize::from(stay)],
@@ -92,7 +112,8 @@ impl Node {
             links: Links::default(),
             dialling: Vec::new(),
             uplink: Uplink::default(),
-            down_free: 0,
+            line: [0; 2],
+            next: 0,
             warm: profile.role == Role::Viewer && setting.scenario.viewers.warm,
             told: false,
             found: 0,
@@ -100,17 +121,17 @@ impl Node {
             startup: None,
             full: 0,
             early: None,
+            moved: 0,
             bad: Vec::new(),
         };
         post.tally.lately.joins += u64::from(node.role == Role::Viewer);
-        let offset = EPOCH as i64 - origin as i64 + profile.clock_error;
-        node.input(post, Input::Clock { offset });
+        node.know_time(post);
         node.find(post);
         let report = REPORT_SOON + drawn % REPORT_EVERY;
         node.remind(post, post.now + report, What::Report);
         if node.role == Role::Headend {
-            let next = (post.now / setting.segment + 1) * setting.segment;
-            node.remind(post, next, What::Publish);
+            node.next = setting.first();
+            node.remind(post, setting.captured(node.next + 1), What::Publish);
         }
         for (i, cut) in setting.cuts().iter().enumerate() {
             let at = cut.from + crate::setting::IDLE;
@@ -151,9 +172,11 @@ impl Node {
                 }
             }
             What::Uplink => {
-                self.uplink.awaited = false;
+                self.uplink.awaited = None;
                 self.settle(post);
             }
+            What::AskTime => self.ask_time(post),
+            What::Time { there, trip } => self.time_came(post, there.into(), trip.into()),
             What::Report => self.report(post),
             What::Find => {
                 if !self.told || self.found <= post.now {
@@ -174,10 +197,6 @@ impl Node {
         false
     }
 
-    fn local(&self, now: u64) -> Time {
-        Time(now + self.origin)
-    }
-
     fn event(&mut self, at: u64, to: u32, what: What) -> Event {
         self.seq = self.seq.wrapping_add(1);
         Event { at, to, from: self.me, seq: self.seq, what }
@@ -189,22 +208,24 @@ impl Node {
     }
 
     fn input(&mut self, post: &mut Post, input: Input) {
-        self.engine.handle_input(self.local(post.now), input);
+        let now = self.local(post.now);
+        post.watch.time(|| self.engine.handle_input(now, input));
         self.settle(post);
     }
 
     /// Carries out what the engine wants until it wants nothing, and sees when it wants to be woken.
     fn settle(&mut self, post: &mut Post) {
         loop {
-            while let Some(output) = self.engine.poll_output() {
+            while let Some(output) = post.watch.time(|| self.engine.poll_output()) {
                 self.carry_out(post, output);
             }
             if !self.pump(post) {
                 break;
             }
         }
-        let Some((at, _)) = self.engine.next_timeout() else { return };
-        let at = at.0.saturating_sub(self.origin).max(post.now + NAP);
+        let next = post.watch.time(|| self.engine.next_timeout());
+        let Some((at, _)) = next else { return };
+        let at = self.clock.moment(at).max(post.now + NAP);
         if self.wake.is_none_or(|set| at < set) {
             self.wake = Some(at);
             self.remind(post, at, What::Wake);
@@ -241,7 +262,7 @@ impl Node {
 
     /// Notes when the player has what it needs, and how exactly it keeps the common moment.
     fn played(&mut self, post: &mut Post, number: u64, due: Time, full: bool) {
-        let due = due.0.saturating_sub(self.origin);
+        let due = self.clock.moment(due);
         let setting = &post.setting;
         if self.startup.is_none() {
             if due + setting.segment > post.now {
@@ -252,9 +273,10 @@ impl Node {
             return;
         }
         self.full += u64::from(full);
-        if due == post.now {
+        // Woken for it: what came late says nothing of clocks.
+        if post.now.saturating_sub(due) <= NAP {
             let common = setting.captured(number) + setting.delay;
-            post.tally.playout.add((post.now + 1_000_000).saturating_sub(common));
+            post.tally.playout.add((post.now + PLAYOUT).saturating_sub(common));
         }
     }
 
@@ -267,19 +289,23 @@ impl Node {
     }
 
     fn ask(&mut self, post: &mut Post, what: Asked) {
-        if post.setting.cut_off(self.me, post.now) {
+        if !self.reaches_rendezvous(post) {
             return;
         }
         self.seq = self.seq.wrapping_add(1);
-        let at = post.now + post.setting.to_rendezvous(self.me);
-        post.asks.push(Ask { at, from: self.me, seq: self.seq, stay: self.stay, what });
+        let [there, _] = post.setting.to_rendezvous(self.me, self.server);
+        let at = post.now + there;
+        let (from, seq, stay, server) = (self.me, self.seq, self.stay, self.server);
+        post.asks.push(Ask { at, from, seq, stay, server, what });
     }
 
     fn publish(&mut self, post: &mut Post) {
-        let number = post.setting.segment_at(post.now);
+        let number = self.next;
+        self.next += 1;
         let header = post.setting.header(number);
         let shard_bytes = post.setting.shard_bytes(number);
-        self.remind(post, post.now + post.setting.segment, What::Publish);
+        let next = post.setting.captured(self.next + 1);
+        self.remind(post, next.max(post.now + 1), What::Publish);
         self.input(post, Input::Published { header, shard_bytes });
     }
 
@@ -312,8 +338,8 @@ impl Node {
             }
             self.seq = self.seq.wrapping_add(1);
             let at = post.now + idle;
-            let ask = Ask { at, from: self.me, seq: self.seq, stay: self.stay, what: Asked::Gone };
-            post.asks.push(ask);
+            let (from, seq, stay, server) = (self.me, self.seq, self.stay, self.server);
+            post.asks.push(Ask { at, from, seq, stay, server, what: Asked::Gone });
         }
         self.seq
     }

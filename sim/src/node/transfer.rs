@@ -7,39 +7,48 @@ use super::Node;
 use crate::event::{BAD, Event, Load, TAKEN, What};
 use crate::population::Manner;
 use crate::post::Post;
-use crate::setting::{EPOCH, Setting, nearness};
+use crate::setting::{Setting, nearness};
+use crate::transit::Crossing;
 
-/// The first segment of a run: events count from it.
-fn first(setting: &Setting) -> u64 {
-    EPOCH / setting.segment - 1
-}
+/// A push that waited longer is dropped, as in `link`.
+const MAX_PUSH_AGE: u64 = 2_000_000;
 
 impl Node {
     /// Sends the next shard that waits if the line is free; whether there was one.
     pub(super) fn pump(&mut self, post: &mut Post) -> bool {
-        if post.now < self.uplink.free {
-            if !self.uplink.awaited && !self.uplink.is_empty() {
-                self.uplink.awaited = true;
-                self.remind(post, self.uplink.free, What::Uplink);
+        if self.uplink.is_empty() {
+            return false;
+        }
+        let ready = self.uplink.ready().max(self.line(post)[0]);
+        if post.now < ready {
+            if self.uplink.awaited.is_none_or(|at| at <= post.now) {
+                self.uplink.awaited = Some(ready);
+                self.remind(post, ready, What::Uplink);
             }
             return false;
         }
         let Some(waiting) = self.uplink.next() else { return false };
         let setting = post.setting.clone();
         let bytes = setting.shard_bytes(waiting.shard.number);
-        let left = post.now + Setting::transmission(bytes, setting.profile(self.me).up);
+        let profile = setting.profile(self.me);
+        let home = setting.housemates(self.me, waiting.to);
+        let takes = if home { 0 } else { Setting::transmission(bytes, profile.up) };
+        let left = post.now + takes;
+        let old = waiting.urgency == Urgency::Push && post.now - waiting.since > MAX_PUSH_AGE;
         let breaks = self.manner == Manner::PromiseBreaker && waiting.urgency == Urgency::Push;
-        let delivery = if self.local(left) > waiting.deadline {
+        let delivery = if old || self.local(post.now) > waiting.deadline {
             Delivery::Dropped
         } else if breaks {
             Delivery::Sent(std::time::Duration::ZERO)
         } else {
-            self.uplink.free = left;
+            self.uplink.spend(post.now, Setting::transmission(bytes, profile.lends));
+            self.line_mut(post)[0] = left;
             self.transmit(post, waiting.to, waiting.shard, left, bytes);
-            Delivery::Sent(std::time::Duration::from_micros(post.now - waiting.since))
+            Delivery::Sent(std::time::Duration::from_micros(left - waiting.since))
         };
         let (to, shard) = (setting.id(waiting.to), waiting.shard);
-        self.engine.handle_input(self.local(post.now), Input::Delivery { to, shard, delivery });
+        let (now, input) = (self.local(post.now), Input::Delivery { to, shard, delivery });
+        post.watch.time(|| self.engine.handle_input(now, input));
         true
     }
 
@@ -55,10 +64,13 @@ impl Node {
         if setting.cut(self.me, to, left).is_some() {
             return;
         }
-        let number = (shard.number - first(&setting)) as u32;
+        let number = (shard.number - setting.first()) as u32;
         let token = u64::from(number) << 8 | u64::from(shard.index);
-        let travel = setting.travel(self.me, to, left, bytes, token);
-        let down = Setting::transmission(bytes, setting.profile(to).down);
+        let crossing = self.crossing(post, to, bytes);
+        let travel = setting.travel_with(self.me, to, left, bytes, token, crossing.lost);
+        let travel = travel + crossing.waits;
+        let home = setting.housemates(self.me, to);
+        let down = if home { 0 } else { Setting::transmission(bytes, setting.profile(to).down) };
         let hops = match self.role {
             Role::Headend => 0,
             _ => self.held.hops(number, shard.index),
@@ -67,6 +79,31 @@ impl Node {
         let what = What::Shard { number, index: shard.index, hops, flags };
         let event = self.event(left + travel + down, to, what);
         post.send(event, Load::None);
+    }
+
+    /// What befalls a shard between two systems.
+    fn crossing(&self, post: &Post, to: u32, bytes: u32) -> Crossing {
+        let Some(transit) = &post.transit else { return Crossing::default() };
+        let asn = |node| post.setting.profile(node).location.asn.unwrap_or_default();
+        let (from, to) = (asn(self.me), asn(to));
+        if from == to { Crossing::default() } else { transit.cross(post.now, from, to, bytes) }
+    }
+
+    /// When the line has sent, and has taken in, what was under way: a home has one.
+    fn line(&self, post: &Post) -> [u64; 2] {
+        let profile = post.setting.profile(self.me);
+        if !profile.shares_line {
+            return self.line;
+        }
+        post.homes.get(&profile.home).copied().unwrap_or_default()
+    }
+
+    fn line_mut<'a>(&'a mut self, post: &'a mut Post) -> &'a mut [u64; 2] {
+        let profile = post.setting.profile(self.me);
+        if !profile.shares_line {
+            return &mut self.line;
+        }
+        post.homes.entry(profile.home).or_default()
     }
 
     /// A shard is there, or has to wait for the downlink.
@@ -82,20 +119,22 @@ impl Node {
             return;
         }
         let setting = post.setting.clone();
-        let whole = u64::from(number) + first(&setting);
+        let whole = u64::from(number) + setting.first();
         let bytes = setting.shard_bytes(whole);
-        if flags & TAKEN == 0 {
+        if flags & TAKEN == 0 && !setting.housemates(self.me, event.from) {
             let down = Setting::transmission(bytes, setting.profile(self.me).down);
-            let ready = self.down_free + down;
-            if ready > post.now {
-                self.down_free = ready;
+            let now = post.now;
+            let taken = &mut self.line_mut(post)[1];
+            let ready = *taken + down;
+            if ready > now {
+                *taken = ready;
                 let what = What::Shard { number, index, hops, flags: flags | TAKEN };
                 // It keeps its sender: the order follows from that.
                 self.seq = self.seq.wrapping_add(1);
                 post.remind(Event { at: ready, what, seq: self.seq, ..*event });
                 return;
             }
-            self.down_free = post.now;
+            *taken = now;
         }
         post.tally.deliveries += 1;
         let from = setting.id(event.from);
@@ -118,6 +157,13 @@ impl Node {
         let header = setting.header(whole);
         let arrival = Arrival { header, index, layers: Setting::layers(), bytes };
         self.input(post, Input::Shard { from, arrival });
+        let (moved, gap) = self.engine.failovers();
+        if moved != self.moved {
+            self.moved = moved;
+            if self.is_viewer() && self.manner == Manner::Honest {
+                post.tally.failover.add(gap.as_micros() as u64);
+            }
+        }
     }
 
     /// Counts where bytes came from.
