@@ -10,6 +10,7 @@
 
 pub mod account;
 pub mod channel;
+pub mod choices;
 pub mod command;
 pub mod headless;
 pub mod local;
@@ -18,6 +19,7 @@ pub mod platform;
 pub mod player;
 pub mod settings;
 pub mod stats;
+pub mod timeshift;
 pub mod ts;
 #[cfg(feature = "window")]
 pub mod window;

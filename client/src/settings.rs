@@ -151,12 +151,27 @@ impl Config {
     /// The folder for what is kept between runs: as configured, or `braidcast` in `$XDG_STATE_HOME` or
     /// `~/.local/state` (XDG Base Directory Specification), or in the working directory if there is no home.
     pub fn state_folder(&self) -> PathBuf {
-        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        let home = || variable("HOME").map(|home| Path::new(&home).join(".local/state"));
-        let base = || variable("XDG_STATE_HOME").map(PathBuf::from).or_else(home);
         match &self.state {
             Some(folder) => folder.clone(),
-            None => base().unwrap_or_default().join("braidcast"),
+            None => base("XDG_STATE_HOME", ".local/state").join("braidcast"),
+        }
+    }
+
+    /// The folder for pause and rewind: beside what is kept between runs if that is configured, else `braidcast` in
+    /// `$XDG_CACHE_HOME` or `~/.cache`.
+    pub fn cache_folder(&self) -> PathBuf {
+        match &self.state {
+            Some(folder) => folder.join("cache"),
+            None => base("XDG_CACHE_HOME", ".cache").join("braidcast"),
+        }
+    }
+
+    /// The file of the viewer's choices: beside what is kept between runs if that is configured, else in the user's
+    /// configuration folder.
+    pub fn choices_file(&self) -> PathBuf {
+        match &self.state {
+            Some(folder) => folder.join("settings.toml"),
+            None => base("XDG_CONFIG_HOME", ".config").join("braidcast/settings.toml"),
         }
     }
 
@@ -164,6 +179,18 @@ impl Config {
     pub fn identity_file(&self) -> PathBuf {
         self.identity.clone().unwrap_or_else(|| self.state_folder().join("identity"))
     }
+}
+
+/// A base folder (XDG Base Directory Specification): what `variable` says, or `fallback` in the user's home, or the working
+/// directory if there is no home.
+fn base(variable: &str, fallback: &str) -> PathBuf {
+    let value = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let home = || value("HOME").map(|home| Path::new(&home).join(fallback));
+    value(variable)
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(home)
+        .unwrap_or_default()
 }
 
 impl Network {

@@ -197,6 +197,7 @@ impl Opener {
                         Some(Piece {
                             number: header.number,
                             ts: opened.ts,
+                            captured: header.capture,
                             duration,
                             random_access: header.random_access && opened.whole,
                             whole: opened.whole,

@@ -19,6 +19,8 @@ pub struct Piece {
     pub number: u64,
     /// Whole MPEG-TS packets; may be empty if `whole` is not set.
     pub ts: Bytes,
+    /// When it was captured, microseconds since 1970 on the headend's clock.
+    pub captured: u64,
     /// Media duration.
     pub duration: Duration,
     /// Whether a decoder can begin here: the segment is whole and begins at a random access point.
@@ -43,6 +45,7 @@ pub(crate) mod testing {
         Piece {
             number,
             ts: (0..4).flat_map(packet).collect::<Vec<u8>>().into(),
+            captured: number * 250_000,
             duration: Duration::from_millis(250),
             random_access: number.is_multiple_of(4),
             whole: true,
