@@ -64,13 +64,18 @@ impl State {
         self.folder.join("session.json")
     }
 
+    /// The sign-in that is remembered, whoever it is of. A file that cannot be read counts as none.
+    pub fn last(&self) -> Option<Remembered> {
+        let text = fs::read(self.file()).ok()?;
+        serde_json::from_slice(&text)
+            .inspect_err(|error| tracing::warn!(%error, "the remembered sign-in cannot be read"))
+            .ok()
+    }
+
     /// The sign-in that is remembered for `server`, and for `user` if one is given. A file that cannot be read counts as
     /// none.
     pub fn remembered(&self, server: &Url, user: Option<&str>) -> Option<Remembered> {
-        let text = fs::read(self.file()).ok()?;
-        let remembered: Remembered = serde_json::from_slice(&text)
-            .inspect_err(|error| tracing::warn!(%error, "the remembered sign-in cannot be read"))
-            .ok()?;
+        let remembered = self.last()?;
         let fits = remembered.server == *server
             && user.is_none_or(|user| remembered.user.as_deref() == Some(user));
         fits.then_some(remembered)

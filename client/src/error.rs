@@ -41,6 +41,15 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The UDP address cannot be used.
+    #[error("cannot use UDP address {bind}")]
+    Socket {
+        /// Which.
+        bind: std::net::SocketAddr,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
     /// Another viewer uses the state folder.
     #[error(
         "another viewer is running with the state folder {0}; give this one its own with --state"

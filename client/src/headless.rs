@@ -5,25 +5,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-use link::{Login, Node, NodeConfig, Session, SessionConfig, SessionError};
 use serde::Serialize;
 use service::Stop;
-use ticket::{Identity, Role};
 use tokio::time::MissedTickBehavior;
 use url::Url;
 
 use crate::Error;
-use crate::account::{self, Remembered, State};
+use crate::account::{self, State};
 use crate::channel::{Channels, Running};
 use crate::local;
 use crate::output::file::Recorder;
-use crate::platform::{Live, Platform};
+use crate::platform::Platform as _;
 use crate::player::Player;
 use crate::settings::Config;
+use crate::vault::Vault;
+use crate::viewer::{Viewer, Wanted, again};
 
-/// Between two attempts while something cannot be reached: whoever waits is in soon after it is back.
-const AGAIN: Duration = Duration::from_millis(500);
 /// How often figures are written and the sign-in is looked after.
 const EACH: Duration = Duration::from_secs(1);
 /// How long leaving may take.
@@ -56,17 +53,6 @@ struct Announced {
     peer_id: String,
 }
 
-/// A viewer that has signed in.
-struct Viewer {
-    live: Arc<Live>,
-    node: Node,
-    state: State,
-    server: Url,
-    user: Option<String>,
-    remember: bool,
-    remembered: Option<String>,
-}
-
 /// Plays a channel until the order is done or `stop` is requested.
 ///
 /// # Errors
@@ -82,7 +68,7 @@ pub async fn play(config: &Config, server: Url, order: &Order, stop: &Stop) -> a
         None => None,
     };
     let mut viewer = tokio::select! {
-        viewer = Viewer::sign_in(config, server, patience) => viewer?,
+        viewer = sign_in(config, server, patience) => viewer?,
         () = stop.requested() => return Err(Error::Stopped.into()),
     };
     let channels = Channels::new(viewer.live.clone(), config.local.max_channels);
@@ -101,8 +87,8 @@ pub async fn play(config: &Config, server: Url, order: &Order, stop: &Stop) -> a
         say(&format!("local address: http://{http}/"));
         let announced = Announced {
             http: http.to_string(),
-            quic: viewer.node.local_addr().to_string(),
-            peer_id: viewer.node.id().to_string(),
+            quic: viewer.live.node().local_addr().to_string(),
+            peer_id: viewer.live.node().id().to_string(),
         };
         service::announce(config.announce.as_deref(), &announced)?;
         let played = tokio::select! {
@@ -166,7 +152,7 @@ async fn watch(
             loop {
                 tick.tick().await;
                 write(order.stats.as_deref(), &player.stats(), &mut failing).await;
-                viewer.remember();
+                viewer.remember().await;
                 if recorder.is_some_and(Recorder::has_failed) {
                     break;
                 }
@@ -250,7 +236,7 @@ pub async fn channels(
     stop: &Stop,
 ) -> anyhow::Result<()> {
     let viewer = tokio::select! {
-        viewer = Viewer::sign_in(config, server, Instant::now() + wait) => viewer?,
+        viewer = sign_in(config, server, Instant::now() + wait) => viewer?,
         () = stop.requested() => return Err(Error::Stopped.into()),
     };
     for channel in viewer.live.line_up() {
@@ -267,7 +253,7 @@ pub async fn channels(
 /// If nobody is signed in, or auth cannot be reached.
 pub async fn sign_out(config: &Config, server: Url, stop: &Stop) -> anyhow::Result<()> {
     let mut viewer = tokio::select! {
-        viewer = Viewer::sign_in(config, server, Instant::now()) => viewer?,
+        viewer = sign_in(config, server, Instant::now()) => viewer?,
         () = stop.requested() => return Err(Error::Stopped.into()),
     };
     viewer.remember = false;
@@ -276,161 +262,12 @@ pub async fn sign_out(config: &Config, server: Url, stop: &Stop) -> anyhow::Resu
     Ok(())
 }
 
-impl Viewer {
-    async fn sign_in(config: &Config, server: Url, patience: Instant) -> anyhow::Result<Self> {
-        let state = State::open(&config.state_folder())?;
-        let login = account::login(&config.account, &state, &server)?;
-        let path = config.identity_file();
-        let identity =
-            Identity::load_or_create(&path).map_err(|source| Error::State { path, source })?;
-        let node = Node::start(NodeConfig {
-            identity: Arc::new(identity),
-            bind: config.network.bind,
-            role: Role::Viewer,
-            platform: String::new(),
-            max_connections: config.network.max_connections,
-            max_egress: Some(config.share.uplink()),
-            admit: None,
-        })
-        .await
-        .with_context(|| format!("cannot use UDP address {}", config.network.bind))?;
-        let by_token = matches!(login, Login::Refresh { .. });
-        let session = SessionConfig {
-            auth: server.clone(),
-            bind: config.network.http_bind(),
-            login,
-            advertise: Vec::new(),
-            software: concat!("braidcast/", env!("CARGO_PKG_VERSION")).to_owned(),
-        };
-        let begun = again(patience, || async {
-            Ok(Session::start(node.clone(), session.clone(), false).await?)
-        });
-        let session = match begun.await {
-            Ok(session) => session,
-            Err(error) => {
-                node.shutdown().await;
-                return Err(match error {
-                    Error::Session(
-                        refused @ (SessionError::WrongPassword | SessionError::Refused(_)),
-                    ) if by_token => {
-                        state.forget();
-                        Error::Forgotten(refused.to_string()).into()
-                    }
-                    error => error.into(),
-                });
-            }
-        };
-        let playback = &config.playback;
-        let live = Live::new(
-            node.clone(),
-            session,
-            playback.rendition.clone(),
-            playback.spares,
-            config.share,
-        );
-        let mut viewer = Self {
-            live,
-            node,
-            state,
-            server,
-            user: config.account.user.clone(),
-            remember: config.account.remember,
-            remembered: None,
-        };
-        viewer.remember();
-        Ok(viewer)
-    }
-
-    /// Keeps the sign-in for the next start, if it is new.
-    fn remember(&mut self) {
-        let Some(token) = self.live.refresh_token().filter(|_| self.remember) else { return };
-        if self.remembered.as_ref() == Some(&token) {
-            return;
-        }
-        let kept = Remembered {
-            server: self.server.clone(),
-            user: self.user.clone(),
-            refresh_token: token.clone(),
-        };
-        match self.state.remember(&kept) {
-            Ok(()) => self.remembered = Some(token),
-            Err(error) => tracing::warn!(error = ?error, "cannot keep the sign-in"),
-        }
-    }
-
-    /// Leaves the platform, signed in for the next start or signed out.
-    async fn leave(mut self) {
-        self.remember();
-        let Self { live, state, remember, .. } = self;
-        if tokio::time::timeout(LEAVING, live.close(!remember)).await.is_err() {
-            tracing::warn!("leaving took too long");
-        }
-        if !remember {
-            state.forget();
-        }
-    }
-}
-
-/// Tries again, as long as there is patience, while something of the platform cannot be reached. Says once what.
-async fn again<T, F>(patience: Instant, attempt: impl Fn() -> F) -> Result<T, Error>
-where
-    F: Future<Output = Result<T, Error>>,
-{
-    let mut told = None;
-    loop {
-        let error = match attempt().await {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        let passing = matches!(
-            error,
-            Error::Session(
-                SessionError::AuthUnreachable(_)
-                    | SessionError::RendezvousUnreachable
-                    | SessionError::NoSuchChannel(_)
-                    | SessionError::TooMany(_)
-            )
-        );
-        if !passing || Instant::now() + AGAIN > patience {
-            return Err(error);
-        }
-        let text = error.to_string();
-        if told.as_ref() != Some(&text) {
-            eprintln!("{text}; trying again");
-            told = Some(text);
-        }
-        tokio::time::sleep(AGAIN).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn what_cannot_be_reached_is_tried_again_what_is_refused_is_not() {
-        let calls = AtomicUsize::new(0);
-        let patience = Instant::now() + Duration::from_secs(60);
-        let up_at_third = again(patience, || async {
-            match calls.fetch_add(1, Ordering::Relaxed) {
-                0 => Err(SessionError::AuthUnreachable("x".into()).into()),
-                1 => Err(SessionError::RendezvousUnreachable.into()),
-                n => Ok(n),
-            }
-        });
-        assert_eq!(up_at_third.await.unwrap(), 2);
-        let refused = again(patience, || async {
-            calls.fetch_add(1, Ordering::Relaxed);
-            Err::<(), _>(SessionError::WrongPassword.into())
-        });
-        assert!(refused.await.is_err());
-        assert_eq!(calls.load(Ordering::Relaxed), 4);
-        let impatient = again(Instant::now(), || async {
-            Err::<(), _>(SessionError::AuthUnreachable("auth-url".into()).into())
-        });
-        let error = impatient.await.unwrap_err().to_string();
-        assert_eq!(error, "auth at auth-url cannot be reached");
-    }
+/// Signs in as the configuration says, or as remembered.
+async fn sign_in(config: &Config, server: Url, patience: Instant) -> anyhow::Result<Viewer> {
+    let state = Arc::new(State::open(&config.state_folder())?);
+    let login = account::login(&config.account, &state, &server)?;
+    let user = config.account.user.clone();
+    let share = config.share;
+    let wanted = Wanted { server, user, login, remember: config.account.remember, share };
+    Ok(Viewer::sign_in(config, Vault::file(state), wanted, patience).await?)
 }

@@ -12,15 +12,21 @@ pub mod account;
 pub mod channel;
 pub mod choices;
 pub mod command;
+pub mod guide;
 pub mod headless;
 pub mod local;
 pub mod output;
 pub mod platform;
 pub mod player;
+pub mod problem;
 pub mod settings;
+pub mod sharing;
 pub mod stats;
+pub mod television;
 pub mod timeshift;
 pub mod ts;
+pub mod vault;
+mod viewer;
 #[cfg(feature = "window")]
 pub mod window;
 

@@ -28,6 +28,10 @@ pub trait Feed: Send + 'static {
     fn next(&mut self) -> BoxFuture<'_, Option<Played>>;
     /// What was counted.
     fn stats(&self) -> SwarmStats;
+    /// What may be sent to others in this channel from now on.
+    fn set_share(&self, share: Share) {
+        let _ = share;
+    }
 }
 
 /// A channel that was joined.
@@ -42,6 +46,8 @@ pub struct Tuned {
     pub rendition: String,
     /// Content keys: the epoch now and the next.
     pub keys: watch::Receiver<Vec<ContentKey>>,
+    /// What may be sent to others, and each change.
+    pub share: watch::Receiver<Share>,
 }
 
 impl Feed for link::Swarm {
@@ -52,6 +58,11 @@ impl Feed for link::Swarm {
     fn stats(&self) -> SwarmStats {
         link::Swarm::stats(self)
     }
+
+    fn set_share(&self, share: Share) {
+        self.set_uplink(Some(share.uplink()));
+        self.set_serve(share.serve());
+    }
 }
 
 /// The platform: a node and its session.
@@ -60,9 +71,9 @@ pub struct Live {
     /// `None` once it is closed.
     session: Mutex<Option<Arc<Session>>>,
     state: watch::Receiver<SessionState>,
-    rendition: Option<String>,
+    rendition: Mutex<Option<String>>,
     spares: u8,
-    share: Mutex<Share>,
+    share: watch::Sender<Share>,
 }
 
 impl Live {
@@ -76,7 +87,8 @@ impl Live {
     ) -> Arc<Self> {
         let state = session.state();
         let session = Mutex::new(Some(Arc::new(session)));
-        Arc::new(Self { node, session, state, rendition, spares, share: Mutex::new(share) })
+        let rendition = Mutex::new(rendition);
+        Arc::new(Self { node, session, state, rendition, spares, share: watch::Sender::new(share) })
     }
 
     /// How the session is, and each change.
@@ -89,9 +101,22 @@ impl Live {
         self.session()?.refresh_token()
     }
 
-    /// What may be sent to others in channels that are joined from now on.
+    /// What may be sent to others from now on, in the channels that are received too.
     pub fn set_share(&self, share: Share) {
-        *lock(&self.share) = share;
+        let changed = self.share.send_if_modified(|now| std::mem::replace(now, share) != share);
+        if changed {
+            self.node.set_max_egress(Some(share.uplink()));
+        }
+    }
+
+    /// The rendition of channels that are joined from now on; `None`: the best.
+    pub fn set_rendition(&self, rendition: Option<String>) {
+        *lock(&self.rendition) = rendition;
+    }
+
+    /// This node.
+    pub fn node(&self) -> &Node {
+        &self.node
     }
 
     /// Leaves the platform: signs out if `sign_out`, and closes the socket. Nothing can be joined any more.
@@ -110,7 +135,7 @@ impl Live {
     }
 
     fn part(&self) -> Part {
-        let share = *lock(&self.share);
+        let share = *self.share.borrow();
         Part {
             uplink: Some(share.uplink()),
             max_pushed: None,
@@ -124,7 +149,10 @@ impl Platform for Live {
     fn join<'a>(&'a self, channel: &'a str) -> BoxFuture<'a, Result<Tuned, SessionError>> {
         Box::pin(async move {
             let session = self.session().ok_or(SessionError::RendezvousUnreachable)?;
-            let joined = session.join(channel, self.rendition.as_deref(), self.part()).await?;
+            let rendition = lock(&self.rendition).clone();
+            // From here on: a change while the channel is joined is not missed.
+            let share = self.share.subscribe();
+            let joined = session.join(channel, rendition.as_deref(), self.part()).await?;
             let Joined { swarm, spec, rendition, keys } = joined;
             Ok(Tuned {
                 feed: Box::new(swarm),
@@ -132,6 +160,7 @@ impl Platform for Live {
                 coding: spec.coding,
                 rendition,
                 keys,
+                share,
             })
         })
     }

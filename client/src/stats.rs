@@ -23,6 +23,8 @@ pub struct Stats {
     pub n: u8,
     /// From the command (or the choice of channel) to the first playable segment; 0 as long as there was none.
     pub startup_ms: u64,
+    /// From the choice of channel to its first picture on the screen; 0 without a window.
+    pub picture_ms: u64,
     /// Runs of segments that could not be played whole in time.
     pub stalls: u64,
     /// Media time in them.
@@ -136,6 +138,7 @@ impl Stats {
             k: running.map_or(0, |running| running.coding.full()),
             n: running.map_or(0, |running| running.coding.n()),
             startup_ms: startup.map_or(0, |startup| millis(startup).max(1)),
+            picture_ms: 0,
             stalls: swarm.stalls + counts.unopened_runs,
             stall_ms: millis(swarm.stalled + counts.unopened_time),
             stall_causes: causes.iter().map(|(cause, count)| (name(*cause), *count)).collect(),

@@ -6,6 +6,7 @@
 mod running;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,8 @@ struct Inner {
     /// Per channel that was ever joined, whether the last one to be received has been left for good.
     parted: tokio::sync::Mutex<HashMap<String, CancellationToken>>,
     tasks: TaskTracker,
+    /// Media bytes sent to others, over all channels that ever were received.
+    sent: Arc<AtomicU64>,
     stop: CancellationToken,
 }
 
@@ -74,6 +77,7 @@ impl Channels {
             slots: Mutex::default(),
             parted: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
+            sent: Arc::default(),
             stop: CancellationToken::new(),
         });
         let sweeper = Arc::downgrade(&inner);
@@ -111,7 +115,13 @@ impl Channels {
                     }
                     let tuned = self.inner.platform.join(channel).await?;
                     let stop = claim.place.stop.clone();
-                    let begun = Running::start(channel, tuned, stop, &self.inner.tasks);
+                    let begun = Running::start(
+                        channel,
+                        tuned,
+                        stop,
+                        &self.inner.tasks,
+                        self.inner.sent.clone(),
+                    );
                     let parted = begun.parted().clone();
                     self.inner.parted.lock().await.insert(channel.to_owned(), parted);
                     running.insert(begun).clone()
@@ -125,6 +135,11 @@ impl Channels {
     /// The channels that are received now, in no order.
     pub fn received(&self) -> Vec<String> {
         self.inner.lock().keys().cloned().collect()
+    }
+
+    /// Media bytes sent to other viewers, over all channels since this was made.
+    pub fn sent(&self) -> u64 {
+        self.inner.sent.load(Relaxed)
     }
 
     /// What the channels are taken from.

@@ -1,11 +1,12 @@
 //! A channel that is being received: its task takes segments when they are due, opens them and hands them to outputs.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use link::{Played, SwarmStats};
 use segment::{Coding, ContentKey};
-use swarm::Cause;
+use swarm::{ByRole, Cause};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,6 +15,8 @@ use crate::output::file::Sink;
 use crate::output::hls::Window;
 use crate::output::{Hub, Piece};
 use crate::platform::{Feed, Tuned};
+use crate::settings::Share;
+use crate::timeshift::TimeShift;
 
 /// How often counters are taken over while no segments come.
 const REFRESH: Duration = Duration::from_millis(500);
@@ -29,6 +32,7 @@ pub struct Running {
     hub: Hub,
     window: Window,
     sink: Mutex<Option<Sink>>,
+    shift: Mutex<Option<TimeShift>>,
     first: watch::Sender<Option<Instant>>,
     counts: Mutex<Counts>,
     ended: CancellationToken,
@@ -48,6 +52,12 @@ pub struct Counts {
     pub unopened_time: Duration,
     /// Segments of which only tables and sound were played.
     pub sound_only: u64,
+    /// When the last segment was played.
+    pub last: Option<Instant>,
+    /// Whether that was tables and sound alone.
+    pub last_is_sound: bool,
+    /// What kept the segments after that from being played, if any was missed.
+    pub missing: Option<Cause>,
 }
 
 /// What the task keeps to itself.
@@ -68,8 +78,9 @@ impl Running {
         tuned: Tuned,
         stop: CancellationToken,
         tasks: &TaskTracker,
+        sent: Arc<AtomicU64>,
     ) -> Arc<Self> {
-        let Tuned { feed, swarm, coding, rendition, keys } = tuned;
+        let Tuned { feed, swarm, coding, rendition, keys, share } = tuned;
         let running = Arc::new(Self {
             channel: channel.to_owned(),
             rendition,
@@ -77,14 +88,17 @@ impl Running {
             hub: Hub::default(),
             window: Window::new(),
             sink: Mutex::new(None),
+            shift: Mutex::new(None),
             first: watch::Sender::new(None),
             counts: Mutex::default(),
             ended: stop,
             parted: CancellationToken::new(),
         });
         let opener = Opener { swarm, keys, gap: false, failing: false, counts: Counts::default() };
+        let mut share = share;
+        share.mark_changed();
         tracing::info!(channel, rendition = %running.rendition, "joined");
-        tasks.spawn(running.clone().run(feed, opener));
+        tasks.spawn(running.clone().run(feed, opener, share, sent));
         running
     }
 
@@ -101,6 +115,15 @@ impl Running {
     /// Records from now on; `None` ends that.
     pub fn record(&self, sink: Option<Sink>) {
         *lock(&self.sink) = sink;
+    }
+
+    /// Keeps what is played for pause and rewind, from the last random access point on; `None` ends that.
+    pub fn keep(&self, shift: Option<TimeShift>) {
+        let mut kept = lock(&self.shift);
+        if let Some(shift) = &shift {
+            self.hub.backlog().iter().for_each(|piece| shift.put(piece));
+        }
+        *kept = shift;
     }
 
     /// When the first segment was played, as soon as that is so.
@@ -128,7 +151,13 @@ impl Running {
         &self.parted
     }
 
-    async fn run(self: Arc<Self>, mut feed: Box<dyn Feed>, mut opener: Opener) {
+    async fn run(
+        self: Arc<Self>,
+        mut feed: Box<dyn Feed>,
+        mut opener: Opener,
+        mut share: watch::Receiver<Share>,
+        sent: Arc<AtomicU64>,
+    ) {
         let mut tick = tokio::time::interval(REFRESH);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // The feed's figures are up to half a second old: what was played already counts at once.
@@ -138,6 +167,10 @@ impl Running {
             tokio::select! {
                 () = self.ended.cancelled() => break,
                 _ = tick.tick() => {}
+                Ok(()) = share.changed() => {
+                    let share = *share.borrow_and_update();
+                    feed.set_share(share);
+                }
                 played = feed.next() => match played {
                     Some(played) => {
                         segments += u64::from(matches!(played, Played::Segment { .. }));
@@ -146,7 +179,15 @@ impl Running {
                     None => break,
                 },
             }
+            let before = opener.counts.swarm.bytes_out;
             opener.counts.swarm = feed.stats();
+            let more = sum(opener.counts.swarm.bytes_out).saturating_sub(sum(before));
+            sent.fetch_add(more, Relaxed);
+            if let Some(piece) = &piece {
+                opener.counts.last = Some(Instant::now());
+                opener.counts.last_is_sound = !piece.whole;
+                opener.counts.missing = None;
+            }
             opener.counts.swarm.played = opener.counts.swarm.played.max(segments);
             lock(&self.counts).clone_from(&opener.counts);
             if let Some(piece) = piece {
@@ -158,6 +199,7 @@ impl Running {
         self.ended.cancel();
         self.hub.close();
         self.record(None);
+        self.keep(None);
         tracing::info!(channel = %self.channel, "left");
     }
 
@@ -166,7 +208,13 @@ impl Running {
             sink.put(piece.ts.clone());
         }
         self.window.publish(&piece);
-        self.hub.publish(piece);
+        {
+            let shift = lock(&self.shift);
+            if let Some(shift) = &*shift {
+                shift.put(&piece);
+            }
+            self.hub.publish(piece);
+        }
         self.first.send_if_modified(|first| {
             let new = first.is_none();
             first.get_or_insert_with(Instant::now);
@@ -180,10 +228,11 @@ impl Opener {
         match played {
             Played::Missed { number, cause } => {
                 tracing::debug!(number, ?cause, "missed");
+                self.counts.missing = Some(cause);
                 self.gap = true;
                 None
             }
-            Played::Segment { header, essential, full, due: _ } => {
+            Played::Segment { header, essential, full, due } => {
                 let key = self.keys.borrow().iter().find(|key| key.epoch == header.epoch).cloned();
                 let duration = Duration::from_millis(header.duration_ms.into());
                 let opened = key.ok_or("no key of its epoch".to_owned()).and_then(|key| {
@@ -198,6 +247,7 @@ impl Opener {
                             number: header.number,
                             ts: opened.ts,
                             captured: header.capture,
+                            due: Some(due.into_std()),
                             duration,
                             random_access: header.random_access && opened.whole,
                             whole: opened.whole,
@@ -230,6 +280,10 @@ impl Counts {
         }
         causes
     }
+}
+
+fn sum(bytes: ByRole) -> u64 {
+    bytes.headend + bytes.repeater + bytes.viewer
 }
 
 /// What is behind these locks is whole after every statement that changes it.

@@ -51,6 +51,7 @@ impl Platform for Counting {
                 coding: Coding::default(),
                 rendition: "main".into(),
                 keys: watch::channel(Vec::new()).1,
+                share: watch::channel(crate::settings::Share::default()).1,
             })
         })
     }

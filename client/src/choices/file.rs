@@ -25,7 +25,7 @@ pub struct Fault {
 }
 
 /// The file that choices are kept in.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct File {
     path: PathBuf,
     /// Values that this version does not know: they are kept for the one that does.

@@ -18,7 +18,7 @@ pub const MAX_CACHE_MB: u32 = 100_000;
 pub const MAX_SHARE_KBITS: u32 = 1_000_000;
 
 /// All choices.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Settings {
     /// Auth's address, of the last sign-in.
     pub server: Option<Url>,

@@ -95,6 +95,11 @@ impl Hub {
         Reader { queue }
     }
 
+    /// The pieces from the last random access point on.
+    pub(crate) fn backlog(&self) -> Vec<Arc<Piece>> {
+        self.lock().backlog.iter().cloned().collect()
+    }
+
     /// How many readers there are.
     pub fn readers(&self) -> usize {
         let mut state = self.lock();

@@ -8,7 +8,7 @@ mod queue;
 pub use hub::{Hub, Reader};
 pub use queue::{Full, Queue};
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -21,6 +21,8 @@ pub struct Piece {
     pub ts: Bytes,
     /// When it was captured, microseconds since 1970 on the headend's clock.
     pub captured: u64,
+    /// When it is to be shown, the same moment for all viewers; in the past while a start catches up.
+    pub due: Option<Instant>,
     /// Media duration.
     pub duration: Duration,
     /// Whether a decoder can begin here: the segment is whole and begins at a random access point.
@@ -46,6 +48,7 @@ pub(crate) mod testing {
             number,
             ts: (0..4).flat_map(packet).collect::<Vec<u8>>().into(),
             captured: number * 250_000,
+            due: None,
             duration: Duration::from_millis(250),
             random_access: number.is_multiple_of(4),
             whole: true,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -26,6 +26,7 @@ pub(super) enum Place {
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) position: Position,
+    pub(super) due: Option<Instant>,
     pub(super) duration: Duration,
     pub(super) random_access: bool,
     pub(super) whole: bool,
@@ -121,6 +122,7 @@ impl Index {
         self.memory += piece.ts.len();
         self.entries.push_back(Entry {
             position,
+            due: piece.due,
             duration: piece.duration,
             random_access: piece.random_access,
             whole: piece.whole,

@@ -14,7 +14,7 @@ mod source;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -54,6 +54,8 @@ pub struct Chunk {
     pub ts: Bytes,
     /// Where it begins.
     pub position: Position,
+    /// When it is to be shown, the same moment for all viewers; `None` if that was seconds ago.
+    pub due: Option<Instant>,
     /// Media duration.
     pub duration: Duration,
     /// Whether a decoder can begin here.

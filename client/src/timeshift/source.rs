@@ -13,6 +13,9 @@ use crate::ts::Splicer;
 /// After so much media without a random access point a reader at the edge is given what there is.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What was due longer ago is not live.
+const LIVE: Duration = Duration::from_secs(3);
+
 /// Reads from one place on, as fast as it is asked; at the live edge it waits.
 pub struct Source {
     shared: Arc<Shared>,
@@ -37,12 +40,13 @@ impl Source {
         loop {
             let entry = self.entry().await?;
             self.gap |= entry.gap;
-            if let Some(waited) = &mut self.waiting {
-                if !entry.random_access && *waited < PATIENCE {
-                    *waited += entry.duration;
-                    self.next += 1;
-                    continue;
-                }
+            if let Some(waited) = &mut self.waiting
+                && !entry.random_access
+                && *waited < PATIENCE
+            {
+                *waited += entry.duration;
+                self.next += 1;
+                continue;
             }
             let ts = match entry.place() {
                 Place::Memory(bytes) => Some(bytes),
@@ -60,6 +64,7 @@ impl Source {
             return Some(Chunk {
                 ts: self.splicer.splice(&ts, gap, entry.whole),
                 position: entry.position,
+                due: entry.due.filter(|due| due.elapsed() < LIVE),
                 duration: entry.duration,
                 random_access: entry.random_access,
                 gap,

@@ -152,6 +152,7 @@ impl Platform for Station {
                 coding: self.coding,
                 rendition: "main".into(),
                 keys: found.keys.subscribe(),
+                share: watch::channel(settings::Share::default()).1,
             })
         })
     }

@@ -139,6 +139,7 @@ impl Platform for Network {
                 age_s: 0,
             }]);
             Ok(Tuned {
+                share: watch::channel(client::settings::Share::default()).1,
                 feed: Box::new(swarm),
                 swarm: spec.swarm,
                 coding: spec.coding,

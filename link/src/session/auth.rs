@@ -111,7 +111,11 @@ impl Auth {
     }
 
     pub(crate) async fn directory(&self) -> Result<Directory, SessionError> {
-        self.call(Method::GET, ".well-known/braidcast", None).await
+        self.call(Method::GET, ".well-known/braidcast", None).await.map_err(|error| match error {
+            // Whoever answers so is no auth.
+            SessionError::Refused(_) | SessionError::Credential(_) => self.unreachable(),
+            error => error,
+        })
     }
 
     /// Signs in, or renews: with the refresh token if there is one.

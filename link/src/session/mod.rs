@@ -106,6 +106,8 @@ pub struct SessionState {
     pub rendezvous: bool,
     /// What is missing, for people; `None` if nothing is.
     pub missing: Option<String>,
+    /// Why auth does not sign this node in any more, if it does not: it takes somebody who signs in anew.
+    pub refused: Option<SessionError>,
     /// What may be watched, carried or published.
     pub line_up: Vec<ChannelInfo>,
 }
@@ -335,7 +337,7 @@ async fn keep_signed_in(
         loop {
             let pause = match auth.sign_in().await {
                 Ok(signed) => {
-                    teller.auth(Ok(()));
+                    teller.signed_in();
                     account.send_replace(signed);
                     break;
                 }

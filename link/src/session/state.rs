@@ -50,7 +50,22 @@ impl Teller {
 
     /// Auth answered, or why it did not.
     pub(crate) fn auth(&self, outcome: Result<(), &SessionError>) {
+        let refused = outcome.err().filter(|error| {
+            !matches!(error, SessionError::AuthUnreachable(_) | SessionError::TooMany(_))
+        });
+        self.change(|state| {
+            // Being reached is no pardon: only a sign-in is.
+            if refused.is_some() {
+                state.refused = refused.cloned();
+            }
+        });
         self.lacks(|lacks| lacks.auth = outcome.err().map(SessionError::to_string));
+    }
+
+    /// The node was signed in.
+    pub(crate) fn signed_in(&self) {
+        self.auth(Ok(()));
+        self.change(|state| state.refused = None);
     }
 
     /// Rendezvous is connected, or why not.

@@ -1,0 +1,152 @@
+//! What was sent: now, and in this calendar month, over runs of the program.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+/// The rate is the mean over so long.
+const WINDOW: Duration = Duration::from_secs(3);
+
+/// Counts what is sent.
+pub(crate) struct Meter {
+    path: PathBuf,
+    kept: Month,
+    written: Month,
+    /// What the channels had sent when it was looked at last.
+    counter: u64,
+    recent: VecDeque<(Instant, u64)>,
+}
+
+/// What was sent in a calendar month.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+struct Month {
+    /// Such as `2026-11`.
+    month: String,
+    bytes: u64,
+}
+
+/// The calendar month in the viewer's time zone.
+fn this_month() -> String {
+    jiff::Zoned::now().strftime("%Y-%m").to_string()
+}
+
+impl Meter {
+    /// The meter whose count is kept in a state folder. A count that cannot be read begins anew.
+    pub(crate) fn open(folder: &Path) -> Self {
+        let path = folder.join("upload.json");
+        let kept: Month = fs::read(&path)
+            .ok()
+            .and_then(|text| serde_json::from_slice(&text).ok())
+            .unwrap_or_default();
+        let written = kept.clone();
+        Self { path, kept, written, counter: 0, recent: VecDeque::new() }
+    }
+
+    /// A new source of counts, that begins at 0.
+    pub(crate) fn restart(&mut self) {
+        self.counter = 0;
+    }
+
+    /// The channels have sent `counter` bytes so far.
+    pub(crate) fn count(&mut self, now: Instant, counter: u64) {
+        self.count_in(now, counter, this_month());
+    }
+
+    fn count_in(&mut self, now: Instant, counter: u64, month: String) {
+        let more = counter.saturating_sub(self.counter);
+        self.counter = counter;
+        if self.kept.month != month {
+            self.kept = Month { month, bytes: 0 };
+        }
+        self.kept.bytes = self.kept.bytes.saturating_add(more);
+        self.recent.push_back((now, more));
+        while self.recent.front().is_some_and(|(at, _)| now.duration_since(*at) > WINDOW) {
+            self.recent.pop_front();
+        }
+    }
+
+    /// Bits per second now.
+    pub(crate) fn rate(&self) -> u64 {
+        let bytes: u64 = self.recent.iter().map(|(_, bytes)| bytes).sum();
+        bytes * 8 / WINDOW.as_secs()
+    }
+
+    /// Bytes in this month.
+    pub(crate) fn month(&self) -> u64 {
+        self.kept.bytes
+    }
+
+    /// Writes the count, if it changed.
+    pub(crate) fn save(&mut self) {
+        if self.kept == self.written {
+            return;
+        }
+        let draft = self.path.with_extension("json.new");
+        let write = || -> std::io::Result<()> {
+            let mut file = fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&draft)?;
+            file.write_all(&serde_json::to_vec(&self.kept)?)?;
+            fs::rename(&draft, &self.path)
+        };
+        match write() {
+            Ok(()) => self.written = self.kept.clone(),
+            Err(error) => tracing::warn!(%error, "what was sent this month cannot be kept"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_month_is_counted_over_runs_and_the_next_begins_at_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = Instant::now();
+        let mut meter = Meter::open(folder.path());
+        meter.count_in(now, 1000, "2026-11".into());
+        meter.count_in(now, 1500, "2026-11".into());
+        assert_eq!(meter.month(), 1500);
+        meter.save();
+        let mut meter = Meter::open(folder.path());
+        meter.count_in(now, 200, "2026-11".into());
+        assert_eq!(meter.month(), 1700);
+        meter.restart();
+        meter.count_in(now, 100, "2026-11".into());
+        assert_eq!(meter.month(), 1800, "another sign-in counts from 0");
+        meter.count_in(now, 150, "2026-12".into());
+        assert_eq!(meter.month(), 50);
+        assert!(this_month().len() == 7);
+    }
+
+    #[test]
+    fn the_rate_is_the_mean_of_three_seconds() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut meter = Meter::open(folder.path());
+        let start = Instant::now();
+        for quarter in 0..40 {
+            let now = start + Duration::from_millis(250 * quarter);
+            meter.count_in(now, (quarter + 1) * 25_000, "2026-11".into());
+        }
+        let rate = meter.rate();
+        assert!((750_000..=900_000).contains(&rate), "100 kB/s are {rate} bit/s");
+        meter.count_in(start + Duration::from_secs(60), 1_000_000, "2026-11".into());
+        assert_eq!(meter.rate(), 0);
+    }
+
+    #[test]
+    fn a_broken_count_begins_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("upload.json"), "{").unwrap();
+        assert_eq!(Meter::open(folder.path()).month(), 0);
+    }
+}

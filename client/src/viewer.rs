@@ -1,0 +1,192 @@
+//! A viewer that has signed in: its node, its session, and the sign-in that is remembered.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use link::{Login, Node, NodeConfig, Session, SessionConfig, SessionError};
+use ticket::{Identity, Role};
+use url::Url;
+
+use crate::Error;
+use crate::account::Remembered;
+use crate::platform::Live;
+use crate::settings::{Config, Share};
+use crate::vault::Vault;
+
+/// Between two attempts while something cannot be reached: whoever waits is in soon after it is back.
+const AGAIN: Duration = Duration::from_millis(500);
+/// How long leaving may take.
+const LEAVING: Duration = Duration::from_secs(3);
+
+/// Who signs in where.
+pub(crate) struct Wanted {
+    pub(crate) server: Url,
+    pub(crate) user: Option<String>,
+    pub(crate) login: Login,
+    /// Whether to stay signed in from one run to the next.
+    pub(crate) remember: bool,
+    /// What may be sent to others.
+    pub(crate) share: Share,
+}
+
+/// A viewer that has signed in.
+pub(crate) struct Viewer {
+    pub(crate) live: Arc<Live>,
+    pub(crate) vault: Vault,
+    pub(crate) server: Url,
+    pub(crate) user: Option<String>,
+    pub(crate) remember: bool,
+    remembered: Option<String>,
+}
+
+impl Viewer {
+    /// Signs in; tries again until `patience` while something cannot be reached. A remembered sign-in that is refused is
+    /// forgotten.
+    pub(crate) async fn sign_in(
+        config: &Config,
+        vault: Vault,
+        wanted: Wanted,
+        patience: Instant,
+    ) -> Result<Self, Error> {
+        let Wanted { server, user, login, remember, share } = wanted;
+        let path = config.identity_file();
+        let identity =
+            Identity::load_or_create(&path).map_err(|source| Error::State { path, source })?;
+        let bind = config.network.bind;
+        let node = Node::start(NodeConfig {
+            identity: Arc::new(identity),
+            bind,
+            role: Role::Viewer,
+            platform: String::new(),
+            max_connections: config.network.max_connections,
+            max_egress: Some(share.uplink()),
+            admit: None,
+        })
+        .await
+        .map_err(|source| Error::Socket { bind, source })?;
+        let by_token = matches!(login, Login::Refresh { .. });
+        let session = SessionConfig {
+            auth: server.clone(),
+            bind: config.network.http_bind(),
+            login,
+            advertise: Vec::new(),
+            software: concat!("braidcast/", env!("CARGO_PKG_VERSION")).to_owned(),
+        };
+        let begun = again(patience, || async {
+            Ok(Session::start(node.clone(), session.clone(), false).await?)
+        });
+        let session = match begun.await {
+            Ok(session) => session,
+            Err(error) => {
+                node.shutdown().await;
+                return Err(match error {
+                    Error::Session(
+                        refused @ (SessionError::WrongPassword | SessionError::Refused(_)),
+                    ) if by_token => {
+                        vault.forget().await;
+                        Error::Forgotten(refused.to_string())
+                    }
+                    error => error,
+                });
+            }
+        };
+        let playback = &config.playback;
+        let live = Live::new(node, session, playback.rendition.clone(), playback.spares, share);
+        let mut viewer = Self { live, vault, server, user, remember, remembered: None };
+        viewer.remember().await;
+        Ok(viewer)
+    }
+
+    /// Keeps the sign-in for the next start, if it is new. Gives whether it is kept.
+    pub(crate) async fn remember(&mut self) {
+        let Some(token) = self.live.refresh_token().filter(|_| self.remember) else { return };
+        if self.remembered.as_ref() == Some(&token) {
+            return;
+        }
+        let kept = Remembered {
+            server: self.server.clone(),
+            user: self.user.clone(),
+            refresh_token: token.clone(),
+        };
+        match self.vault.keep(&kept).await {
+            Ok(()) => self.remembered = Some(token),
+            Err(error) => tracing::warn!(error = ?error, "cannot keep the sign-in"),
+        }
+    }
+
+    /// Leaves the platform, signed in for the next start or signed out.
+    pub(crate) async fn leave(mut self) {
+        self.remember().await;
+        let Self { live, vault, remember, .. } = self;
+        if tokio::time::timeout(LEAVING, live.close(!remember)).await.is_err() {
+            tracing::warn!("leaving took too long");
+        }
+        if !remember {
+            vault.forget().await;
+        }
+    }
+}
+
+/// Tries again, as long as there is patience, while something of the platform cannot be reached. Says once what.
+pub(crate) async fn again<T, F>(patience: Instant, attempt: impl Fn() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, Error>>,
+{
+    let mut told = None;
+    loop {
+        let error = match attempt().await {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let passing = matches!(
+            error,
+            Error::Session(
+                SessionError::AuthUnreachable(_)
+                    | SessionError::RendezvousUnreachable
+                    | SessionError::NoSuchChannel(_)
+                    | SessionError::TooMany(_)
+            )
+        );
+        if !passing || Instant::now() + AGAIN > patience {
+            return Err(error);
+        }
+        let text = error.to_string();
+        if told.as_ref() != Some(&text) {
+            eprintln!("{text}; trying again");
+            told = Some(text);
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_reached_is_tried_again_what_is_refused_is_not() {
+        let calls = AtomicUsize::new(0);
+        let patience = Instant::now() + Duration::from_secs(60);
+        let up_at_third = again(patience, || async {
+            match calls.fetch_add(1, Ordering::Relaxed) {
+                0 => Err(SessionError::AuthUnreachable("x".into()).into()),
+                1 => Err(SessionError::RendezvousUnreachable.into()),
+                n => Ok(n),
+            }
+        });
+        assert_eq!(up_at_third.await.unwrap(), 2);
+        let refused = again(patience, || async {
+            calls.fetch_add(1, Ordering::Relaxed);
+            Err::<(), _>(SessionError::WrongPassword.into())
+        });
+        assert!(refused.await.is_err());
+        assert_eq!(calls.load(Ordering::Relaxed), 4);
+        let impatient = again(Instant::now(), || async {
+            Err::<(), _>(SessionError::AuthUnreachable("auth-url".into()).into())
+        });
+        let error = impatient.await.unwrap_err().to_string();
+        assert_eq!(error, "auth at auth-url cannot be reached");
+    }
+}
