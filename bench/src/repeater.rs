@@ -12,9 +12,11 @@ use demo::{Channel, Plan, Repeater, Source, Stage, Watch};
 use link::Endpoint;
 use segment::{ChannelSecret, Shard, SwarmId};
 use serde_json::Value;
-use swarm::{Message, PeerHint, Substreams};
+use swarm::{Grant, Message, PeerHint, Substreams};
 use system_tests::peer::Partner;
 use ticket::{ChannelTicket, Confirmation, Identity, Issuer, Location, PeerId, Role};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use crate::load::{K, Load};
 use crate::processor;
@@ -23,13 +25,15 @@ const CHANNEL: &str = "bench";
 const PLATFORM: &str = "stage";
 /// The stream's type and the swarm's id stand before a shard.
 const BEFORE: usize = 17;
+/// What was refused is asked for again after this.
+const AGAIN: Duration = Duration::from_millis(300);
 /// Of so many children one notes when shards come.
 const SAMPLE: usize = 10;
 
 /// A platform with one repeater under load.
 pub(crate) struct Running {
     stage: Stage,
-    children: Vec<Partner>,
+    children: JoinSet<()>,
     _endpoints: Vec<Endpoint>,
     bytes: Arc<AtomicU64>,
     arrivals: Arc<Arrivals>,
@@ -98,7 +102,7 @@ impl Running {
         let arrivals = Arc::new(Arrivals::default());
         let bytes = Arc::new(AtomicU64::new(0));
         let mut endpoints = Vec::new();
-        let mut children = Vec::new();
+        let mut children = JoinSet::new();
         for child in 0..=load.children {
             let device = Device::new(&issuer, rendezvous.id())?;
             let at: SocketAddr = "127.0.1.66:0".parse()?;
@@ -106,7 +110,7 @@ impl Running {
             // The last one looks at the headend itself, for comparison.
             let straight = child == load.children;
             let parent = if straight { &headend } else { &repeater };
-            let mut partner = Partner::meet(&endpoint, parent, &device.token, swarm.0).await?;
+            let partner = Partner::meet(&endpoint, parent, &device.token, swarm.0).await?;
             let note = (child % SAMPLE == 0 || straight).then(|| arrivals.clone());
             let counter = if straight { Arc::default() } else { bytes.clone() };
             read(partner.quic().clone(), counter, note, straight);
@@ -116,9 +120,8 @@ impl Running {
                 true => Substreams::first(12),
                 false => (first..first + K as u8).map(|i| i % 12).collect(),
             };
-            partner.tell(&Message::Subscribe { substreams, from: 0 }).await?;
             endpoints.push(endpoint);
-            children.push(partner);
+            children.spawn(subscribe(partner, substreams));
         }
         first.stop().await?;
         Ok(Self { stage, children, _endpoints: endpoints, bytes, arrivals, empty })
@@ -165,8 +168,27 @@ impl Running {
     /// # Errors
     /// If a program does not stop in order.
     pub(crate) async fn stop(mut self) -> Result<()> {
-        self.children.clear();
+        self.children.shutdown().await;
         self.stage.strike().await
+    }
+}
+
+/// Keeps these sub-streams flowing: what is refused or shed is asked for again, as viewers do.
+async fn subscribe(mut partner: Partner, substreams: Substreams) {
+    let mut missing = substreams;
+    loop {
+        if partner.tell(&Message::Subscribe { substreams: missing, from: 0 }).await.is_err() {
+            return;
+        }
+        missing = loop {
+            match partner.hear().await {
+                Ok(Message::Grant(Grant { refused, .. })) if !refused.is_empty() => break refused,
+                Ok(Message::Shed { substreams, .. }) => break substreams,
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        };
+        sleep(AGAIN).await;
     }
 }
 

@@ -112,8 +112,7 @@ impl Frame for Raw {
 pub struct Partner {
     connection: Connection,
     send: quinn::SendStream,
-    /// Kept: dropping it would tell the other side to stop.
-    _receive: quinn::RecvStream,
+    receive: quinn::RecvStream,
     swarm: [u8; 16],
 }
 
@@ -151,7 +150,7 @@ impl Partner {
             }
         };
         tokio::time::timeout(LIMIT, entered).await.context("not let in")??;
-        Ok(Self { connection, send, _receive: receive, swarm })
+        Ok(Self { connection, send, receive, swarm })
     }
 
     /// The connection below, for who reads shards in his own way.
@@ -166,6 +165,23 @@ impl Partner {
     pub async fn tell(&mut self, message: &Message) -> Result<()> {
         let body = [&self.swarm[..], &message.encode()].concat();
         Ok(protocol::write(&mut self.send, &Raw(MESSAGE, body)).await?)
+    }
+
+    /// The next message of the other's engine. Must not be dropped half-way: what was read is lost then.
+    ///
+    /// # Errors
+    /// If the connection is gone, or what comes cannot be read.
+    pub async fn hear(&mut self) -> Result<Message> {
+        loop {
+            let Raw(kind, body) = protocol::read(&mut self.receive).await?;
+            if kind != MESSAGE {
+                continue;
+            }
+            let message = body.strip_prefix(&self.swarm[..]).context("of another swarm")?;
+            if let Some((Some(message), _)) = Message::decode(message)? {
+                return Ok(message);
+            }
+        }
     }
 
     /// Sends bytes as a shard of the swarm.
