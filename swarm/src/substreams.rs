@@ -62,7 +62,12 @@ impl Substreams {
 
     /// The members, least first.
     pub fn iter(self) -> impl Iterator<Item = u8> {
-        (0..64).filter(move |&index| self.contains(index))
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let index = (left != 0).then(|| left.trailing_zeros() as u8)?;
+            left &= left - 1;
+            Some(index)
+        })
     }
 }
 

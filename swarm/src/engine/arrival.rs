@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use segment::Header;
-use ticket::PeerId;
-
 use super::Engine;
 use super::counters::add;
+use super::partner::Pid;
 use super::window::Change;
 use crate::output::Offence;
 use crate::{Arrival, Delivery, Message, ShardRef, Substreams, TimeoutReason};
+use segment::Header;
 
 /// What is handed over so soon after a segment began to come is pushed.
 const PROMPT: Duration = Duration::from_millis(600);
@@ -23,9 +22,9 @@ const AHEAD: Duration = Duration::from_secs(5);
 const REPLAY: Duration = Duration::from_secs(5);
 
 impl Engine {
-    pub(super) fn shard(&mut self, from: PeerId, arrival: &Arrival) {
+    pub(super) fn shard(&mut self, from: Pid, arrival: &Arrival) {
         let now = self.now;
-        let Some(partner) = self.partners.get_mut(&from) else { return };
+        let Some(partner) = self.partners.get_mut(from) else { return };
         partner.heard = now;
         add(&mut self.counters.bytes_in, partner.info.role, arrival.bytes.into());
         let shard = ShardRef { number: arrival.header.number, index: arrival.index };
@@ -36,10 +35,10 @@ impl Engine {
         if !self.in_time(from, &arrival.header) {
             return;
         }
-        let pulled = self.pull_came(&from, shard);
-        self.start_progress(&from, shard.number);
+        let pulled = self.pull_came(from, shard);
+        self.start_progress(from, shard.number);
         let change = self.window.take(arrival, now);
-        self.feed_came(&from, shard, pulled);
+        self.feed_came(from, shard, pulled);
         match change {
             Change::Lost => {}
             Change::Duplicate => self.counters.duplicate_bytes += u64::from(arrival.bytes),
@@ -66,7 +65,7 @@ impl Engine {
     }
 
     /// Whether a segment is within the window; replays are noted.
-    fn in_time(&mut self, from: PeerId, header: &Header) -> bool {
+    fn in_time(&mut self, from: Pid, header: &Header) -> bool {
         if header.number > MAX_NUMBER {
             return false;
         }
@@ -92,10 +91,10 @@ impl Engine {
     }
 
     /// Keeps account of the feed that a shard came by.
-    fn feed_came(&mut self, from: &PeerId, shard: ShardRef, pulled: bool) {
+    fn feed_came(&mut self, from: Pid, shard: ShardRef, pulled: bool) {
         let now = self.now;
         let first = self.window.get(shard.number).map_or(now, |slot| slot.first);
-        let ours = |feed: &&mut super::Feed| feed.parent == *from && feed.index == shard.index;
+        let ours = |feed: &&mut super::Feed| feed.parent == from && feed.index == shard.index;
         let Some(feed) = self.feeds.iter_mut().find(ours) else { return };
         let began = !feed.flows();
         feed.granted = feed.granted.or(Some(now));
@@ -103,7 +102,15 @@ impl Engine {
         let behind = (first >= feed.asked && !pulled).then(|| now.since(first));
         feed.came(shard.number, behind, now);
         let replaces = feed.replaces.take();
-        if let Some(last) = feed.makes_good.take() {
+        let makes_good = feed.makes_good.take();
+        if began {
+            self.debts.retain(|debt| debt.index != shard.index);
+            let made = |debt: &&mut super::feed::Debt| Some((debt.index, debt.last)) == makes_good;
+            if let Some(debt) = self.debts.iter_mut().find(made) {
+                debt.paid = true;
+            }
+        }
+        if let Some((_, last)) = makes_good {
             self.counters.failovers += 1;
             let gap = now.since(last).saturating_sub(self.config.segment);
             self.counters.failover_max = self.counters.failover_max.max(gap);
@@ -112,7 +119,7 @@ impl Engine {
         if let Some((index, parent)) = replaces {
             self.replaced(index, parent);
         } else if began {
-            self.refresh_paths();
+            self.refresh_paths(Substreams::only(shard.index));
         }
     }
 
@@ -171,9 +178,9 @@ impl Engine {
         self.answer_pending();
     }
 
-    pub(super) fn delivered(&mut self, to: PeerId, shard: ShardRef, delivery: Delivery) {
+    pub(super) fn delivered(&mut self, to: Pid, shard: ShardRef, delivery: Delivery) {
         let bytes = self.window.get(shard.number).map_or(0, |slot| slot.shard_bytes);
-        if let (Delivery::Sent(_), Some(partner)) = (delivery, self.partners.get(&to)) {
+        if let (Delivery::Sent(_), Some(partner)) = (delivery, self.partners.get(to)) {
             add(&mut self.counters.bytes_out, partner.info.role, bytes.into());
         }
         // What a server drops for one slow receiver says nothing of its own uplink.
@@ -198,8 +205,8 @@ impl Engine {
 
     /// A child is served badly: if another says so too, or there is no other, the uplink is overloaded. What comes late
     /// here is late there, and is not this node's fault.
-    pub(super) fn quality(&mut self, from: PeerId, index: u8, late_ms: u16, lost: u8) {
-        if !self.charge(&from, 1) || !self.is_viewer() || !self.pushes.of(&from).contains(index) {
+    pub(super) fn quality(&mut self, from: Pid, index: u8, late_ms: u16, lost: u8) {
+        if !self.charge(from, 1) || !self.is_viewer() || !self.takes(from).contains(index) {
             return;
         }
         let own = self.main_feed(index).map_or((0, 0), |feed| (feed.late_us / 1000, feed.lost()));
@@ -229,7 +236,7 @@ impl Engine {
             }
         }
         for (parent, index, late_ms, lost) in bad {
-            let Some(partner) = self.partners.get_mut(&parent) else { continue };
+            let Some(partner) = self.partners.get_mut(parent) else { continue };
             if partner.complained.is_none_or(|at| now.since(at) >= Duration::from_secs(2)) {
                 partner.complained = Some(now);
                 self.send(parent, Message::Quality { index, late_ms, lost });

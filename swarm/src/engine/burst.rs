@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use ticket::{PeerId, Role};
+use ticket::Role;
 
 use super::Engine;
+use super::partner::Pid;
 use super::start::Pending;
 use crate::output::Urgency;
 use crate::{Message, ShardRef, TimeoutReason};
@@ -19,15 +20,15 @@ const MAX_PENDING: usize = 64;
 const COST: u32 = 64;
 
 impl Engine {
-    pub(super) fn start_asked(&mut self, from: PeerId, playout: u64, k: u8) {
-        let may = self.charge(&from, COST) && self.serves(&from);
+    pub(super) fn start_asked(&mut self, from: Pid, playout: u64, k: u8) {
+        let may = self.charge(from, COST) && self.serves(from);
         // A burst takes a whole stream's worth of uplink and more for a moment.
-        let spare = !self.is_viewer() || self.free_for(&from) >= self.config.k.into();
+        let spare = !self.is_viewer() || self.free_for(from) >= self.config.k.into();
         if !may || !spare || self.pending.len() >= MAX_PENDING {
             self.send(from, Message::Starting { range: None });
             return;
         }
-        self.warm_for(&from);
+        self.warm_for(from);
         self.pending.retain(|pending| pending.peer != from);
         self.pending.push(Pending { peer: from, playout, k, at: self.now, rest: None });
         self.answer_pending();
@@ -110,7 +111,7 @@ impl Engine {
                 .map(|index| (ShardRef { number, index }, slot.layers_of(index)))
                 .collect();
             for (shard, layers) in shards {
-                self.send_shard(&start.peer, shard, layers, Urgency::Start);
+                self.send_shard(start.peer, shard, layers, Urgency::Start);
             }
             *next = next.saturating_add(1);
         }

@@ -1,11 +1,9 @@
 //! Which parents for which sub-streams.
 
-use std::collections::BTreeMap;
-
-use ticket::{Nearness, PeerId, Role};
+use ticket::{Nearness, Role, ShortId};
 
 use super::Engine;
-use super::partner::Partner;
+use super::partner::{Partner, Pid};
 use super::path::MAX_PATH;
 use crate::Substreams;
 
@@ -25,9 +23,19 @@ const SAME_SERVER: i64 = 25;
 /// More than N-K sub-streams already pass through it.
 const EXPOSED: i64 = 60;
 
+/// The ancestors of all sub-streams, each as often as it occurs, in order.
+struct Exposure(Vec<ShortId>);
+
+impl Exposure {
+    fn behind(&self, short: ShortId) -> usize {
+        let first = self.0.partition_point(|&other| other < short);
+        self.0[first..].iter().take_while(|&&other| other == short).count()
+    }
+}
+
 /// A partner that could be a parent.
 struct Choice {
-    peer: PeerId,
+    peer: Pid,
     cost: i64,
     viewer: bool,
     free: u16,
@@ -43,7 +51,7 @@ impl Choice {
 
 impl Engine {
     /// What a partner costs as a parent; less is better.
-    pub(super) fn cost(&self, peer: &PeerId, partner: &Partner, best_lag: u32) -> i64 {
+    pub(super) fn cost(&self, partner: &Partner, best_lag: u32) -> i64 {
         let near = match partner.nearness {
             Nearness::Subset => 0,
             Nearness::As => NEARNESS,
@@ -59,58 +67,59 @@ impl Engine {
             Role::Repeater if self.settled_set() => REPEATER,
             _ => 0,
         };
-        let ours = self.feeds.iter().filter(|feed| feed.parent == *peer).count();
-        let room = usize::from(partner.free) + ours;
-        let scarce = partner.info.role != Role::Viewer && room <= 2 * usize::from(self.config.k);
+        let room = usize::from(partner.free) + usize::from(partner.feeds.len());
+        let scarce = !partner.is_viewer() && room <= 2 * usize::from(self.config.k);
         let lag = i64::from(partner.lag_ms.saturating_sub(best_lag).min(1500)) / 5;
         near + paid + lag + if scarce && self.settled_set() { SCARCE } else { 0 }
     }
 
     /// The least lag that any partner tells.
     pub(super) fn best_lag(&self) -> u32 {
-        let told = self.partners.values().filter(|partner| !partner.offers.is_empty());
+        let told = self.partners.values().filter(|partner| !partner.offered.is_empty());
         told.map(|partner| partner.lag_ms).min().unwrap_or_default()
     }
 
     /// What of a partner's offers may be taken: it does not come through this node, and is not too deep.
-    pub(super) fn takable(&self, peer: &PeerId, partner: &Partner) -> Substreams {
-        let sound = partner.offers.values().filter(|offer| {
-            !offer.path.contains(&self.me)
-                && offer.path.len() + 1 < MAX_PATH
-                && !self.pushes.to(offer.index).iter().any(|push| push.peer == *peer)
-        });
-        sound.map(|offer| offer.index).collect()
+    pub(super) fn takable(&self, partner: &Partner) -> Substreams {
+        let sound = partner
+            .offers()
+            .iter()
+            .filter(|offer| offer.path.len() + 1 < MAX_PATH && !offer.path.contains(&self.me));
+        sound.map(|offer| offer.index).collect::<Substreams>().without(partner.takes)
     }
 
     fn choices(&self) -> Vec<Choice> {
         let best_lag = self.best_lag();
         let exposed = self.exposure();
-        let slack = u32::from(self.config.n - self.config.k.min(self.config.n));
+        let slack = usize::from(self.config.n - self.config.k.min(self.config.n));
         let usable = self.partners.iter().filter(|(_, partner)| {
-            partner.met && self.may_feed_me(partner.info.role) && self.now >= partner.back_off
+            let may = partner.met && self.may_feed_me(partner.info.role);
+            may && partner.free > 0 && self.now >= partner.back_off && !partner.offered.is_empty()
         });
         usable
-            .map(|(&peer, partner)| {
-                let behind = exposed.get(&partner.short.0).copied().unwrap_or_default();
-                let viewer = partner.info.role == Role::Viewer;
-                let exposure = if viewer && behind >= slack.max(1) { EXPOSED } else { 0 };
+            .map(|(peer, partner)| {
+                let viewer = partner.is_viewer();
+                let exposure = match viewer && exposed.behind(partner.short) >= slack.max(1) {
+                    true => EXPOSED,
+                    false => 0,
+                };
                 Choice {
                     peer,
-                    cost: self.cost(&peer, partner, best_lag) + exposure + self.depth(partner),
+                    cost: self.cost(partner, best_lag) + exposure + self.depth(partner),
                     viewer,
                     free: partner.free,
-                    used: self.feeds.iter().filter(|feed| feed.parent == peer).count() as i64,
-                    offered: self.takable(&peer, partner),
+                    used: partner.feeds.len().into(),
+                    offered: self.takable(partner),
                 }
             })
-            .filter(|choice| choice.free > 0 && !choice.offered.is_empty())
+            .filter(|choice| !choice.offered.is_empty())
             .collect()
     }
 
     /// What the hops before a partner cost, over what it offers.
     fn depth(&self, partner: &Partner) -> i64 {
-        let ranks: i64 = partner.offers.values().map(|offer| i64::from(offer.rank)).sum();
-        if self.is_viewer() { HOP * ranks / (partner.offers.len().max(1) as i64) } else { 0 }
+        let ranks: i64 = partner.offers().iter().map(|offer| i64::from(offer.rank)).sum();
+        if self.is_viewer() { HOP * ranks / (partner.offers().len().max(1) as i64) } else { 0 }
     }
 
     /// How many sub-streams one viewer should be a parent for, with so many parents within reach: one if they are many,
@@ -121,23 +130,25 @@ impl Engine {
     }
 
     /// How many of this node's sub-streams pass through each ancestor.
-    fn exposure(&self) -> BTreeMap<u32, u32> {
-        let mut behind = BTreeMap::new();
-        for path in self.paths.iter().flatten() {
-            for short in &path.ancestors {
-                *behind.entry(short.0).or_default() += 1;
-            }
-        }
-        behind
+    fn exposure(&self) -> Exposure {
+        let paths = self.paths.iter().flatten();
+        let mut ancestors: Vec<ShortId> =
+            paths.flat_map(|path| path.ancestors.iter().copied()).collect();
+        ancestors.sort_unstable();
+        Exposure(ancestors)
     }
 
     /// Up to `count` of the sub-streams in `wanted`, each with the parent to ask.
-    pub(super) fn choose(&mut self, mut wanted: Substreams, count: usize) -> Vec<(PeerId, u8)> {
+    pub(super) fn choose(&mut self, mut wanted: Substreams, count: usize) -> Vec<(Pid, u8)> {
         let mut choices = self.choices();
         for choice in &mut choices {
             choice.cost += i64::from(self.chance(20));
         }
+        if choices.is_empty() {
+            return Vec::new();
+        }
         let limit = self.per_viewer(choices.len());
+        let holders = self.holders();
         let mut chosen = Vec::new();
         while chosen.len() < count {
             let has =
@@ -150,34 +161,46 @@ impl Engine {
             let (peer, offered) = (best.peer, best.offered.and(wanted));
             best.used += 1;
             best.free -= 1;
-            let index = self.rarest(offered);
+            let index = self.rarest(offered, &holders);
             wanted.remove(index);
             chosen.push((peer, index));
         }
         chosen
     }
 
+    /// How many viewers within reach offer each sub-stream.
+    pub(super) fn holders(&self) -> [u16; 64] {
+        let mut holders = [0; 64];
+        for partner in self.partners.values().filter(|partner| partner.is_viewer()) {
+            for index in partner.offered.iter() {
+                holders[usize::from(index & 63)] += 1;
+            }
+        }
+        holders
+    }
+
     /// What is lost and has children first, then what the fewest other viewers have: so the swarm as a whole holds as
     /// many different sub-streams as it can, and its members have something to exchange.
-    fn rarest(&mut self, offered: Substreams) -> u8 {
-        let mut best = (true, usize::MAX, u32::MAX, 0);
+    fn rarest(&mut self, offered: Substreams, holders: &[u16; 64]) -> u8 {
+        let mut best = (true, u16::MAX, u32::MAX, 0);
         for index in offered.iter() {
             let owed = self.debts.iter().any(|debt| debt.index == index)
                 && !self.pushes.to(index).is_empty();
-            let viewers = self.partners.values().filter(|p| p.info.role == Role::Viewer);
-            let holders = viewers.filter(|p| p.offers.contains_key(&index)).count();
+            let holders = holders[usize::from(index & 63)];
             best = best.min((!owed, holders, self.chance(1024), index));
         }
         best.3
     }
 
     /// The best upstream of a repeater for a sub-stream that it does not carry.
-    pub(super) fn upstream_for(&self, index: u8) -> Option<PeerId> {
+    pub(super) fn upstream_for(&self, index: u8) -> Option<Pid> {
         self.partners
             .iter()
             .filter(|(_, partner)| partner.met && self.may_feed_me(partner.info.role))
-            .filter(|(peer, partner)| self.takable(peer, partner).contains(index))
-            .min_by_key(|(peer, partner)| (self.cost(peer, partner, 0), *peer))
-            .map(|(&peer, _)| peer)
+            .filter(|(_, partner)| {
+                partner.offered.contains(index) && self.takable(partner).contains(index)
+            })
+            .min_by_key(|(peer, partner)| (self.cost(partner, 0), *peer))
+            .map(|(peer, _)| peer)
     }
 }

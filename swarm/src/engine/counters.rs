@@ -40,10 +40,10 @@ impl Engine {
     pub(super) fn count(&self, now: Time) -> Stats {
         let counters = &self.counters;
         let substreams = self.feeds.iter().filter(|feed| feed.flows()).filter_map(|feed| {
-            let partner = self.partners.get(&feed.parent)?;
+            let partner = self.partners.get(feed.parent)?;
             Some(ParentStats {
                 index: feed.index,
-                parent: feed.parent,
+                parent: partner.id,
                 role: partner.info.role,
                 location: partner.info.location,
             })

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use ticket::{PeerId, Role};
+use ticket::Role;
 
 use super::Engine;
 use super::feed::Feed;
+use super::partner::Pid;
 use crate::{Message, Substreams};
 
 /// A repeater keeps a sub-stream that nobody takes any more so long.
@@ -49,7 +50,7 @@ impl Engine {
     pub(super) fn give_back(&mut self) {
         let most = self.config.k + self.spares();
         let flowing = self.feeds.iter().filter(|feed| feed.flows() && feed.replaces.is_none());
-        let mut flowing: Vec<(u64, u8, PeerId)> =
+        let mut flowing: Vec<(u64, u8, Pid)> =
             flowing.map(|feed| (feed.late_us, feed.index, feed.parent)).collect();
         if flowing.len() <= most.into() {
             return;
@@ -57,8 +58,8 @@ impl Engine {
         flowing.retain(|&(_, index, _)| self.pushes.to(index).is_empty());
         if let Some(&(_, index, parent)) = flowing.iter().max() {
             self.send(parent, Message::Unsubscribe { substreams: Substreams::only(index) });
-            self.feeds.retain(|feed| (feed.parent, feed.index) != (parent, index));
-            self.refresh_paths();
+            self.drop_feed(parent, index);
+            self.refresh_paths(Substreams::only(index));
         }
     }
 
@@ -100,7 +101,7 @@ impl Engine {
     }
 
     /// A repeater that feeds viewers holds enough to patch what they miss, and to give others their first picture.
-    pub(super) fn warm_for(&mut self, peer: &PeerId) {
+    pub(super) fn warm_for(&mut self, peer: Pid) {
         let viewer = self.partners.get(peer).is_some_and(|p| p.info.role == Role::Viewer);
         if viewer && self.config.role == Role::Repeater {
             self.warm_until = Some(self.now + WARM);
@@ -123,10 +124,10 @@ impl Engine {
             .collect();
         for &(parent, index) in &idle {
             self.send(parent, Message::Unsubscribe { substreams: Substreams::only(index) });
-            self.feeds.retain(|feed| (feed.parent, feed.index) != (parent, index));
+            self.drop_feed(parent, index);
         }
         if !idle.is_empty() {
-            self.refresh_paths();
+            self.refresh_paths(Substreams::NONE);
         }
         self.fill();
     }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use ticket::PeerId;
+use super::partner::Pid;
 
 use crate::Time;
 
 #[derive(Debug)]
 pub(super) struct Feed {
     pub(super) index: u8,
-    pub(super) parent: PeerId,
+    pub(super) parent: Pid,
     pub(super) asked: Time,
     pub(super) granted: Option<Time>,
     /// When its last shard came.
@@ -27,13 +27,13 @@ pub(super) struct Feed {
     /// Since when it is late.
     pub(super) suspect: Option<Time>,
     /// The feed that is given up once this one flows.
-    pub(super) replaces: Option<(u8, PeerId)>,
-    /// Last shard of the lost feed that this one makes good.
-    pub(super) makes_good: Option<Time>,
+    pub(super) replaces: Option<(u8, Pid)>,
+    /// The lost sub-stream that this one makes good, and when its last shard came.
+    pub(super) makes_good: Option<(u8, Time)>,
 }
 
 impl Feed {
-    pub(super) fn new(index: u8, parent: PeerId, from: u64, now: Time) -> Self {
+    pub(super) fn new(index: u8, parent: Pid, from: u64, now: Time) -> Self {
         Self {
             index,
             parent,
@@ -84,11 +84,15 @@ impl Feed {
     }
 }
 
-/// A sub-stream that was lost and not yet made good.
+/// A sub-stream that was lost and does not flow again yet.
 #[derive(Debug)]
 pub(super) struct Debt {
     pub(super) index: u8,
     /// When its last shard came.
     pub(super) last: Time,
     pub(super) lost: Time,
+    /// Whether a feed is to make it good.
+    pub(super) asked: bool,
+    /// Whether that flows, or nothing is lacking.
+    pub(super) paid: bool,
 }

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use ticket::{PeerId, Role};
-
 use super::Engine;
 use super::choice::HOP;
+use super::partner::{Partner, Pid};
 use crate::{Message, Substreams, TimeoutReason};
 
 /// Better parents are looked for after this, up to twice that.
@@ -31,7 +30,11 @@ impl Engine {
             if !moving && missing == 0 && self.settled_set() {
                 self.give_back();
             }
-            if !moving && missing == 0 && self.settled_set() && self.debts.is_empty() {
+            if !moving
+                && missing == 0
+                && self.settled_set()
+                && self.debts.iter().all(|debt| debt.paid)
+            {
                 self.move_one();
             }
         }
@@ -43,21 +46,19 @@ impl Engine {
     fn move_one(&mut self) {
         let best_lag = self.best_lag();
         let fastest = self.feeds.iter().map(|feed| feed.late_us).min().unwrap_or_default();
-        let near = self.partners.iter().filter(|(peer, partner)| {
-            self.is_parent(peer) || (partner.free > 0 && !partner.offers.is_empty())
+        let near = self.partners.values().filter(|partner| {
+            !partner.feeds.is_empty() || (partner.free > 0 && !partner.offered.is_empty())
         });
         let limit = self.per_viewer(near.count());
         // What each feed costs now, the dearest first.
-        let mut feeds: Vec<(i64, u8, PeerId)> = Vec::new();
+        let mut feeds: Vec<(i64, u8, Pid)> = Vec::new();
         for feed in self.feeds.iter().filter(|feed| feed.flows()) {
-            let Some(partner) = self.partners.get(&feed.parent) else { continue };
+            let Some(partner) = self.partners.get(feed.parent) else { continue };
             let late_ms = (feed.late_us.saturating_sub(fastest) / 1000).min(1000) as i64;
             let late = if late_ms > 300 { 100 + late_ms / 5 } else { late_ms / 10 };
-            let cost = self.cost(&feed.parent, partner, best_lag) + late;
-            let hops = partner.offers.get(&feed.index).map_or(0, |offer| offer.rank);
-            let cost = cost
-                + HOP * i64::from(hops)
-                + self.burden(&feed.parent, partner.info.role, limit, 0);
+            let cost = self.cost(partner, best_lag) + late;
+            let hops = partner.offer(feed.index).map_or(0, |offer| offer.rank);
+            let cost = cost + HOP * i64::from(hops) + self.burden(partner, limit, 0);
             feeds.push((cost, feed.index, feed.parent));
         }
         feeds.sort_unstable_by_key(|&(cost, index, peer)| (-cost, index, peer));
@@ -68,7 +69,7 @@ impl Engine {
             if self.pushes.to(index).is_empty() {
                 wanted = wanted.or(Substreams::first(self.config.n).without(taken));
             }
-            if let Some((peer, substream)) = self.better(cost, wanted, &parent, (best_lag, limit)) {
+            if let Some((peer, substream)) = self.better(cost, wanted, parent, (best_lag, limit)) {
                 self.subscribe(peer, Substreams::only(substream), Some((index, parent)));
                 return;
             }
@@ -76,9 +77,9 @@ impl Engine {
     }
 
     /// What it costs that a viewer is a parent for several sub-streams, `more` of them yet to come.
-    fn burden(&self, peer: &PeerId, role: Role, limit: i64, more: i64) -> i64 {
-        let used = self.feeds.iter().filter(|feed| feed.parent == *peer).count() as i64 + more;
-        if role == Role::Viewer { used * USED + (used - limit).max(0) * OVERUSED } else { 0 }
+    fn burden(&self, partner: &Partner, limit: i64, more: i64) -> i64 {
+        let used = i64::from(partner.feeds.len()) + more;
+        if partner.is_viewer() { used * USED + (used - limit).max(0) * OVERUSED } else { 0 }
     }
 
     /// A partner that offers one of these at a cost that is worth the move.
@@ -86,26 +87,25 @@ impl Engine {
         &mut self,
         cost: i64,
         wanted: Substreams,
-        now_from: &PeerId,
+        now_from: Pid,
         (best_lag, limit): (u32, i64),
-    ) -> Option<(PeerId, u8)> {
-        let mut found: Vec<(i64, PeerId, u8)> = Vec::new();
-        for (peer, partner) in &self.partners {
+    ) -> Option<(Pid, u8)> {
+        let mut found: Vec<(i64, Pid, u8)> = Vec::new();
+        for (peer, partner) in self.partners.iter() {
             let idle = partner.met && partner.free > 0 && self.now >= partner.back_off;
             if peer == now_from || !idle || !self.may_feed_me(partner.info.role) {
                 continue;
             }
-            let offered = self.takable(peer, partner).and(wanted);
+            let offered = self.takable(partner).and(wanted);
             if offered.is_empty() {
                 continue;
             }
-            let there =
-                self.cost(peer, partner, best_lag) + self.burden(peer, partner.info.role, limit, 1);
+            let there = self.cost(partner, best_lag) + self.burden(partner, limit, 1);
             for index in offered.iter() {
-                let hops = partner.offers.get(&index).map_or(0, |offer| offer.rank);
+                let hops = partner.offer(index).map_or(0, |offer| offer.rank);
                 let there = there + HOP * i64::from(hops);
                 if there + GAIN <= cost {
-                    found.push((there, *peer, index));
+                    found.push((there, peer, index));
                 }
             }
         }
@@ -117,12 +117,10 @@ impl Engine {
     }
 
     /// The feed that was to take another's place flows: the other is given up.
-    pub(super) fn replaced(&mut self, index: u8, parent: PeerId) {
-        let before = self.feeds.len();
-        self.feeds.retain(|feed| (feed.index, feed.parent) != (index, parent));
-        if self.feeds.len() < before {
+    pub(super) fn replaced(&mut self, index: u8, parent: Pid) {
+        if self.drop_feed(parent, index) {
             self.send(parent, Message::Unsubscribe { substreams: Substreams::only(index) });
         }
-        self.refresh_paths();
+        self.refresh_paths(Substreams(u64::MAX));
     }
 }

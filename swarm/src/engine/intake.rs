@@ -1,14 +1,12 @@
 //! What flows in: subscriptions, their answers, their loss.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
-
-use ticket::PeerId;
 
 use super::Engine;
 use super::feed::{Debt, Feed};
+use super::partner::Pid;
 use crate::output::Offence;
-use crate::{Grant, Message, Refusal, Shed, Substreams, TimeoutReason};
+use crate::{Grant, Message, Refusal, Shed, Substreams, Time, TimeoutReason};
 
 /// After the first hello others are awaited so long, so that the set is spread over the best.
 const GATHER: Duration = Duration::from_millis(120);
@@ -20,14 +18,12 @@ const AGAIN: Duration = Duration::from_millis(200);
 const BACK_OFF: Duration = Duration::from_secs(1);
 /// A partner is searched at most this often.
 const SEARCH: Duration = Duration::from_millis(800);
+/// A loss that has not been made good by then is not counted any more.
+const FORGIVEN: Duration = Duration::from_secs(20);
 /// What is lost and not made good in this time is told to be gone.
-const DEBT: Duration = Duration::from_millis(1500);
+pub(super) const DEBT: Duration = Duration::from_millis(1500);
 
 impl Engine {
-    pub(super) fn is_parent(&self, peer: &PeerId) -> bool {
-        self.feeds.iter().any(|feed| feed.parent == *peer)
-    }
-
     /// Waits a moment for more hellos before parents are chosen.
     pub(super) fn gather(&mut self) {
         if self.gathering.is_none() {
@@ -49,11 +45,15 @@ impl Engine {
         if count == 0 {
             return;
         }
-        let mut asks: BTreeMap<PeerId, Substreams> = BTreeMap::new();
-        for (peer, index) in self.choose(wanted, count) {
-            asks.entry(peer).or_default().insert(index);
+        let mut asks: Vec<(Pid, Substreams)> = Vec::new();
+        let chosen = self.choose(wanted, count);
+        let found = chosen.len();
+        for (peer, index) in chosen {
+            match asks.iter_mut().find(|(asked, _)| *asked == peer) {
+                Some((_, set)) => set.insert(index),
+                None => asks.push((peer, Substreams::only(index))),
+            }
         }
-        let found: usize = asks.values().map(|set| usize::from(set.len())).sum();
         for (peer, substreams) in asks {
             self.subscribe(peer, substreams, None);
         }
@@ -65,37 +65,46 @@ impl Engine {
     /// Asks a parent for sub-streams, or to take the place of another feed once it flows.
     pub(super) fn subscribe(
         &mut self,
-        peer: PeerId,
+        peer: Pid,
         substreams: Substreams,
-        replaces: Option<(u8, PeerId)>,
+        replaces: Option<(u8, Pid)>,
     ) {
-        let from = substreams.iter().map(|index| self.first_wanted(&peer, index)).min();
+        let from = substreams.iter().map(|index| self.first_wanted(peer, index)).min();
         let from = from.unwrap_or_default();
         for index in substreams.iter() {
             let mut feed = Feed::new(index, peer, from, self.now);
             feed.replaces = replaces;
-            if replaces.is_none() && !self.debts.is_empty() {
-                let same = self.debts.iter().position(|debt| debt.index == index);
-                feed.makes_good = Some(self.debts.remove(same.unwrap_or(0)).last);
+            if replaces.is_none() {
+                feed.makes_good = self.make_good(index);
             }
             self.feeds.push(feed);
         }
-        if let Some(partner) = self.partners.get_mut(&peer) {
+        if let Some(partner) = self.partners.get_mut(peer) {
             partner.free = partner.free.saturating_sub(substreams.len().into());
+            partner.feeds = partner.feeds.or(substreams);
         }
         self.send(peer, Message::Subscribe { substreams, from });
-        let answer = self.now + self.answer_within(&peer);
+        let answer = self.now + self.answer_within(peer);
         self.timers.arm(TimeoutReason::Parents, answer);
-        self.refresh_paths();
     }
 
-    fn answer_within(&self, peer: &PeerId) -> Duration {
+    /// Gives a feed up, whatever it brought.
+    pub(super) fn drop_feed(&mut self, parent: Pid, index: u8) -> bool {
+        let before = self.feeds.len();
+        self.feeds.retain(|feed| (feed.parent, feed.index) != (parent, index));
+        if let Some(partner) = self.partners.get_mut(parent) {
+            partner.feeds.remove(index);
+        }
+        self.feeds.len() < before
+    }
+
+    fn answer_within(&self, peer: Pid) -> Duration {
         let rtt = self.partners.get(peer).map(|partner| partner.info.rtt).unwrap_or_default();
         ANSWER + Duration::from_micros(rtt.as_micros() as u64 * 3 / 2)
     }
 
     /// The first segment that a new feed is to bring.
-    fn first_wanted(&self, peer: &PeerId, index: u8) -> u64 {
+    fn first_wanted(&self, peer: Pid, index: u8) -> u64 {
         let told = self.partners.get(peer).and_then(|partner| partner.newest());
         // What was proven counts, not what is told.
         let newest = self.window.newest().or(told).unwrap_or_default();
@@ -119,7 +128,7 @@ impl Engine {
             .unwrap_or_else(|| begin.max(edge.saturating_add(1)))
     }
 
-    pub(super) fn granted(&mut self, from: PeerId, grant: Grant) {
+    pub(super) fn granted(&mut self, from: Pid, grant: Grant) {
         let now = self.now;
         let mut unknown = Substreams::NONE;
         for index in grant.granted.iter() {
@@ -132,58 +141,61 @@ impl Engine {
         if !unknown.is_empty() {
             self.send(from, Message::Unsubscribe { substreams: unknown });
         }
-        let Some(partner) = self.partners.get_mut(&from) else { return };
+        let Some(partner) = self.partners.get_mut(from) else { return };
         partner.answered = Some(now);
         if grant.refused.is_empty() {
             return;
         }
         match grant.reason {
             Some(Refusal::Loop | Refusal::NotHeld) => {
-                partner.offers.retain(|&index, _| !grant.refused.contains(index));
+                partner.withdraw(grant.refused);
             }
-            Some(Refusal::NotServed) => partner.offers.clear(),
+            Some(Refusal::NotServed) => partner.withdraw(Substreams(u64::MAX)),
             Some(Refusal::Full) | None => {
                 partner.free = 0;
                 partner.back_off = now + BACK_OFF;
             }
         }
-        self.lose(&from, grant.refused);
+        self.lose(from, grant.refused);
     }
 
-    pub(super) fn shed_by(&mut self, from: PeerId, substreams: Substreams, reason: Shed) {
-        if let Some(partner) = self.partners.get_mut(&from) {
+    pub(super) fn shed_by(&mut self, from: Pid, substreams: Substreams, reason: Shed) {
+        if let Some(partner) = self.partners.get_mut(from) {
             match reason {
                 Shed::Overload => {
                     partner.free = 0;
                     partner.back_off = self.now + BACK_OFF * 2;
                 }
-                Shed::Lost => partner.offers.retain(|&index, _| !substreams.contains(index)),
-                Shed::Leaving => partner.offers.clear(),
+                Shed::Lost => partner.withdraw(substreams),
+                Shed::Leaving => partner.withdraw(Substreams(u64::MAX)),
             }
         }
-        self.lose(&from, substreams);
+        self.lose(from, substreams);
     }
 
-    pub(super) fn lose_parent(&mut self, peer: &PeerId) {
+    pub(super) fn lose_parent(&mut self, peer: Pid) {
         self.lose(peer, Substreams(u64::MAX));
     }
 
     /// Feeds from this parent are gone: others take their place at once.
-    pub(super) fn lose(&mut self, peer: &PeerId, substreams: Substreams) {
+    pub(super) fn lose(&mut self, peer: Pid, substreams: Substreams) {
         let now = self.now;
-        let gone = |feed: &Feed| feed.parent == *peer && substreams.contains(feed.index);
+        let gone = |feed: &Feed| feed.parent == peer && substreams.contains(feed.index);
         let (lost, kept): (Vec<Feed>, Vec<Feed>) = self.feeds.drain(..).partition(gone);
         self.feeds = kept;
+        if let Some(partner) = self.partners.get_mut(peer) {
+            partner.feeds = partner.feeds.without(substreams);
+        }
         for feed in &lost {
             let successor =
-                self.feeds.iter_mut().find(|next| next.replaces == Some((feed.index, *peer)));
+                self.feeds.iter_mut().find(|next| next.replaces == Some((feed.index, peer)));
             // Without a shard yet it still owes what the one before it brought.
-            let last = feed.last.or(feed.makes_good);
+            let owed = feed.last.map(|last| (feed.index, last)).or(feed.makes_good);
             if let Some(next) = successor {
                 next.replaces = None;
-                next.makes_good = last;
-            } else if let (None, Some(last)) = (feed.replaces, last) {
-                self.debts.push(Debt { index: feed.index, last, lost: now });
+                next.makes_good = owed;
+            } else if let (None, Some((index, last))) = (feed.replaces, owed) {
+                self.owe(index, last);
             }
             if feed.flows() && feed.replaces.is_none() {
                 self.losses.push_back(now);
@@ -195,8 +207,31 @@ impl Engine {
         if !lost.is_empty() {
             self.fill();
             self.timers.arm(TimeoutReason::Repair, now + Duration::from_millis(20));
+            self.refresh_paths(lost.iter().map(|feed| feed.index).collect());
         }
-        self.refresh_paths();
+    }
+
+    /// Notes that a sub-stream is to be made good by whatever is subscribed to next.
+    fn owe(&mut self, index: u8, last: Time) {
+        match self.debts.iter_mut().find(|debt| debt.index == index) {
+            Some(debt) => (debt.asked, debt.paid) = (false, false),
+            None => {
+                self.debts.push(Debt { index, last, lost: self.now, asked: false, paid: false })
+            }
+        }
+    }
+
+    /// The debt that a subscription to `index` makes good.
+    fn make_good(&mut self, index: u8) -> Option<(u8, Time)> {
+        let open = |debt: &&mut Debt| !debt.asked && !debt.paid;
+        let debts = &mut self.debts;
+        let same = debts.iter().position(|debt| !debt.asked && !debt.paid && debt.index == index);
+        let debt = match same {
+            Some(place) => debts.get_mut(place),
+            None => debts.iter_mut().find(open),
+        }?;
+        debt.asked = true;
+        Some((debt.index, debt.last))
     }
 
     /// Subscriptions without an answer, sets that are not full, better parents.
@@ -206,33 +241,29 @@ impl Engine {
             .feeds
             .iter()
             .filter(|feed| feed.granted.is_none())
-            .filter(|feed| now.since(feed.asked) >= self.answer_within(&feed.parent))
+            .filter(|feed| now.since(feed.asked) >= self.answer_within(feed.parent))
             .map(|feed| (feed.parent, feed.index))
             .collect();
         for (parent, index) in silent {
-            if let Some(partner) = self.partners.get_mut(&parent) {
+            if let Some(partner) = self.partners.get_mut(parent) {
                 partner.back_off = now + BACK_OFF;
             }
             self.send(parent, Message::Unsubscribe { substreams: Substreams::only(index) });
-            self.lose(&parent, Substreams::only(index));
+            self.lose(parent, Substreams::only(index));
         }
         let asked = self.feeds.iter().filter(|feed| feed.granted.is_none());
-        let next = asked.map(|feed| feed.asked + self.answer_within(&feed.parent)).min();
+        let next = asked.map(|feed| feed.asked + self.answer_within(feed.parent)).min();
         if let Some(at) = next {
             self.timers.arm(TimeoutReason::Parents, at);
         }
         while self.losses.front().is_some_and(|&at| now.since(at) > Duration::from_secs(60)) {
             self.losses.pop_front();
         }
-        let debts = self.debts.len();
-        self.debts.retain(|debt| now.since(debt.lost) < DEBT);
-        if self.debts.len() < debts {
-            self.refresh_paths();
-        }
         self.start_timeout();
         self.answer_pending();
         self.pull_upstream();
         self.fill();
+        self.settle_debts();
         let (wanted, count) = self.wanted();
         if count > 0 && self.gathering.is_some() {
             self.search(wanted);
@@ -242,19 +273,43 @@ impl Engine {
         self.improve();
     }
 
+    /// What was lost for long is gone; what nothing is wanted for need not be made good.
+    fn settle_debts(&mut self) {
+        if self.debts.is_empty() {
+            return;
+        }
+        let (_, count) = self.wanted();
+        let old: Substreams = self
+            .debts
+            .iter()
+            .filter(|debt| self.now.since(debt.lost) >= DEBT)
+            .map(|debt| debt.index)
+            .collect();
+        let now = self.now;
+        self.debts.retain_mut(|debt| {
+            let age = now.since(debt.lost);
+            debt.paid |= !debt.asked && count == 0;
+            age < DEBT || (!debt.paid && age < FORGIVEN)
+        });
+        if !old.is_empty() {
+            self.refresh_paths(old);
+        }
+        self.timers.arm(TimeoutReason::Parents, now + AGAIN);
+    }
+
     /// One round of questions to partners that might have what is wanted.
     fn search(&mut self, wanted: Substreams) {
         let now = self.now;
-        let ask: Vec<PeerId> = self
-            .partners
-            .iter()
-            .filter(|(_, p)| p.met && self.may_feed_me(p.info.role))
-            .filter(|(_, p)| p.searched.is_none_or(|at| now.since(at) >= SEARCH))
-            .map(|(&peer, _)| peer)
-            .take(8)
-            .collect();
+        let able = self.partners.iter().filter(|(_, p)| {
+            let may = p.met && self.may_feed_me(p.info.role);
+            may && p.searched.is_none_or(|at| now.since(at) >= SEARCH)
+        });
+        // Who was asked longest ago comes first.
+        let mut ask: Vec<_> = able.map(|(peer, p)| (p.searched, peer)).collect();
+        ask.sort_unstable();
+        let ask: Vec<Pid> = ask.into_iter().take(8).map(|(_, peer)| peer).collect();
         for peer in ask {
-            if let Some(partner) = self.partners.get_mut(&peer) {
+            if let Some(partner) = self.partners.get_mut(peer) {
                 partner.searched = Some(now);
             }
             self.send(peer, Message::Search { wanted });
@@ -262,10 +317,10 @@ impl Engine {
     }
 
     /// A parent granted and does not push.
-    pub(super) fn broken_promise(&mut self, parent: PeerId, index: u8) {
+    pub(super) fn broken_promise(&mut self, parent: Pid, index: u8) {
         self.send(parent, Message::Unsubscribe { substreams: Substreams::only(index) });
         if !self.offend(parent, Offence::BrokenPromise) {
-            self.lose(&parent, Substreams::only(index));
+            self.lose(parent, Substreams::only(index));
         }
     }
 }

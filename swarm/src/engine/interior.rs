@@ -36,7 +36,7 @@ impl Engine {
             let children = self.pushes.to(index).len();
             let rank = self.paths[usize::from(index)].as_ref().map_or(u8::MAX, |path| path.rank);
             let others = self.partners.values().filter(|p| p.info.role == Role::Viewer);
-            let others = others.filter(|p| p.offers.contains_key(&index)).count();
+            let others = others.filter(|p| p.offered.contains(index)).count();
             let open = self.open.contains(index);
             ranked.push((usize::MAX - children, !open, rank, others, index));
         }

@@ -1,9 +1,10 @@
 //! Peers heard of, whether connected or not.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use ticket::{Location, PeerId, Role};
+use ticket::{Location, Nearness, PeerId, Role, ShortId};
 
 use crate::output::Offence;
 use crate::{Config, PeerHint, Time};
@@ -22,30 +23,61 @@ const MAX_HEARSAY: usize = 32;
 
 #[derive(Debug)]
 pub(super) struct Entry {
-    hint: PeerHint,
+    peer: PeerId,
+    role: Role,
+    /// How near it is to this node: reckoned once.
+    nearness: Nearness,
+    location: Location,
+    addrs: Box<[SocketAddr]>,
     /// By whose word alone; `None`: rendezvous named it or it was met.
-    by: Option<PeerId>,
+    by: Option<ShortId>,
     heard: Time,
     /// When it was last dialled, and whether an answer is awaited.
     dialled: Option<Time>,
     dialling: bool,
 }
 
+/// A peer that may be dialled.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Dialable {
+    pub(super) nearness: Nearness,
+    /// Heard of so long ago, in steps of 16 s.
+    age: u64,
+    pub(super) peer: PeerId,
+    pub(super) role: Role,
+}
+
+/// In the order of their ids.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    peers: BTreeMap<PeerId, Entry>,
+    here: Location,
+    peers: Vec<Entry>,
     banned: BTreeMap<PeerId, (Offence, Time)>,
 }
 
 impl Known {
+    /// Nearness is to `here`.
+    pub(super) fn new(here: Location) -> Self {
+        Self { here, ..Self::default() }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.peers.len()
+    }
+
+    fn place(&self, peer: &PeerId) -> Result<usize, usize> {
+        self.peers.binary_search_by(|entry| entry.peer.cmp(peer))
+    }
+
+    fn entry(&mut self, peer: &PeerId) -> Option<&mut Entry> {
+        let place = self.place(peer).ok()?;
+        self.peers.get_mut(place)
     }
 
     /// Hears of a peer: by the word of a partner, or (`None`) from rendezvous or by meeting it. A partner's
     /// word adds peers, but changes neither address nor role of those known first hand: one liar must not
     /// lead a whole swarm astray, nor aim it at a stranger.
-    pub(super) fn hear(&mut self, mut hint: PeerHint, by: Option<PeerId>, now: Time) {
+    pub(super) fn hear(&mut self, mut hint: PeerHint, by: Option<ShortId>, now: Time) {
         hint.addrs.retain(|addr| {
             addr.port() != 0 && !addr.ip().is_unspecified() && !addr.ip().is_multicast()
         });
@@ -53,63 +85,87 @@ impl Known {
             return;
         }
         let heard = now - Duration::from_secs(hint.age_s.into());
-        if let Some(entry) = self.peers.get_mut(&hint.peer) {
+        let here = self.here;
+        if let Some(entry) = self.entry(&hint.peer) {
             let first_hand = entry.by.is_none() && now.since(entry.heard) < STALE;
             if heard >= entry.heard && (by.is_none() || !first_hand) {
-                *entry = Entry { hint, by, heard, ..*entry };
+                entry.role = hint.role;
+                if entry.location != hint.location {
+                    entry.location = hint.location;
+                    entry.nearness = here.nearness(&hint.location);
+                }
+                if *entry.addrs != *hint.addrs {
+                    entry.addrs = hint.addrs.into_boxed_slice();
+                }
+                entry.by = by;
+                entry.heard = heard;
             } else if by.is_none() {
                 entry.by = None;
             }
             return;
         }
         let told = |entry: &&Entry| by.is_some() && entry.by == by;
-        if self.peers.values().filter(told).count() >= MAX_HEARSAY {
+        if self.peers.iter().filter(told).count() >= MAX_HEARSAY {
             return;
         }
         if self.peers.len() >= Config::MAX_KNOWN && !self.make_room(by.is_some(), heard) {
             return;
         }
-        self.peers.insert(hint.peer, Entry { hint, by, heard, dialled: None, dialling: false });
+        let Err(place) = self.place(&hint.peer) else { return };
+        let entry = Entry {
+            peer: hint.peer,
+            role: hint.role,
+            nearness: here.nearness(&hint.location),
+            location: hint.location,
+            addrs: hint.addrs.into_boxed_slice(),
+            by,
+            heard,
+            dialled: None,
+            dialling: false,
+        };
+        if self.peers.len() == self.peers.capacity() {
+            // Not doubled: most of the memory of an engine is here.
+            self.peers.reserve_exact(16);
+        }
+        self.peers.insert(place, entry);
     }
 
     /// Hearsay goes first, then what was heard of longest ago; hearsay never displaces what is known first
     /// hand.
     fn make_room(&mut self, for_hearsay: bool, heard: Time) -> bool {
-        let first = self
-            .peers
-            .iter()
-            .filter(|(_, entry)| !entry.dialling)
-            .min_by_key(|(_, entry)| {
-                (entry.by.is_none(), entry.heard, entry.hint.role != Role::Viewer)
-            })
-            .map(|(&peer, entry)| (peer, entry.by.is_none(), entry.heard));
+        let idle = self.peers.iter().enumerate().filter(|(_, entry)| !entry.dialling);
+        let first = idle
+            .min_by_key(|(_, entry)| (entry.by.is_none(), entry.heard, entry.role != Role::Viewer))
+            .map(|(place, entry)| (place, entry.by.is_none(), entry.heard));
         match first {
-            Some((peer, first_hand, before))
+            Some((place, first_hand, before))
                 if !(first_hand && (for_hearsay || before > heard)) =>
             {
-                self.peers.remove(&peer).is_some()
+                self.peers.remove(place);
+                true
             }
             _ => false,
         }
     }
 
     /// A partner is alive.
-    pub(super) fn alive(&mut self, peer: PeerId, now: Time) {
-        if let Some(entry) = self.peers.get_mut(&peer) {
+    pub(super) fn alive(&mut self, peer: &PeerId, now: Time) {
+        if let Some(entry) = self.entry(peer) {
             entry.heard = now;
         }
     }
 
-    pub(super) fn dialled(&mut self, peer: PeerId, now: Time) {
-        if let Some(entry) = self.peers.get_mut(&peer) {
-            entry.dialled = Some(now);
-            entry.dialling = true;
-        }
+    /// Notes that a peer is dialled; its addresses.
+    pub(super) fn dialled(&mut self, peer: &PeerId, now: Time) -> Option<Vec<SocketAddr>> {
+        let entry = self.entry(peer)?;
+        entry.dialled = Some(now);
+        entry.dialling = true;
+        Some(entry.addrs.to_vec())
     }
 
     /// Dialling ended; `failed`: nobody was reached, so it is not passed on either.
-    pub(super) fn answered(&mut self, peer: PeerId, failed: bool, now: Time) {
-        if let Some(entry) = self.peers.get_mut(&peer) {
+    pub(super) fn answered(&mut self, peer: &PeerId, failed: bool, now: Time) {
+        if let Some(entry) = self.entry(peer) {
             entry.dialling = false;
             if failed {
                 entry.heard = entry.heard.min(now - FRESH);
@@ -120,11 +176,13 @@ impl Known {
     }
 
     pub(super) fn dialling(&self) -> usize {
-        self.peers.values().filter(|entry| entry.dialling).count()
+        self.peers.iter().filter(|entry| entry.dialling).count()
     }
 
     pub(super) fn ban(&mut self, peer: PeerId, offence: Offence, now: Time) {
-        self.peers.remove(&peer);
+        if let Ok(place) = self.place(&peer) {
+            self.peers.remove(place);
+        }
         if self.banned.len() >= MAX_BANNED
             && let Some(oldest) =
                 self.banned.iter().min_by_key(|(_, (_, at))| *at).map(|(&id, _)| id)
@@ -139,37 +197,51 @@ impl Known {
     }
 
     /// Peers that may be dialled.
-    pub(super) fn to_dial(&self, now: Time) -> impl Iterator<Item = &PeerHint> {
+    pub(super) fn to_dial(&self, now: Time) -> impl Iterator<Item = Dialable> {
         let may = move |entry: &&Entry| {
             !entry.dialling && entry.dialled.is_none_or(|at| now.since(at) >= RETRY)
         };
-        self.peers.values().filter(may).map(|entry| &entry.hint)
+        self.peers.iter().filter(may).map(move |entry| Dialable {
+            nearness: entry.nearness,
+            age: now.since(entry.heard).as_secs() / 16,
+            peer: entry.peer,
+            role: entry.role,
+        })
     }
 
     /// Up to `most` peers that are known first hand and were heard of within a minute, nearest to `location` first, without `asker`.
     pub(super) fn fresh(
         &self,
         location: &Location,
-        asker: PeerId,
+        asker: &PeerId,
         most: usize,
         now: Time,
     ) -> Vec<PeerHint> {
-        let mut fresh: Vec<_> = self
-            .peers
-            .values()
-            .filter(|entry| {
-                entry.by.is_none() && entry.hint.peer != asker && now.since(entry.heard) < FRESH
+        let known = self.peers.iter().enumerate().filter(|(_, entry)| {
+            entry.by.is_none() && entry.peer != *asker && now.since(entry.heard) < FRESH
+        });
+        let mut fresh: Vec<_> = known
+            .map(|(place, entry)| {
+                let age = now.since(entry.heard).as_secs();
+                (location.nearness(&entry.location), age, place)
             })
             .collect();
-        fresh.sort_by_key(|entry| {
-            let nearness = location.nearness(&entry.hint.location);
-            (nearness, now.since(entry.heard).as_secs(), entry.hint.peer)
-        });
-        let hint = |entry: &Entry| PeerHint {
-            age_s: now.since(entry.heard).as_secs().min(60) as u8,
-            ..entry.hint.clone()
+        if fresh.len() > most {
+            fresh.select_nth_unstable(most);
+            fresh.truncate(most);
+        }
+        fresh.sort_unstable();
+        let hint = |(_, age, place): (Nearness, u64, usize)| {
+            let entry = &self.peers[place];
+            PeerHint {
+                peer: entry.peer,
+                role: entry.role,
+                location: entry.location,
+                addrs: entry.addrs.to_vec(),
+                age_s: age.min(60) as u8,
+            }
         };
-        fresh.into_iter().take(most).map(hint).collect()
+        fresh.into_iter().map(hint).collect()
     }
 }
 
@@ -190,19 +262,23 @@ mod tests {
     #[test]
     fn a_partners_word_changes_nothing_that_is_known_first_hand() {
         let (mut known, now) = (Known::default(), Time(1_000_000_000));
-        let liar = Some(PeerId([66; 32]));
+        let liar = Some(ShortId(66));
         known.hear(hint(1, Role::Repeater, 1000), None, now);
         known.hear(hint(1, Role::Viewer, 6666), liar, now + Duration::from_secs(1));
         known.hear(hint(2, Role::Viewer, 6666), liar, now);
-        let named: Vec<_> = known.to_dial(now).cloned().collect();
-        assert_eq!(named, [hint(1, Role::Repeater, 1000), hint(2, Role::Viewer, 6666)]);
+        let named: Vec<_> = known.to_dial(now).map(|dial| (dial.peer, dial.role)).collect();
+        let expected = [(PeerId([1; 32]), Role::Repeater), (PeerId([2; 32]), Role::Viewer)];
+        assert_eq!(named, expected);
+        let addrs = known.dialled(&PeerId([1; 32]), now).unwrap();
+        assert_eq!(addrs, hint(1, Role::Repeater, 1000).addrs);
+        known.answered(&PeerId([1; 32]), false, now);
         // What was only heard is not passed on.
-        let fresh = known.fresh(&Location::default(), PeerId([9; 32]), 16, now);
+        let fresh = known.fresh(&Location::default(), &PeerId([9; 32]), 16, now);
         assert_eq!(fresh, [hint(1, Role::Repeater, 1000)]);
         // Rendezvous may change it, and meeting a peer makes hearsay first hand.
         known.hear(hint(1, Role::Repeater, 2000), None, now);
         known.hear(hint(2, Role::Viewer, 3000), None, now);
-        let fresh = known.fresh(&Location::default(), PeerId([9; 32]), 16, now);
+        let fresh = known.fresh(&Location::default(), &PeerId([9; 32]), 16, now);
         assert_eq!(fresh, [hint(1, Role::Repeater, 2000), hint(2, Role::Viewer, 3000)]);
     }
 
@@ -210,7 +286,7 @@ mod tests {
     fn a_partner_cannot_fill_the_table() {
         let (mut known, now) = (Known::default(), Time(1_000_000_000));
         for id in 0..=255 {
-            known.hear(hint(id, Role::Viewer, 1), Some(PeerId([7; 32])), now);
+            known.hear(hint(id, Role::Viewer, 1), Some(ShortId(7)), now);
         }
         assert_eq!(known.len(), MAX_HEARSAY);
         for id in 0..=255 {
@@ -219,10 +295,10 @@ mod tests {
         assert_eq!(known.len(), Config::MAX_KNOWN);
         known.hear(
             PeerHint { peer: PeerId([7; 32]), ..hint(0, Role::Viewer, 1) },
-            Some(PeerId([8; 32])),
+            Some(ShortId(8)),
             now,
         );
-        assert_eq!(known.fresh(&Location::default(), PeerId([9; 32]), 255, now).len(), 200);
+        assert_eq!(known.fresh(&Location::default(), &PeerId([9; 32]), 255, now).len(), 200);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::time::Duration;
 use ticket::{PeerId, Role};
 
 use super::Engine;
-use super::partner::Partner;
+use super::known::Dialable;
+use super::partner::{Partner, Pid};
 use crate::output::{Offence, Parting};
 use crate::{
     ConnectError, Message, Offer, Output, PeerHint, PeerInfo, Substreams, Time, TimeoutReason,
@@ -31,8 +32,8 @@ impl Engine {
             self.out.push_back(Output::Disconnect { peer, reason: Parting::Misbehaved(offence) });
             return;
         }
-        if self.partners.contains_key(&peer) {
-            self.disconnected(peer);
+        if let Some(before) = self.partners.find(&peer) {
+            self.disconnected(before);
         }
         let hint = PeerHint {
             peer,
@@ -42,29 +43,33 @@ impl Engine {
             age_s: 0,
         };
         self.known.hear(hint, None, self.now);
-        self.known.answered(peer, false, self.now);
+        self.known.answered(&peer, false, self.now);
         if self.partners.len() >= usize::from(self.config.max_partners) && !self.make_room(&info) {
             self.out.push_back(Output::Disconnect { peer, reason: Parting::Unneeded });
             return;
         }
         let nearness = self.config.location.nearness(&info.location);
-        self.partners.insert(peer, Partner::new(info, peer.short(), nearness, self.now));
-        let offer = self.offer_to(&peer, Substreams::first(self.config.n), true);
-        self.send(peer, Message::Hello(offer));
+        let partner = Partner::new(peer, info, nearness, self.now);
+        let Some(pid) = self.partners.insert(partner) else { return };
+        let offer = self.offer_to(pid, Substreams::first(self.config.n), true);
+        let told = offer.available.iter().map(|entry| entry.index).collect();
+        let free = offer.free;
+        self.send(pid, Message::Hello(offer));
+        self.note_told(pid, told, free);
     }
 
     /// A useless partner goes for a new one, the farthest first; a viewer makes room for servers in any case.
     fn make_room(&mut self, coming: &PeerInfo) -> bool {
         let nearness = self.config.location.nearness(&coming.location);
-        let idle = |peer: &PeerId, partner: &Partner| {
-            !self.is_parent(peer) && !self.pushes.feeds(peer) && self.settled(partner.since)
+        let idle = |partner: &Partner| {
+            partner.feeds.is_empty() && partner.takes.is_empty() && self.settled(partner.since)
         };
         let candidate = self
             .partners
             .iter()
-            .filter(|(peer, partner)| partner.info.role == Role::Viewer && idle(peer, partner))
-            .max_by_key(|(peer, partner)| (partner.nearness, **peer))
-            .map(|(&peer, partner)| (peer, partner.nearness));
+            .filter(|(_, partner)| partner.is_viewer() && idle(partner))
+            .max_by_key(|(peer, partner)| (partner.nearness, *peer))
+            .map(|(peer, partner)| (peer, partner.nearness));
         match candidate {
             Some((peer, far)) if far > nearness || coming.role != Role::Viewer => {
                 self.drop_partner(peer, Parting::Unneeded);
@@ -78,22 +83,21 @@ impl Engine {
         self.now.since(since) > Duration::from_secs(5)
     }
 
-    pub(super) fn not_connected(&mut self, peer: PeerId, error: ConnectError) {
-        let _ = error;
+    pub(super) fn not_connected(&mut self, peer: &PeerId, _error: ConnectError) {
         self.known.answered(peer, true, self.now);
         self.dial();
     }
 
-    pub(super) fn disconnected(&mut self, peer: PeerId) {
-        if self.partners.remove(&peer).is_none() {
-            return;
-        }
-        self.known.answered(peer, false, self.now);
-        self.pushes.forget(&peer);
+    pub(super) fn disconnected(&mut self, peer: Pid) {
+        let Some(partner) = self.partners.get(peer) else { return };
+        self.known.answered(&partner.id, false, self.now);
+        self.pushes.forget(peer, partner.takes);
         self.pulls.retain(|pull| pull.peer != peer);
         self.pending.retain(|pending| pending.peer != peer);
-        self.start_lost(&peer);
-        self.lose_parent(&peer);
+        self.complaint = self.complaint.filter(|(from, _)| *from != peer);
+        self.partners.remove(peer);
+        self.start_lost(peer);
+        self.lose_parent(peer);
         self.timers.arm(TimeoutReason::Peers, self.now + Duration::from_millis(200));
     }
 
@@ -103,18 +107,18 @@ impl Engine {
     }
 
     /// Peers that another peer has heard of.
-    pub(super) fn heard_of(&mut self, from: PeerId, peers: Vec<PeerHint>) {
-        if self.charge(&from, 1) {
+    pub(super) fn heard_of(&mut self, from: Pid, peers: Vec<PeerHint>) {
+        if self.charge(from, 1) {
             self.hear_all(Some(from), peers);
             self.dial();
         }
     }
 
     /// What `by` says of others; only servers are believed about servers.
-    fn hear_all(&mut self, by: Option<PeerId>, peers: Vec<PeerHint>) {
-        let viewer =
-            |peer| self.partners.get(&peer).is_none_or(|partner| partner.info.role == Role::Viewer);
-        let by_viewer = by.is_some_and(viewer);
+    fn hear_all(&mut self, by: Option<Pid>, peers: Vec<PeerHint>) {
+        let by = by.and_then(|by| self.partners.get(by));
+        let by_viewer = by.is_some_and(Partner::is_viewer);
+        let by = by.map(|partner| partner.short);
         for mut hint in peers.into_iter().take(64) {
             if hint.peer != self.config.me && hint.age_s <= 60 {
                 if by_viewer {
@@ -147,32 +151,37 @@ impl Engine {
         if room == 0 && servers_wanted == 0 {
             return;
         }
-        let repeaters_known = self.known.to_dial(self.now).any(|hint| hint.role == Role::Repeater);
+        let repeaters_known = self.known.to_dial(self.now).any(|dial| dial.role == Role::Repeater);
+        let viewer = self.is_viewer();
+        let wanted = |dial: &Dialable| {
+            let open =
+                if viewer && dial.role != Role::Viewer { servers_wanted > 0 } else { room > 0 };
+            open && self.may_feed_me(dial.role)
+                && (dial.role != Role::Headend || !viewer || !repeaters_known)
+                && self.partners.find(&dial.peer).is_none()
+        };
         let mut ranked: Vec<_> = self
             .known
             .to_dial(self.now)
-            .filter(|hint| !self.partners.contains_key(&hint.peer) && self.may_feed_me(hint.role))
-            .filter(|hint| hint.role != Role::Headend || !self.is_viewer() || !repeaters_known)
-            .cloned()
+            .filter(wanted)
+            .map(|dial| (viewer || dial.role != Role::Headend, dial))
             .collect();
-        ranked.sort_by_key(|hint| {
-            let upstream = !self.is_viewer() && hint.role == Role::Headend;
-            (!upstream, self.config.location.nearness(&hint.location), hint.age_s / 16, hint.peer)
-        });
+        ranked.sort_unstable();
         // Some by chance keep the swarm in one piece.
         if ranked.len() > HANDFUL {
             let pick = HANDFUL - 1 + self.chance((ranked.len() - HANDFUL + 1) as u32) as usize;
             ranked.swap(HANDFUL - 1, pick);
         }
-        for hint in ranked {
-            let server = hint.role != Role::Viewer;
-            let wanted = if server && self.is_viewer() { &mut servers_wanted } else { &mut room };
+        for (_, dial) in ranked {
+            let server = dial.role != Role::Viewer;
+            let wanted = if server && viewer { &mut servers_wanted } else { &mut room };
             if *wanted == 0 {
                 continue;
             }
             *wanted -= 1;
-            self.known.dialled(hint.peer, self.now);
-            self.out.push_back(Output::Connect { peer: hint.peer, addrs: hint.addrs });
+            if let Some(addrs) = self.known.dialled(&dial.peer, self.now) {
+                self.out.push_back(Output::Connect { peer: dial.peer, addrs });
+            }
         }
     }
 
@@ -188,10 +197,10 @@ impl Engine {
     /// Known peers are tended now and then: dialled, exchanged, refreshed.
     pub(super) fn tend_peers(&mut self) {
         self.timers.set(TimeoutReason::Peers, self.now + Duration::from_secs(1));
-        let partners: Vec<PeerId> = self.partners.keys().copied().collect();
-        for &peer in &partners {
-            self.known.alive(peer, self.now);
+        for partner in self.partners.values() {
+            self.known.alive(&partner.id, self.now);
         }
+        let partners = self.partners.pids();
         self.forgive();
         self.uplink.rise(self.now);
         self.choose_trees();
@@ -209,20 +218,20 @@ impl Engine {
         if self.now.since(self.last_exchange) >= EXCHANGE && !partners.is_empty() {
             self.last_exchange = self.now;
             let pick = partners[self.chance(partners.len() as u32) as usize];
-            let peers = self.hints_for(&pick, 16);
+            let peers = self.hints_for(pick, 16);
             if !peers.is_empty() {
                 self.send(pick, Message::Peers(peers));
             }
         }
     }
 
-    fn hints_for(&self, peer: &PeerId, most: usize) -> Vec<PeerHint> {
+    fn hints_for(&self, peer: Pid, most: usize) -> Vec<PeerHint> {
         let Some(partner) = self.partners.get(peer) else { return Vec::new() };
-        self.known.fresh(&partner.info.location, *peer, most, self.now)
+        self.known.fresh(&partner.info.location, &partner.id, most, self.now)
     }
 
     /// What can be had here, for one peer.
-    pub(super) fn offer_to(&self, peer: &PeerId, wanted: Substreams, peers: bool) -> Offer {
+    pub(super) fn offer_to(&self, peer: Pid, wanted: Substreams, peers: bool) -> Offer {
         let serves = self.serves(peer);
         Offer {
             available: if serves { self.available_to(peer, wanted) } else { Vec::new() },
@@ -232,8 +241,8 @@ impl Engine {
         }
     }
 
-    pub(super) fn hello(&mut self, from: PeerId, offer: Offer) {
-        let Some(partner) = self.partners.get_mut(&from) else { return };
+    pub(super) fn hello(&mut self, from: Pid, offer: Offer) {
+        let Some(partner) = self.partners.get_mut(from) else { return };
         if partner.met {
             self.offend(from, Offence::Flood);
             return;
@@ -243,33 +252,33 @@ impl Engine {
         self.gather();
     }
 
-    pub(super) fn searched(&mut self, from: PeerId, wanted: Substreams) {
-        if self.charge(&from, 2) {
-            let offer = self.offer_to(&from, wanted, true);
+    pub(super) fn searched(&mut self, from: Pid, wanted: Substreams) {
+        if self.charge(from, 2) {
+            let offer = self.offer_to(from, wanted, true);
             self.send(from, Message::Offer(offer));
         }
     }
 
-    pub(super) fn offered(&mut self, from: PeerId, offer: Offer) {
-        if let Some(partner) = self.partners.get_mut(&from) {
+    pub(super) fn offered(&mut self, from: Pid, offer: Offer) {
+        if let Some(partner) = self.partners.get_mut(from) {
             partner.answered = Some(self.now);
         }
         self.take_offer(from, offer);
         self.fill();
     }
 
-    fn take_offer(&mut self, from: PeerId, offer: Offer) {
+    fn take_offer(&mut self, from: Pid, offer: Offer) {
         let Offer { available, free, lag_ms, peers } = offer;
         self.hear_all(Some(from), peers);
-        if let Some(partner) = self.partners.get_mut(&from) {
+        if let Some(partner) = self.partners.get_mut(from) {
             partner.lag_ms = lag_ms;
         }
-        self.note_available(&from, available, free);
+        self.note_available(from, available, free);
         self.dial();
     }
 
     /// Takes from what a partner may still ask for; whether it may. Who asks far too much is dropped.
-    pub(super) fn charge(&mut self, peer: &PeerId, cost: u32) -> bool {
+    pub(super) fn charge(&mut self, peer: Pid, cost: u32) -> bool {
         let refill = u32::from(self.config.n) * 8;
         let now = self.now;
         let Some(partner) = self.partners.get_mut(peer) else { return false };
@@ -283,7 +292,7 @@ impl Engine {
             // Honest peers may want more than they get, but they do not go on and on.
             partner.excess += 1;
             if partner.excess > MAX_EXCESS {
-                self.offend(*peer, Offence::Flood);
+                self.offend(peer, Offence::Flood);
             }
             return false;
         }

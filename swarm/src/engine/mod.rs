@@ -31,17 +31,17 @@ mod trust;
 mod uplink;
 mod window;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg32;
-use ticket::{PeerId, Role, ShortId};
+use ticket::{Role, ShortId};
 
 use self::counters::Counters;
 use self::feed::{Debt, Feed};
 use self::known::Known;
-use self::partner::Partner;
+use self::partner::{Partners, Pid, Recent};
 use self::path::Path;
 use self::playout::Playout;
 use self::push::Pushes;
@@ -64,7 +64,7 @@ pub struct Engine {
     clock: Option<i64>,
     out: VecDeque<Output>,
     timers: Timers,
-    partners: BTreeMap<PeerId, Partner>,
+    partners: Partners,
     known: Known,
     window: Window,
     feeds: Vec<Feed>,
@@ -78,6 +78,8 @@ pub struct Engine {
     open: Substreams,
     uplink: Uplink,
     pulls: Vec<Pull>,
+    /// Segments of which a pull had no answer in time.
+    let_down: Recent,
     start: Start,
     /// Starts that wait for data.
     pending: Vec<Pending>,
@@ -90,7 +92,7 @@ pub struct Engine {
     asked_for_peers: Option<Time>,
     last_exchange: Time,
     /// The last child that was served badly, and when it said so.
-    complaint: Option<(PeerId, Time)>,
+    complaint: Option<(Pid, Time)>,
     /// When a better parent is looked for again.
     next_move: Option<Time>,
     left: bool,
@@ -111,8 +113,8 @@ impl Engine {
             clock: None,
             out: VecDeque::new(),
             timers,
-            partners: BTreeMap::new(),
-            known: Known::default(),
+            partners: Partners::default(),
+            known: Known::new(config.location),
             window: Window::new(config.segment, config.playout_delay, config.keep),
             feeds: Vec::new(),
             debts: Vec::new(),
@@ -122,6 +124,7 @@ impl Engine {
             open: Substreams::NONE,
             uplink: Uplink::new(config.uplink, config.max_pushed, now),
             pulls: Vec::new(),
+            let_down: Recent::default(),
             start: Start::default(),
             pending: Vec::new(),
             warm_until: None,
@@ -135,7 +138,7 @@ impl Engine {
             left: false,
             config,
         };
-        engine.refresh_paths();
+        engine.refresh_paths(Substreams::first(64));
         engine
     }
 
@@ -147,13 +150,33 @@ impl Engine {
         }
         match input {
             Input::Connected { peer, info } => self.connected(peer, info),
-            Input::NotConnected { peer, error } => self.not_connected(peer, error),
-            Input::Disconnected { peer } => self.disconnected(peer),
-            Input::Message { from, message } => self.message(from, message),
-            Input::Shard { from, arrival } => self.shard(from, &arrival),
-            Input::BadShard { from } => self.bad_shard(from),
+            Input::NotConnected { peer, error } => self.not_connected(&peer, error),
+            Input::Disconnected { peer } => {
+                if let Some(peer) = self.partners.find(&peer) {
+                    self.disconnected(peer);
+                }
+            }
+            Input::Message { from, message } => {
+                if let Some(from) = self.partners.find(&from) {
+                    self.message(from, message);
+                }
+            }
+            Input::Shard { from, arrival } => {
+                if let Some(from) = self.partners.find(&from) {
+                    self.shard(from, &arrival);
+                }
+            }
+            Input::BadShard { from } => {
+                if let Some(from) = self.partners.find(&from) {
+                    self.bad_shard(from);
+                }
+            }
             Input::Published { header, shard_bytes } => self.published(&header, shard_bytes),
-            Input::Delivery { to, shard, delivery } => self.delivered(to, shard, delivery),
+            Input::Delivery { to, shard, delivery } => {
+                if let Some(to) = self.partners.find(&to) {
+                    self.delivered(to, shard, delivery);
+                }
+            }
             Input::Candidates { peers } => self.candidates(peers),
             Input::Clock { offset } => self.clock(offset),
             Input::Uplink { rate } => {
@@ -207,9 +230,9 @@ impl Engine {
         }
     }
 
-    fn message(&mut self, from: PeerId, message: Message) {
+    fn message(&mut self, from: Pid, message: Message) {
         let now = self.now;
-        let Some(partner) = self.partners.get_mut(&from) else { return };
+        let Some(partner) = self.partners.get_mut(from) else { return };
         partner.heard = now;
         self.counters.control_bytes += message.encoded_len() as u64;
         match message {
@@ -238,16 +261,18 @@ impl Engine {
         }
     }
 
-    fn send(&mut self, to: PeerId, message: Message) {
+    fn send(&mut self, to: Pid, message: Message) {
+        let Some(to) = self.partners.get(to).map(|partner| partner.id) else { return };
         self.counters.control_bytes += message.encoded_len() as u64;
         self.out.push_back(Output::Send { to, message });
     }
 
     fn leave(&mut self) {
-        let partners: Vec<PeerId> = self.partners.keys().copied().collect();
-        for peer in partners {
-            self.send(peer, Message::Bye);
-            self.out.push_back(Output::Disconnect { peer, reason: Parting::Leaving });
+        for pid in self.partners.pids() {
+            self.send(pid, Message::Bye);
+            if let Some(peer) = self.partners.get(pid).map(|partner| partner.id) {
+                self.out.push_back(Output::Disconnect { peer, reason: Parting::Leaving });
+            }
         }
         self.partners.clear();
         self.feeds.clear();

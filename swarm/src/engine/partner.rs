@@ -1,24 +1,128 @@
-//! What is known of a connected peer.
+//! What is known of connected peers.
 
 use std::collections::BTreeMap;
 
-use ticket::{Nearness, ShortId};
+use ticket::{Nearness, PeerId, Role, ShortId};
 
 use crate::{Availability, PeerInfo, Substreams, Time};
+
+/// A partner's place in the table: what the rest of the engine calls it by. It stands for one connection.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Pid(u16);
+
+/// All partners, in the order of their places.
+#[derive(Debug, Default)]
+pub(super) struct Partners {
+    slots: Vec<Option<Box<Partner>>>,
+    free: Vec<Pid>,
+    ids: BTreeMap<PeerId, Pid>,
+}
+
+impl Partners {
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub(super) fn find(&self, id: &PeerId) -> Option<Pid> {
+        self.ids.get(id).copied()
+    }
+
+    pub(super) fn get(&self, pid: Pid) -> Option<&Partner> {
+        self.slots.get(usize::from(pid.0))?.as_deref()
+    }
+
+    pub(super) fn get_mut(&mut self, pid: Pid) -> Option<&mut Partner> {
+        self.slots.get_mut(usize::from(pid.0))?.as_deref_mut()
+    }
+
+    /// Takes a partner in; `None` if there are more than can be counted or it is one already.
+    pub(super) fn insert(&mut self, partner: Partner) -> Option<Pid> {
+        if self.ids.contains_key(&partner.id) {
+            return None;
+        }
+        let pid = match self.free.pop() {
+            Some(pid) => pid,
+            None => {
+                let pid = Pid(u16::try_from(self.slots.len()).ok()?);
+                self.slots.push(None);
+                pid
+            }
+        };
+        self.ids.insert(partner.id, pid);
+        self.slots[usize::from(pid.0)] = Some(Box::new(partner));
+        Some(pid)
+    }
+
+    pub(super) fn remove(&mut self, pid: Pid) -> Option<Partner> {
+        let partner = self.slots.get_mut(usize::from(pid.0))?.take()?;
+        self.ids.remove(&partner.id);
+        self.free.push(pid);
+        Some(*partner)
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Pid, &Partner)> {
+        let numbered = self.slots.iter().enumerate();
+        numbered.filter_map(|(place, slot)| Some((Pid(place as u16), slot.as_deref()?)))
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &Partner> {
+        self.slots.iter().filter_map(|slot| slot.as_deref())
+    }
+
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Partner> {
+        self.slots.iter_mut().filter_map(|slot| slot.as_deref_mut())
+    }
+
+    /// The places that are taken, for loops that change the table.
+    pub(super) fn pids(&self) -> Vec<Pid> {
+        self.iter().map(|(pid, _)| pid).collect()
+    }
+}
+
+/// Of which of the latest 64 segments something is true.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Recent {
+    newest: u64,
+    bits: u64,
+}
+
+impl Recent {
+    pub(super) fn insert(&mut self, number: u64) {
+        if number > self.newest {
+            let shift = (number - self.newest).min(64) as u32;
+            self.bits = self.bits.checked_shl(shift).unwrap_or(0);
+            self.newest = number;
+        }
+        self.bits |= 1u64.checked_shl((self.newest - number).min(64) as u32).unwrap_or(0);
+    }
+
+    pub(super) fn contains(&self, number: u64) -> bool {
+        let back = self.newest.checked_sub(number).filter(|&back| back < 64);
+        back.is_some_and(|back| self.bits & (1 << back) != 0)
+    }
+}
 
 /// A connected peer.
 #[derive(Debug)]
 pub(super) struct Partner {
+    pub(super) id: PeerId,
     pub(super) info: PeerInfo,
     pub(super) short: ShortId,
     pub(super) nearness: Nearness,
     pub(super) since: Time,
     /// Whether its hello has come.
     pub(super) met: bool,
-    /// What it offers, by sub-stream.
-    pub(super) offers: BTreeMap<u8, Availability>,
-    /// When its newest numbers were told.
+    /// What it offers, by sub-stream, least first.
+    offers: Vec<Availability>,
+    /// Which sub-streams those are.
+    pub(super) offered: Substreams,
+    /// When its newest numbers were told, and the newest of them.
     pub(super) told: Time,
+    newest: u64,
     /// How many more sub-streams it would push, as last told, less what was asked since.
     pub(super) free: u16,
     pub(super) lag_ms: u32,
@@ -39,26 +143,40 @@ pub(super) struct Partner {
     pub(super) allowance_at: Time,
     /// Questions beyond that.
     pub(super) excess: u32,
-    /// Announcements to it: what was told last.
+    /// What it was told last, and when: the sub-streams, a sum over their ranks, how much is free.
     pub(super) told_it: Substreams,
+    pub(super) told_ranks: u32,
+    pub(super) told_free: u8,
+    pub(super) told_at: Time,
     /// When quality was last complained of.
     pub(super) complained: Option<Time>,
-    /// Pulls that it refused of late.
-    pub(super) refusals: u16,
     /// Shards asked of it that are on their way.
     pub(super) outstanding: u16,
+    /// Segments of which it refused a shard, and of which a shard that was asked for came late.
+    pub(super) refused: Recent,
+    pub(super) late: Recent,
+    /// Sub-streams that are asked of it or flow from it.
+    pub(super) feeds: Substreams,
+    /// Sub-streams that are pushed to it.
+    pub(super) takes: Substreams,
+    /// Whether it was asked for the first picture.
+    pub(super) start_tried: bool,
 }
 
 impl Partner {
-    pub(super) fn new(info: PeerInfo, short: ShortId, nearness: Nearness, now: Time) -> Self {
+    pub(super) fn new(id: PeerId, info: PeerInfo, nearness: Nearness, now: Time) -> Self {
         Self {
-            info,
-            short,
+            id,
+            short: id.short(),
+            // Addresses are with the known peers.
+            info: PeerInfo { addrs: Vec::new(), ..info },
             nearness,
             since: now,
             met: false,
-            offers: BTreeMap::new(),
+            offers: Vec::new(),
+            offered: Substreams::NONE,
             told: now,
+            newest: 0,
             free: 0,
             lag_ms: 0,
             heard: now,
@@ -71,14 +189,96 @@ impl Partner {
             allowance_at: now,
             excess: 0,
             told_it: Substreams::NONE,
+            told_ranks: 0,
+            told_free: 0,
+            told_at: now,
             complained: None,
-            refusals: 0,
             outstanding: 0,
+            refused: Recent::default(),
+            late: Recent::default(),
+            feeds: Substreams::NONE,
+            takes: Substreams::NONE,
+            start_tried: false,
+        }
+    }
+
+    pub(super) fn is_viewer(&self) -> bool {
+        self.info.role == Role::Viewer
+    }
+
+    /// What it offers of one sub-stream.
+    pub(super) fn offer(&self, index: u8) -> Option<&Availability> {
+        if !self.offered.contains(index) {
+            return None;
+        }
+        self.offers.iter().find(|offer| offer.index == index)
+    }
+
+    pub(super) fn offers(&self) -> &[Availability] {
+        &self.offers
+    }
+
+    /// Notes what it has of some sub-streams; those whose path or rank is not what it was.
+    pub(super) fn note(&mut self, available: Vec<Availability>) -> Substreams {
+        let mut changed = Substreams::NONE;
+        if self.offers.is_empty() {
+            changed = available.iter().map(|entry| entry.index).collect();
+            self.offers = available;
+            self.offers.sort_by_key(|entry| entry.index);
+            self.offers.dedup_by_key(|entry| entry.index);
+        } else {
+            for entry in available {
+                match self.offers.binary_search_by_key(&entry.index, |offer| offer.index) {
+                    Ok(place) => {
+                        let old = &mut self.offers[place];
+                        if old.path != entry.path || old.rank != entry.rank {
+                            changed.insert(entry.index);
+                        }
+                        *old = entry;
+                    }
+                    Err(place) => {
+                        changed.insert(entry.index);
+                        self.offers.insert(place, entry);
+                    }
+                }
+            }
+        }
+        self.offered = self.offers.iter().map(|offer| offer.index).collect();
+        self.newest = self.offers.iter().map(|offer| offer.newest).max().unwrap_or(0);
+        changed
+    }
+
+    /// It does not offer these any more.
+    pub(super) fn withdraw(&mut self, substreams: Substreams) {
+        if !self.offered.and(substreams).is_empty() {
+            self.offers.retain(|offer| !substreams.contains(offer.index));
+            self.offered = self.offered.without(substreams);
         }
     }
 
     /// The newest segment that it holds something of, as told.
     pub(super) fn newest(&self) -> Option<u64> {
-        self.offers.values().map(|offer| offer.newest).max()
+        (!self.offers.is_empty()).then_some(self.newest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixty_four_segments_are_remembered() {
+        let mut recent = Recent::default();
+        recent.insert(1000);
+        recent.insert(990);
+        recent.insert(1010);
+        assert!(recent.contains(1000) && recent.contains(990) && recent.contains(1010));
+        assert!(!recent.contains(999) && !recent.contains(1011) && !recent.contains(0));
+        recent.insert(1054);
+        assert!(!recent.contains(990) && recent.contains(1000));
+        recent.insert(5);
+        assert!(!recent.contains(5));
+        recent.insert(u64::MAX);
+        assert!(recent.contains(u64::MAX) && !recent.contains(1054));
     }
 }

@@ -1,9 +1,11 @@
 //! How each sub-stream comes here: ancestors against loops.
 
-use ticket::{PeerId, Role, ShortId};
+use ticket::{Role, ShortId};
 
 use super::Engine;
-use super::feed::Feed;
+use super::feed::{Debt, Feed};
+use super::intake::DEBT;
+use super::partner::Pid;
 use crate::{Availability, Substreams};
 
 /// The most ancestors of a sub-stream; what is deeper is not passed on.
@@ -29,15 +31,21 @@ impl Engine {
     }
 
     /// The path of sub-stream `index` when it is taken from `parent`, as that told it.
-    fn path_through(&self, parent: &PeerId, index: u8) -> Option<Path> {
+    fn path_through(&self, parent: Pid, index: u8) -> Option<Path> {
+        let (told, short, rank) = self.told_path(parent, index)?;
+        let mut ancestors = Vec::with_capacity(told.len() + 1);
+        ancestors.extend_from_slice(told);
+        ancestors.push(short);
+        Some(Path { ancestors, rank })
+    }
+
+    /// The same, not put together: the ancestors before the parent, the parent, the rank.
+    fn told_path(&self, parent: Pid, index: u8) -> Option<(&[ShortId], ShortId, u8)> {
         let partner = self.partners.get(parent)?;
-        let offer = partner.offers.get(&index);
-        let mut ancestors = offer.map(|offer| offer.path.clone()).unwrap_or_default();
-        if ancestors.len() >= MAX_PATH {
-            return None;
-        }
-        ancestors.push(partner.short);
-        Some(Path { ancestors, rank: offer.map_or(0, |offer| offer.rank).saturating_add(1) })
+        let offer = partner.offer(index);
+        let told = offer.map_or(&[][..], |offer| &offer.path);
+        let rank = offer.map_or(0, |offer| offer.rank).saturating_add(1);
+        (told.len() < MAX_PATH).then_some((told, partner.short, rank))
     }
 
     /// How a sub-stream comes here now.
@@ -46,17 +54,30 @@ impl Engine {
             Role::Headend => Some(Path { ancestors: Vec::new(), rank: 0 }),
             Role::Viewer | Role::Rendezvous => {
                 let feed = self.main_feed(index)?;
-                self.path_through(&feed.parent, index)
+                self.path_through(feed.parent, index)
             }
             Role::Repeater => {
                 if let Some(feed) = self.main_feed(index) {
-                    return self.path_through(&feed.parent, index);
+                    return self.path_through(feed.parent, index);
                 }
                 regenerated.clone().or_else(|| {
                     let upstream = self.upstream_for(index)?;
-                    self.path_through(&upstream, index)
+                    self.path_through(upstream, index)
                 })
             }
+        }
+    }
+
+    /// Whether a viewer's path is what it was.
+    fn same_path(&self, index: u8) -> bool {
+        let old = self.paths.get(usize::from(index)).and_then(Option::as_ref);
+        let now = self.main_feed(index).and_then(|feed| self.told_path(feed.parent, index));
+        match (old, now) {
+            (None, None) => true,
+            (Some(old), Some((told, short, rank))) => {
+                old.rank == rank && old.ancestors.split_last() == Some((&short, told))
+            }
+            _ => false,
         }
     }
 
@@ -74,7 +95,7 @@ impl Engine {
         let mut rank = 0;
         for index in flowing.iter() {
             let feed = self.main_feed(index)?;
-            let path = self.path_through(&feed.parent, index)?;
+            let path = self.path_through(feed.parent, index)?;
             rank = rank.max(path.rank);
             for short in path.ancestors {
                 if !ancestors.contains(&short) {
@@ -86,26 +107,33 @@ impl Engine {
         (ancestors.len() <= MAX_PATH).then_some(Path { ancestors, rank })
     }
 
-    /// Works the paths out anew after feeds or parents' paths have changed. Children hear of it at once.
-    pub(super) fn refresh_paths(&mut self) {
+    /// Works the paths of these sub-streams out anew after feeds or parents' paths have changed. Children hear of it at
+    /// once.
+    pub(super) fn refresh_paths(&mut self, which: Substreams) {
+        // A repeater regenerates: all may change with any.
+        let all = Substreams::first(self.paths.len() as u8);
+        let which = if self.is_viewer() { which.and(all) } else { all };
         let regenerated = self.regenerated();
         let mut moved = Substreams::NONE;
         let mut gone = Substreams::NONE;
         let mut came = false;
-        for index in 0..self.paths.len() as u8 {
+        for index in which.iter() {
+            if self.is_viewer() && self.same_path(index) {
+                continue;
+            }
             let path = self.path_now(index, &regenerated);
-            let old = &mut self.paths[usize::from(index)];
+            let old = &self.paths[usize::from(index)];
             if *old == path {
                 continue;
             }
-            match (&old, &path) {
+            match (old, &path) {
                 // A viewer that lost its feed goes on from others for a moment: told when it has not found another.
-                (Some(_), None) if self.debts.iter().any(|debt| debt.index == index) => continue,
+                (Some(_), None) if self.makes_do(index) => continue,
                 (Some(_), None) => gone.insert(index),
                 (None, Some(_)) => came = true,
                 _ => moved.insert(index),
             }
-            *old = path;
+            self.paths[usize::from(index)] = path;
         }
         if came || !gone.is_empty() {
             self.choose_trees();
@@ -121,28 +149,39 @@ impl Engine {
         }
     }
 
-    /// What `asker` may be told of the sub-streams in `wanted`: not what came through it.
-    pub(super) fn available_to(&self, asker: &PeerId, wanted: Substreams) -> Vec<Availability> {
-        let Some(partner) = self.partners.get(asker) else { return Vec::new() };
-        let Some(newest) = self.newest_told() else { return Vec::new() };
+    /// Whether a sub-stream that was lost may still come again soon; until then children get what is regenerated.
+    fn makes_do(&self, index: u8) -> bool {
+        let due = |debt: &Debt| debt.index == index && self.now.since(debt.lost) < DEBT;
+        self.is_viewer() && self.debts.iter().any(due)
+    }
+
+    /// The sub-streams in `wanted` that `asker` may be told of: not what came through it.
+    pub(super) fn tellable(&self, asker: Pid, wanted: Substreams) -> Substreams {
+        let Some(partner) = self.partners.get(asker) else { return Substreams::NONE };
         // Who takes something here must know its path, whether others may take it or not.
-        let wanted = wanted.and(self.open().or(self.pushes.of(asker)));
+        let wanted = wanted.and(self.open().or(partner.takes));
+        let may = |index: &u8| {
+            let path = self.paths.get(usize::from(*index)).and_then(Option::as_ref);
+            path.is_some_and(|path| path.ancestors.len() < MAX_PATH && !path.names(partner.short))
+        };
+        wanted.iter().filter(may).collect()
+    }
+
+    /// What `asker` may be told of the sub-streams in `wanted`.
+    pub(super) fn available_to(&self, asker: Pid, wanted: Substreams) -> Vec<Availability> {
+        let Some(newest) = self.newest_told() else { return Vec::new() };
         let told = |index: u8| {
             let path = self.paths.get(usize::from(index))?.as_ref()?;
-            if path.names(partner.short) || path.ancestors.len() >= MAX_PATH {
-                return None;
-            }
             let newest = self.main_feed(index).map_or(newest, |feed| feed.newest);
             Some(Availability { index, newest, path: path.ancestors.clone(), rank: path.rank })
         };
-        wanted.iter().filter_map(told).collect()
+        self.tellable(asker, wanted).iter().filter_map(told).collect()
     }
 
     /// The newest segment here, or what an upstream told a repeater that holds nothing yet.
     pub(super) fn newest_told(&self) -> Option<u64> {
         self.window.newest().or_else(|| {
-            let upstream =
-                self.partners.values().filter(|partner| partner.info.role != Role::Viewer);
+            let upstream = self.partners.values().filter(|partner| !partner.is_viewer());
             upstream.filter_map(|partner| partner.newest()).max()
         })
     }

@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use segment::LayerSet;
-use ticket::{PeerId, Role};
+use ticket::Role;
 
 use super::Engine;
+use super::partner::Pid;
 use crate::output::{Offence, Urgency};
 use crate::{Grant, Message, Output, Refusal, Serve, ShardRef, Shed, Substreams, Time};
 
 /// One sub-stream to one child.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Push {
-    pub(super) peer: PeerId,
+    pub(super) peer: Pid,
     /// First segment wanted.
     pub(super) from: u64,
     since: Time,
@@ -22,12 +23,13 @@ pub(super) struct Push {
 #[derive(Debug)]
 pub(super) struct Pushes {
     by_index: Vec<Vec<Push>>,
+    demanded: Substreams,
     total: u32,
 }
 
 impl Pushes {
     pub(super) fn new(n: usize) -> Self {
-        Self { by_index: vec![Vec::new(); n], total: 0 }
+        Self { by_index: vec![Vec::new(); n], demanded: Substreams::NONE, total: 0 }
     }
 
     pub(super) fn total(&self) -> u32 {
@@ -40,21 +42,12 @@ impl Pushes {
 
     /// Sub-streams that somebody takes.
     pub(super) fn demanded(&self) -> Substreams {
-        (0..self.by_index.len() as u8).filter(|&index| !self.to(index).is_empty()).collect()
-    }
-
-    pub(super) fn of(&self, peer: &PeerId) -> Substreams {
-        let takes = |&index: &u8| self.to(index).iter().any(|push| push.peer == *peer);
-        (0..self.by_index.len() as u8).filter(takes).collect()
-    }
-
-    pub(super) fn feeds(&self, peer: &PeerId) -> bool {
-        self.by_index.iter().flatten().any(|push| push.peer == *peer)
+        self.demanded
     }
 
     /// Who takes any of these.
-    pub(super) fn children(&self, substreams: Substreams) -> Vec<PeerId> {
-        let mut children: Vec<PeerId> =
+    pub(super) fn children(&self, substreams: Substreams) -> Vec<Pid> {
+        let mut children: Vec<Pid> =
             substreams.iter().flat_map(|index| self.to(index)).map(|push| push.peer).collect();
         children.sort_unstable();
         children.dedup();
@@ -64,32 +57,35 @@ impl Pushes {
     fn add(&mut self, index: u8, push: Push) {
         if let Some(list) = self.by_index.get_mut(usize::from(index)) {
             list.push(push);
+            self.demanded.insert(index);
             self.total += 1;
         }
     }
 
     /// Takes out; which were there.
-    fn remove(&mut self, peer: &PeerId, substreams: Substreams) -> Substreams {
+    fn remove(&mut self, peer: Pid, substreams: Substreams) -> Substreams {
         let mut removed = Substreams::NONE;
-        for (index, list) in self.by_index.iter_mut().enumerate() {
-            let index = index as u8;
-            if substreams.contains(index)
-                && let Some(place) = list.iter().position(|push| push.peer == *peer)
-            {
+        for index in substreams.and(self.demanded).iter() {
+            let Some(list) = self.by_index.get_mut(usize::from(index)) else { continue };
+            if let Some(place) = list.iter().position(|push| push.peer == peer) {
                 list.remove(place);
                 self.total -= 1;
                 removed.insert(index);
+                if list.is_empty() {
+                    self.demanded.remove(index);
+                }
             }
         }
         removed
     }
 
-    pub(super) fn forget(&mut self, peer: &PeerId) {
-        self.remove(peer, Substreams(u64::MAX));
+    /// A partner that took these is gone.
+    pub(super) fn forget(&mut self, peer: Pid, takes: Substreams) {
+        self.remove(peer, takes);
     }
 
     /// The one that was added last.
-    fn newest(&self) -> Option<(u8, PeerId)> {
+    fn newest(&self) -> Option<(u8, Pid)> {
         let all = self.by_index.iter().enumerate();
         let all = all.flat_map(|(index, list)| list.iter().map(move |push| (index as u8, push)));
         all.max_by_key(|(index, push)| (push.since, *index)).map(|(index, push)| (index, push.peer))
@@ -98,7 +94,7 @@ impl Pushes {
 
 impl Engine {
     /// Whether this node feeds such a peer at all.
-    pub(super) fn serves(&self, peer: &PeerId) -> bool {
+    pub(super) fn serves(&self, peer: Pid) -> bool {
         let Some(partner) = self.partners.get(peer) else { return false };
         match self.config.serve {
             Serve::All => true,
@@ -107,8 +103,13 @@ impl Engine {
         }
     }
 
+    /// What is pushed to a partner.
+    pub(super) fn takes(&self, peer: Pid) -> Substreams {
+        self.partners.get(peer).map_or(Substreams::NONE, |partner| partner.takes)
+    }
+
     /// How many more sub-streams it would push to this peer.
-    pub(super) fn free_for(&self, peer: &PeerId) -> u16 {
+    pub(super) fn free_for(&self, peer: Pid) -> u16 {
         if !self.serves(peer) {
             return 0;
         }
@@ -116,12 +117,12 @@ impl Engine {
         free.min(u32::from(u16::MAX)) as u16
     }
 
-    pub(super) fn subscribed(&mut self, from: PeerId, substreams: Substreams, first: u64) {
+    pub(super) fn subscribed(&mut self, from: Pid, substreams: Substreams, first: u64) {
         if substreams.iter().any(|index| index >= self.config.n) {
             self.offend(from, Offence::Protocol);
             return;
         }
-        if !self.charge(&from, 1 + u32::from(substreams.len())) {
+        if !self.charge(from, 1 + u32::from(substreams.len())) {
             return;
         }
         let mut granted = Substreams::NONE;
@@ -131,11 +132,14 @@ impl Engine {
         let mut asked: Vec<u8> = substreams.iter().collect();
         asked.sort_by_key(|&index| (self.pushes.to(index).len(), index));
         for index in asked {
-            match self.refusal(&from, index) {
+            match self.refusal(from, index) {
                 Some(refusal) => reason = Some(refusal),
                 None => {
                     granted.insert(index);
-                    if !self.pushes.to(index).iter().any(|push| push.peer == from) {
+                    if let Some(partner) = self.partners.get_mut(from)
+                        && !partner.takes.contains(index)
+                    {
+                        partner.takes.insert(index);
                         self.pushes.add(index, Push { peer: from, from: first, since: self.now });
                     }
                 }
@@ -144,14 +148,14 @@ impl Engine {
         let refused = substreams.without(granted);
         let reason = reason.filter(|_| !refused.is_empty());
         self.send(from, Message::Grant(Grant { granted, refused, reason }));
-        self.send_backlog(&from, granted, first);
+        self.send_backlog(from, granted, first);
         if !granted.is_empty() {
-            self.warm_for(&from);
+            self.warm_for(from);
             self.pull_upstream();
         }
     }
 
-    fn refusal(&self, peer: &PeerId, index: u8) -> Option<Refusal> {
+    fn refusal(&self, peer: Pid, index: u8) -> Option<Refusal> {
         let partner = self.partners.get(peer)?;
         if !self.serves(peer) {
             return Some(Refusal::NotServed);
@@ -159,18 +163,16 @@ impl Engine {
         let Some(path) = self.paths.get(usize::from(index)).and_then(Option::as_ref) else {
             return Some(Refusal::NotHeld);
         };
-        let asked_of_it =
-            |index| self.feeds.iter().any(|feed| feed.index == index && feed.parent == *peer);
-        if path.names(partner.short) || asked_of_it(index) {
+        if path.names(partner.short) || partner.feeds.contains(index) {
             return Some(Refusal::Loop);
         }
-        let already = self.pushes.to(index).iter().any(|push| push.peer == *peer);
+        let already = partner.takes.contains(index);
         let closed = self.free_for(peer) == 0 || !self.open().contains(index);
         (!already && closed).then_some(Refusal::Full)
     }
 
     /// What is held already of a new subscription, oldest segment first.
-    fn send_backlog(&mut self, to: &PeerId, substreams: Substreams, first: u64) {
+    fn send_backlog(&mut self, to: Pid, substreams: Substreams, first: u64) {
         let mut backlog = Vec::new();
         for (number, slot) in self.window.from(first) {
             for index in slot.held().and(substreams).iter() {
@@ -190,19 +192,32 @@ impl Engine {
 
     pub(super) fn send_shard(
         &mut self,
-        to: &PeerId,
+        to: Pid,
         shard: ShardRef,
         layers: LayerSet,
         urgency: Urgency,
     ) {
-        let role = self.partners.get(to).map(|partner| partner.info.role);
         let due = self.deadline(shard.number);
-        let deadline = match (role, urgency) {
-            (_, Urgency::Start) => due.max(self.now + Duration::from_secs(2)),
-            (Some(Role::Viewer), _) => due.max(self.now + Duration::from_millis(50)),
+        self.send_due(to, shard, layers, due, urgency);
+    }
+
+    /// The same; its segment is of no more use to players after `due`.
+    fn send_due(
+        &mut self,
+        to: Pid,
+        shard: ShardRef,
+        layers: LayerSet,
+        due: Time,
+        urgency: Urgency,
+    ) {
+        let Some(partner) = self.partners.get(to) else { return };
+        let deadline = match urgency {
+            Urgency::Start => due.max(self.now + Duration::from_secs(2)),
+            _ if partner.is_viewer() => due.max(self.now + Duration::from_millis(50)),
             _ => due + self.config.keep.saturating_sub(self.config.playout_delay),
         };
-        self.out.push_back(Output::SendShard { to: *to, shard, layers, deadline, urgency });
+        let to = partner.id;
+        self.out.push_back(Output::SendShard { to, shard, layers, deadline, urgency });
     }
 
     /// Gives a shard that is held to all children of its sub-stream.
@@ -213,30 +228,35 @@ impl Engine {
         }
         slot.pushed.insert(shard.index);
         let layers = slot.layers_of(shard.index);
+        if !self.pushes.demanded().contains(shard.index) {
+            return;
+        }
+        let due = self.deadline(shard.number);
         for place in 0..self.pushes.to(shard.index).len() {
             let push = self.pushes.to(shard.index)[place];
             if shard.number >= push.from {
-                self.send_shard(&push.peer, shard, layers, Urgency::Push);
+                self.send_due(push.peer, shard, layers, due, Urgency::Push);
             }
         }
     }
 
-    pub(super) fn unsubscribed(&mut self, from: PeerId, substreams: Substreams) {
-        if self.charge(&from, 1) {
-            self.stop_pushing(&from, substreams, None);
+    pub(super) fn unsubscribed(&mut self, from: Pid, substreams: Substreams) {
+        if self.charge(from, 1) {
+            self.stop_pushing(from, substreams, None);
             self.pull_upstream();
         }
     }
 
     /// Stops pushing, and tells the child if it was not its wish.
-    pub(super) fn stop_pushing(&mut self, to: &PeerId, substreams: Substreams, why: Option<Shed>) {
+    pub(super) fn stop_pushing(&mut self, to: Pid, substreams: Substreams, why: Option<Shed>) {
         let stopped = self.pushes.remove(to, substreams);
-        if stopped.is_empty() {
+        let Some(partner) = self.partners.get_mut(to).filter(|_| !stopped.is_empty()) else {
             return;
-        }
-        self.out.push_back(Output::Cancel { to: *to, substreams: stopped });
+        };
+        partner.takes = partner.takes.without(stopped);
+        self.out.push_back(Output::Cancel { to: partner.id, substreams: stopped });
         if let Some(reason) = why {
-            self.send(*to, Message::Shed { substreams: stopped, reason });
+            self.send(to, Message::Shed { substreams: stopped, reason });
         }
     }
 
@@ -244,15 +264,15 @@ impl Engine {
     pub(super) fn shed_overload(&mut self) {
         while self.pushes.total() > self.uplink.capacity() {
             let Some((index, peer)) = self.pushes.newest() else { return };
-            self.stop_pushing(&peer, Substreams::only(index), Some(Shed::Overload));
+            self.stop_pushing(peer, Substreams::only(index), Some(Shed::Overload));
         }
     }
 
     pub(super) fn serve(&mut self, serve: Serve) {
         self.config.serve = serve;
         for peer in self.pushes.children(Substreams::first(self.config.n)) {
-            if !self.serves(&peer) {
-                self.stop_pushing(&peer, Substreams(u64::MAX), Some(Shed::Leaving));
+            if !self.serves(peer) {
+                self.stop_pushing(peer, Substreams(u64::MAX), Some(Shed::Leaving));
             }
         }
         self.announce_soon();

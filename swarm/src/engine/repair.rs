@@ -1,14 +1,13 @@
 //! Holes are pulled: by deadline, then importance, then rarity, from the least loaded.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ticket::{PeerId, Role};
+use ticket::Role;
 
 use super::Engine;
-use super::partner::Partner;
+use super::partner::{Partner, Pid};
 use crate::output::{Offence, Urgency};
-use crate::{Message, Output, ShardRef, Substreams, Time};
+use crate::{Message, Output, ShardRef, Substreams, Time, TimeoutReason};
 
 /// With less time than this servers are asked first.
 const HURRY: Duration = Duration::from_millis(600);
@@ -20,23 +19,32 @@ const IN_ALL: usize = 192;
 /// A pull that is not answered after this and one and a half round trips.
 const ANSWER: Duration = Duration::from_millis(150);
 
-/// A shard that was asked for.
+/// Refused pulls are asked of others after this: several answers may come together.
+const REFUSED: Duration = Duration::from_millis(5);
+
+/// A shard that was asked for and is awaited.
 #[derive(Debug)]
 pub(super) struct Pull {
     pub(super) shard: ShardRef,
-    pub(super) peer: PeerId,
+    pub(super) peer: Pid,
     at: Time,
-    fate: Fate,
 }
 
-/// What became of a pull.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fate {
-    Coming,
-    /// It did not come in time: others are asked first.
-    Late,
-    /// The partner will not send it: it is not asked for this segment again.
-    Refused,
+/// What is to be asked of one partner.
+struct Ask {
+    peer: Pid,
+    shards: Vec<ShardRef>,
+    within: Duration,
+}
+
+/// Who may be asked for shards of one segment.
+struct Holder {
+    peer: Pid,
+    has: Substreams,
+    late: bool,
+    wrong: bool,
+    load: u16,
+    rtt: Duration,
 }
 
 impl Engine {
@@ -44,35 +52,38 @@ impl Engine {
     pub(super) fn repair(&mut self) -> bool {
         self.expire_pulls();
         let holes = self.holes();
-        let mut asks: BTreeMap<PeerId, (Vec<ShardRef>, Duration)> = BTreeMap::new();
+        let mut asks: Vec<Ask> = Vec::new();
         for &(number, left) in &holes {
             self.pull_segment(number, left, &mut asks);
         }
-        for (peer, (mut shards, left)) in asks {
+        for Ask { peer, mut shards, within } in asks {
             shards.truncate(64);
             for &shard in &shards {
-                self.pulls.push(Pull { shard, peer, at: self.now, fate: Fate::Coming });
+                self.pulls.push(Pull { shard, peer, at: self.now });
             }
-            if let Some(partner) = self.partners.get_mut(&peer) {
+            if let Some(partner) = self.partners.get_mut(peer) {
                 partner.outstanding += shards.len() as u16;
             }
-            let within_ms = left.as_millis().min(u128::from(u16::MAX)) as u16;
+            let within_ms = within.as_millis().min(u128::from(u16::MAX)) as u16;
             self.send(peer, Message::Request { shards, within_ms });
         }
         !holes.is_empty()
     }
 
+    /// Pulls that have had no answer: others are asked first.
     fn expire_pulls(&mut self) {
         let now = self.now;
-        let oldest = self.window.oldest().unwrap_or_default().max(self.playout.next.unwrap_or(0));
-        self.pulls.retain(|pull| pull.shard.number >= oldest);
-        for pull in self.pulls.iter_mut().filter(|pull| pull.fate == Fate::Coming) {
-            let Some(partner) = self.partners.get_mut(&pull.peer) else { continue };
-            if now.since(pull.at) >= ANSWER + partner.info.rtt * 3 / 2 {
-                pull.fate = Fate::Late;
+        let (partners, let_down) = (&mut self.partners, &mut self.let_down);
+        self.pulls.retain(|pull| {
+            let Some(partner) = partners.get_mut(pull.peer) else { return false };
+            let late = now.since(pull.at) >= ANSWER + partner.info.rtt * 3 / 2;
+            if late {
                 partner.outstanding = partner.outstanding.saturating_sub(1);
+                partner.late.insert(pull.shard.number);
+                let_down.insert(pull.shard.number);
             }
-        }
+            !late
+        });
     }
 
     /// Segments that are not whole though they should be, with the time left: the most urgent first; of equally urgent
@@ -117,12 +128,7 @@ impl Engine {
         holes.into_iter().map(|(_, _, number, left)| (number, left)).collect()
     }
 
-    fn pull_segment(
-        &self,
-        number: u64,
-        left: Duration,
-        asks: &mut BTreeMap<PeerId, (Vec<ShardRef>, Duration)>,
-    ) {
+    fn pull_segment(&self, number: u64, left: Duration, asks: &mut Vec<Ask>) {
         let slot = self.window.get(number);
         let hurry = left < HURRY;
         // A segment that has only begun to come is given the time that its slowest feed needs.
@@ -132,123 +138,119 @@ impl Engine {
             return;
         }
         let held = slot.map_or(Substreams::NONE, |slot| slot.came());
-        let coming: Substreams = self
-            .pulls
-            .iter()
-            .filter(|pull| pull.fate == Fate::Coming && pull.shard.number == number)
-            .map(|pull| pull.shard.index)
-            .collect();
+        let awaited = self.pulls.iter().filter(|pull| pull.shard.number == number);
+        let coming: Substreams = awaited.map(|pull| pull.shard.index).collect();
         let expected = if hurry { Substreams::NONE } else { self.expected(number).without(held) };
         let missing = slot.map_or(self.config.k, |slot| slot.missing());
-        let own: Substreams = self.feeds.iter().map(|feed| feed.index).collect();
-        // A repeater wants what its children take; a viewer anything, its own sub-streams first.
         let due = usize::from(missing).saturating_sub((coming.len() + expected.len()).into());
         // Who was let down once asks for one more than it needs.
-        let down = self.pulls.iter().any(|p| p.fate == Fate::Late && p.shard.number == number);
-        let due = due + usize::from(down && hurry && due > 0);
+        let due = due + usize::from(hurry && due > 0 && self.let_down.contains(number));
         let open = Substreams::first(self.config.n).without(held).without(coming).without(expected);
-        let order = open.and(own).iter().chain(open.without(own).iter()).take(64);
+        // A repeater wants what its children take; a viewer anything, its own sub-streams first.
+        let own: Substreams = self.feeds.iter().map(|feed| feed.index).collect();
         let mut left_to_ask =
             if self.is_viewer() { due } else { due.min(open.and(own).len().into()) };
-        for index in order {
+        if left_to_ask == 0 {
+            return;
+        }
+        let mut holders = self.segment_holders(number, hurry, asks);
+        for index in open.and(own).iter().chain(open.without(own).iter()) {
             if left_to_ask == 0 || self.pulls.len() >= IN_ALL {
                 return;
             }
-            let shard = ShardRef { number, index };
-            if let Some(peer) = self.holder(shard, hurry, asks) {
-                let (shards, within) = asks.entry(peer).or_insert((Vec::new(), left));
-                shards.push(shard);
-                *within = (*within).min(left);
-                left_to_ask -= 1;
+            let able =
+                |holder: &&mut Holder| holder.has.contains(index) && holder.load < PER_PARTNER;
+            let best = holders.iter_mut().filter(able);
+            let Some(holder) = best.min_by_key(|h| (h.late, h.wrong, h.load, h.rtt, h.peer)) else {
+                continue;
+            };
+            holder.load += 1;
+            let (peer, shard) = (holder.peer, ShardRef { number, index });
+            match asks.iter_mut().find(|ask| ask.peer == peer) {
+                Some(ask) => {
+                    ask.shards.push(shard);
+                    ask.within = ask.within.min(left);
+                }
+                None => asks.push(Ask { peer, shards: vec![shard], within: left }),
             }
+            left_to_ask -= 1;
         }
     }
 
-    /// Whom to ask for a shard.
-    fn holder(
-        &self,
-        shard: ShardRef,
-        hurry: bool,
-        asks: &BTreeMap<PeerId, (Vec<ShardRef>, Duration)>,
-    ) -> Option<PeerId> {
-        let load = |peer: &PeerId, partner: &Partner| {
-            let asked = asks.get(peer).map_or(0, |(shards, _)| shards.len() as u16);
-            partner.outstanding + asked
+    /// Who may be asked for shards of a segment.
+    fn segment_holders(&self, number: u64, hurry: bool, asks: &[Ask]) -> Vec<Holder> {
+        let asked = |peer: Pid| {
+            asks.iter().find(|ask| ask.peer == peer).map_or(0, |ask| ask.shards.len() as u16)
         };
-        let had = |peer: &PeerId, fate: Fate| {
-            let tried = self.pulls.iter().filter(|pull| pull.fate == fate && pull.peer == *peer);
-            tried.filter(|pull| pull.shard.number == shard.number).count()
+        let holder = |(peer, partner): (Pid, &Partner)| {
+            if !partner.met
+                || !self.may_feed_me(partner.info.role)
+                || partner.refused.contains(number)
+            {
+                return None;
+            }
+            let has = self.could_have(partner, number);
+            (!has.is_empty()).then(|| Holder {
+                peer,
+                has,
+                late: partner.late.contains(number),
+                // In a hurry servers are asked first, else viewers.
+                wrong: hurry == partner.is_viewer(),
+                load: partner.outstanding + asked(peer),
+                rtt: partner.info.rtt,
+            })
         };
-        self.partners
-            .iter()
-            .filter(|(_, partner)| partner.met && self.may_feed_me(partner.info.role))
-            .filter(|(peer, partner)| {
-                load(peer, partner) < PER_PARTNER && had(peer, Fate::Refused) == 0
-            })
-            .filter(|(_, partner)| self.could_have(partner, shard))
-            .min_by_key(|(peer, partner)| {
-                let server = partner.info.role != Role::Viewer;
-                (
-                    had(peer, Fate::Late),
-                    hurry != server,
-                    load(peer, partner),
-                    partner.info.rtt,
-                    *peer,
-                )
-            })
-            .map(|(&peer, _)| peer)
+        self.partners.iter().filter_map(holder).collect()
     }
 
-    /// Whether a partner has, or can make, a shard: by what it told, and the time since.
-    fn could_have(&self, partner: &Partner, shard: ShardRef) -> bool {
-        let Some(newest) = partner.newest() else { return false };
+    /// What a partner has, or can make, of a segment: by what it told, and the time since.
+    fn could_have(&self, partner: &Partner, number: u64) -> Substreams {
+        let Some(newest) = partner.newest() else { return Substreams::NONE };
         let segment = (self.config.segment.as_micros() as u64).max(1);
         let since = self.now.since(partner.told).as_micros() as u64 / segment;
+        if newest.saturating_add(since) < number {
+            return Substreams::NONE;
+        }
         // A viewer tells what may be subscribed to, and holds more than that: it plays.
-        let can = partner.info.role == Role::Viewer
-            || partner.offers.len() >= usize::from(self.config.k)
-            || partner.offers.contains_key(&shard.index);
-        can && newest.saturating_add(since) >= shard.number
+        if partner.is_viewer() || partner.offered.len() >= self.config.k {
+            return Substreams::first(self.config.n);
+        }
+        partner.offered
     }
 
     /// A shard came: it is not on its way any more. Whether it had been asked for.
-    pub(super) fn pull_came(&mut self, from: &PeerId, shard: ShardRef) -> bool {
-        let place = self.pulls.iter().position(|pull| pull.shard == shard && pull.peer == *from);
-        let Some(place) = place else { return false };
-        let pull = self.pulls.swap_remove(place);
-        if let Some(partner) = self.partners.get_mut(from)
-            && pull.fate == Fate::Coming
-        {
-            partner.outstanding = partner.outstanding.saturating_sub(1);
-        }
+    pub(super) fn pull_came(&mut self, from: Pid, shard: ShardRef) -> bool {
+        let place = self.pulls.iter().position(|pull| pull.shard == shard && pull.peer == from);
+        let Some(partner) = self.partners.get_mut(from) else { return false };
+        let Some(place) = place else { return partner.late.contains(shard.number) };
+        self.pulls.swap_remove(place);
+        partner.outstanding = partner.outstanding.saturating_sub(1);
         true
     }
 
-    pub(super) fn unavailable(&mut self, from: PeerId, shards: &[ShardRef]) {
-        let mut broken = 0;
-        for pull in self.pulls.iter_mut().filter(|pull| pull.peer == from) {
-            if pull.fate == Fate::Coming && shards.contains(&pull.shard) {
-                pull.fate = Fate::Refused;
-                broken += 1;
-            }
+    pub(super) fn unavailable(&mut self, from: Pid, shards: &[ShardRef]) {
+        let before = self.pulls.len();
+        self.pulls.retain(|pull| pull.peer != from || !shards.contains(&pull.shard));
+        let refused = before - self.pulls.len();
+        let Some(partner) = self.partners.get_mut(from) else { return };
+        if refused == 0 {
+            return;
         }
-        if let Some(partner) = self.partners.get_mut(&from) {
-            partner.answered = Some(self.now);
-            partner.outstanding = partner.outstanding.saturating_sub(broken);
-            // It may be busy, or have moved on: no offence, but others are asked first for a while.
-            partner.refusals = partner.refusals.saturating_add(broken);
+        partner.answered = Some(self.now);
+        partner.outstanding = partner.outstanding.saturating_sub(refused as u16);
+        // It may be busy, or have moved on: no offence, but it is not asked for this segment again.
+        for shard in shards {
+            partner.refused.insert(shard.number);
         }
-        if broken > 0 {
-            self.repair();
-        }
+        self.timers.arm(TimeoutReason::Repair, self.now + REFUSED);
     }
 
-    pub(super) fn requested(&mut self, from: PeerId, shards: Vec<ShardRef>, within_ms: u16) {
+    pub(super) fn requested(&mut self, from: Pid, shards: Vec<ShardRef>, within_ms: u16) {
         if shards.iter().any(|shard| shard.index >= self.config.n) {
             self.offend(from, Offence::Protocol);
             return;
         }
-        let allowed = self.charge(&from, 1 + shards.len() as u32) && self.serves(&from);
+        let allowed = self.charge(from, 1 + shards.len() as u32) && self.serves(from);
         let deadline = self.now + Duration::from_millis(within_ms.into());
         let mut not = Vec::new();
         let pushed = self.pushes.total();
@@ -258,8 +260,10 @@ impl Engine {
             match held.map(|slot| (slot.layers_of(shard.index), slot.shard_bytes)) {
                 Some((layers, bytes)) if self.uplink.spend(bytes, pushed, self.now) => {
                     let urgency = Urgency::Repair;
-                    let output = Output::SendShard { to: from, shard, layers, deadline, urgency };
-                    self.out.push_back(output);
+                    let Some(to) = self.partners.get(from).map(|partner| partner.id) else {
+                        return;
+                    };
+                    self.out.push_back(Output::SendShard { to, shard, layers, deadline, urgency });
                 }
                 _ => not.push(shard),
             }

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use ticket::PeerId;
-
 use super::Engine;
+use super::partner::Pid;
 use crate::{Message, Substreams, Time, TimeoutReason};
 
 /// A parent that granted and never pushed is given up.
@@ -42,9 +41,9 @@ impl Engine {
             return false;
         };
         let still = now.since(edge_at) >= segment * 3 / 2;
-        let mut probe: Vec<PeerId> = Vec::new();
-        let mut lost: Vec<(PeerId, u8)> = Vec::new();
-        let mut broken: Vec<(PeerId, u8)> = Vec::new();
+        let mut probe: Vec<Pid> = Vec::new();
+        let mut lost: Vec<(Pid, u8)> = Vec::new();
+        let mut broken: Vec<(Pid, u8)> = Vec::new();
         let mut suspected = false;
         for place in 0..self.feeds.len() {
             let feed = &self.feeds[place];
@@ -67,7 +66,7 @@ impl Engine {
             if fresh {
                 probe.push(parent);
             }
-            let unanswered = self.unanswered(&parent);
+            let unanswered = self.unanswered(parent);
             let silent = behind && !still && now.since(since) >= segment * 3;
             if unanswered || silent {
                 lost.push((parent, index));
@@ -82,16 +81,16 @@ impl Engine {
             self.broken_promise(parent, index);
         }
         for (parent, index) in lost {
-            let unanswered = self.unanswered(&parent);
-            if let Some(partner) = self.partners.get_mut(&parent) {
+            let unanswered = self.unanswered(parent);
+            if let Some(partner) = self.partners.get_mut(parent) {
                 partner.back_off = now + DISTRUST;
                 if !unanswered {
-                    partner.offers.remove(&index);
+                    partner.withdraw(Substreams::only(index));
                 }
             }
             self.send(parent, Message::Unsubscribe { substreams: Substreams::only(index) });
             let all = if unanswered { Substreams(u64::MAX) } else { Substreams::only(index) };
-            self.lose(&parent, all);
+            self.lose(parent, all);
         }
         suspected
     }
@@ -105,7 +104,7 @@ impl Engine {
     }
 
     /// Whether a partner owes an answer to a probe for too long.
-    fn unanswered(&self, peer: &PeerId) -> bool {
+    fn unanswered(&self, peer: Pid) -> bool {
         let Some(partner) = self.partners.get(peer) else { return true };
         let limit = PROBE + partner.info.rtt * 3 / 2;
         partner

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use ticket::{PeerId, Role};
+use ticket::Role;
 
 use super::Engine;
+use super::partner::Pid;
 use crate::{Message, Time, TimeoutReason};
 
 /// A holder that does not answer, or stops sending, for so long is given up for another.
@@ -19,9 +20,9 @@ const TRIES: usize = 3;
 enum State {
     #[default]
     Idle,
-    Asked(PeerId, Time),
+    Asked(Pid, Time),
     /// The burst comes; when its last shard came.
-    Bursting(PeerId, Time),
+    Bursting(Pid, Time),
     Over,
 }
 
@@ -29,14 +30,14 @@ enum State {
 #[derive(Debug, Default)]
 pub(super) struct Start {
     state: State,
-    tried: Vec<PeerId>,
+    tries: usize,
     range: Option<(u64, u64)>,
 }
 
 /// A start that waits for data, at a holder.
 #[derive(Debug)]
 pub(super) struct Pending {
-    pub(super) peer: PeerId,
+    pub(super) peer: Pid,
     pub(super) playout: u64,
     pub(super) k: u8,
     /// When it came.
@@ -80,23 +81,26 @@ impl Engine {
         // A burst is more than a whole stream for a moment. In a crowd, holders with little to spare are left alone: the
         // parents send what came before, each of its own sub-streams.
         let viewers = self.partners.values().filter(|p| p.info.role == Role::Viewer);
-        let crowd = viewers.filter(|p| !p.offers.is_empty()).count() >= self.config.k.into();
+        let crowd = viewers.filter(|p| !p.offered.is_empty()).count() >= self.config.k.into();
         let waiting = self.gathering.is_none_or(|until| self.now < until);
         let needed = if crowd || waiting { usize::from(self.config.k) * 2 } else { 0 };
-        let holders = self.partners.iter().filter(|(peer, partner)| {
+        let holders = self.partners.iter().filter(|(_, partner)| {
             let spare = usize::from(partner.free) >= needed;
-            partner.met && spare && !partner.offers.is_empty() && !self.start.tried.contains(peer)
+            partner.met && spare && !partner.offered.is_empty() && !partner.start_tried
         });
         let best = holders.min_by_key(|(peer, partner)| {
             let viewer = partner.info.role == Role::Viewer;
-            (viewer, partner.nearness, partner.info.rtt, **peer)
+            (viewer, partner.nearness, partner.info.rtt, *peer)
         });
-        let Some((&peer, partner)) = best else { return };
+        let Some((peer, partner)) = best else { return };
         // A server may be about to answer.
-        if partner.info.role == Role::Viewer && waiting {
+        if partner.is_viewer() && waiting {
             return;
         }
-        self.start.tried.push(peer);
+        self.start.tries += 1;
+        if let Some(partner) = self.partners.get_mut(peer) {
+            partner.start_tried = true;
+        }
         self.start.state = State::Asked(peer, self.now);
         let delay = self.config.playout_delay.as_micros() as u64;
         let playout = platform.saturating_sub(delay);
@@ -104,7 +108,7 @@ impl Engine {
         self.timers.arm(TimeoutReason::Parents, self.now + PATIENCE);
     }
 
-    pub(super) fn starting(&mut self, from: PeerId, range: Option<(u64, u64)>) {
+    pub(super) fn starting(&mut self, from: Pid, range: Option<(u64, u64)>) {
         match self.start.state {
             State::Asked(peer, _) if peer == from => {}
             _ => return,
@@ -123,24 +127,24 @@ impl Engine {
     }
 
     fn next_holder(&mut self) {
-        self.start.state = if self.start.tried.len() < TRIES { State::Idle } else { State::Over };
+        self.start.state = if self.start.tries < TRIES { State::Idle } else { State::Over };
         self.maybe_start();
         self.fill();
     }
 
-    pub(super) fn start_lost(&mut self, peer: &PeerId) {
+    pub(super) fn start_lost(&mut self, peer: Pid) {
         match self.start.state {
-            State::Asked(holder, _) if holder == *peer => self.next_holder(),
-            State::Bursting(holder, _) if holder == *peer => self.start.state = State::Over,
+            State::Asked(holder, _) if holder == peer => self.next_holder(),
+            State::Bursting(holder, _) if holder == peer => self.start.state = State::Over,
             _ => {}
         }
     }
 
     /// A shard of the burst came.
-    pub(super) fn start_progress(&mut self, from: &PeerId, number: u64) {
+    pub(super) fn start_progress(&mut self, from: Pid, number: u64) {
         if let (State::Bursting(holder, last), Some((first, until))) =
             (&mut self.start.state, self.start.range)
-            && holder == from
+            && *holder == from
             && (first..=until).contains(&number)
         {
             *last = self.now;

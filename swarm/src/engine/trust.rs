@@ -1,8 +1,7 @@
 //! Who misbehaved, and what follows.
 
-use ticket::PeerId;
-
 use super::Engine;
+use super::partner::Pid;
 use crate::Output;
 use crate::output::{Offence, Parting};
 
@@ -24,27 +23,27 @@ impl Offence {
 }
 
 impl Engine {
-    pub(super) fn bad_shard(&mut self, from: PeerId) {
+    pub(super) fn bad_shard(&mut self, from: Pid) {
         self.counters.rejected_shards += 1;
         self.offend(from, Offence::BadShard);
     }
 
     /// Notes an offence; whether the peer was dropped for it.
-    pub(super) fn offend(&mut self, peer: PeerId, offence: Offence) -> bool {
-        let Some(partner) = self.partners.get_mut(&peer) else { return false };
+    pub(super) fn offend(&mut self, peer: Pid, offence: Offence) -> bool {
+        let Some(partner) = self.partners.get_mut(peer) else { return false };
         partner.demerits += offence.demerits();
         if partner.demerits < LIMIT {
             return false;
         }
-        self.known.ban(peer, offence, self.now);
+        self.known.ban(partner.id, offence, self.now);
         self.drop_partner(peer, Parting::Misbehaved(offence));
         true
     }
 
     /// Gives a partner up.
-    pub(super) fn drop_partner(&mut self, peer: PeerId, reason: Parting) {
-        if self.partners.contains_key(&peer) {
-            self.out.push_back(Output::Disconnect { peer, reason });
+    pub(super) fn drop_partner(&mut self, peer: Pid, reason: Parting) {
+        if let Some(id) = self.partners.get(peer).map(|partner| partner.id) {
+            self.out.push_back(Output::Disconnect { peer: id, reason });
             self.disconnected(peer);
         }
     }
@@ -53,7 +52,6 @@ impl Engine {
     pub(super) fn forgive(&mut self) {
         for partner in self.partners.values_mut() {
             partner.demerits = partner.demerits.saturating_sub(1);
-            partner.refusals -= partner.refusals.div_ceil(4);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Which shards of which segments this node holds.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use segment::{Header, LayerSet, Root};
@@ -123,10 +123,12 @@ pub(super) enum Change {
     Lost,
 }
 
-/// The segments between the oldest kept and the newest.
+/// The segments between the oldest kept and the newest: a ring with a place for every number.
 #[derive(Debug)]
 pub(super) struct Window {
-    slots: BTreeMap<u64, Slot>,
+    /// Place 0 is number `base`; it is never empty if there are any.
+    slots: VecDeque<Option<Slot>>,
+    base: u64,
     /// Newest number ever seen, its capture time, and when it was first seen.
     edge: Option<(u64, u64, Time)>,
     /// Numbers that the source did not make: first and last of the latest gap.
@@ -134,7 +136,7 @@ pub(super) struct Window {
     segment_us: u64,
     /// Silence that is shorter is no gap of the source, microseconds.
     least_gap: u64,
-    /// The most segments held.
+    /// The most places.
     most: usize,
     pub(super) conflicts: u64,
 }
@@ -145,7 +147,8 @@ impl Window {
         let segment_us = (segment.as_micros() as u64).max(1);
         let most = (keep.as_micros() as u64 / segment_us) as usize + 16;
         Self {
-            slots: BTreeMap::new(),
+            slots: VecDeque::new(),
+            base: 0,
             edge: None,
             gap: None,
             segment_us,
@@ -155,12 +158,17 @@ impl Window {
         }
     }
 
+    fn place(&self, number: u64) -> Option<usize> {
+        usize::try_from(number.checked_sub(self.base)?).ok()
+    }
+
     pub(super) fn get(&self, number: u64) -> Option<&Slot> {
-        self.slots.get(&number)
+        self.slots.get(self.place(number)?)?.as_ref()
     }
 
     pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Slot> {
-        self.slots.get_mut(&number)
+        let place = self.place(number)?;
+        self.slots.get_mut(place)?.as_mut()
     }
 
     /// The most segments held.
@@ -169,7 +177,7 @@ impl Window {
     }
 
     pub(super) fn oldest(&self) -> Option<u64> {
-        self.slots.keys().next().copied()
+        (!self.slots.is_empty()).then_some(self.base)
     }
 
     pub(super) fn newest(&self) -> Option<u64> {
@@ -187,18 +195,29 @@ impl Window {
 
     /// The segments held, oldest first.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, &Slot)> {
-        self.slots.iter().map(|(&number, slot)| (number, slot))
+        self.from(self.base)
     }
 
     pub(super) fn from(&self, first: u64) -> impl DoubleEndedIterator<Item = (u64, &Slot)> {
-        self.slots.range(first..).map(|(&number, slot)| (number, slot))
+        let first = self.place(first).unwrap_or(0).min(self.slots.len());
+        let base = self.base + first as u64;
+        let numbered = self.slots.range(first..).enumerate();
+        numbered.filter_map(move |(place, slot)| Some((base + place as u64, slot.as_ref()?)))
     }
 
     /// Capture time of a segment, from its header or reckoned from the nearest one before it, else from the edge.
     pub(super) fn capture_of(&self, number: u64) -> Option<u64> {
-        if let Some((&known, slot)) = self.slots.range(..=number).next_back() {
-            let since = number.saturating_sub(known).saturating_mul(self.segment_us);
-            return Some(slot.capture.saturating_add(since));
+        if let Some(place) = self.place(number)
+            && !self.slots.is_empty()
+        {
+            let last = place.min(self.slots.len() - 1);
+            // The first place is never empty.
+            for at in (0..=last).rev() {
+                if let Some(slot) = &self.slots[at] {
+                    let since = ((place - at) as u64).saturating_mul(self.segment_us);
+                    return Some(slot.capture.saturating_add(since));
+                }
+            }
         }
         let (edge, capture, _) = self.edge?;
         Some(if number >= edge {
@@ -209,7 +228,6 @@ impl Window {
     }
 
     pub(super) fn take(&mut self, arrival: &Arrival, now: Time) -> Change {
-        let number = arrival.header.number;
         let edge = self.advance(&arrival.header, now);
         let slot = match self.slot(&arrival.header, arrival.bytes, now) {
             Some(slot) => slot,
@@ -221,7 +239,6 @@ impl Window {
             return Change::Duplicate;
         }
         let whole = !was && slot.whole();
-        self.bound(number);
         Change::New { edge, whole }
     }
 
@@ -232,13 +249,13 @@ impl Window {
             slot.full = Substreams::first(slot.n);
             slot.essential = slot.full;
         }
-        self.bound(header.number);
     }
 
-    /// The slot of this header's root; none if another root has won. The smaller root wins everywhere.
+    /// The slot of this header's root; none if another root has won (the smaller one wins everywhere), or the number is
+    /// further back than what is kept.
     fn slot(&mut self, header: &Header, shard_bytes: u32, now: Time) -> Option<&mut Slot> {
-        let slot =
-            self.slots.entry(header.number).or_insert_with(|| Slot::new(header, shard_bytes, now));
+        let place = self.make_place(header.number)?;
+        let slot = self.slots[place].get_or_insert_with(|| Slot::new(header, shard_bytes, now));
         if slot.root != header.root {
             if !slot.conflict {
                 self.conflicts += 1;
@@ -249,6 +266,44 @@ impl Window {
             slot.conflict = true;
         }
         (slot.root == header.root).then_some(slot)
+    }
+
+    /// The place of a number, made if there is none; whatever comes there are never more than `most`.
+    fn make_place(&mut self, number: u64) -> Option<usize> {
+        let most = self.most as u64;
+        if self.slots.is_empty() || number >= self.base.saturating_add(2 * most) {
+            self.slots.clear();
+            self.base = number;
+        }
+        if number < self.base {
+            let newest = self.base + self.slots.len() as u64 - 1;
+            if newest - number >= most {
+                return None;
+            }
+            for _ in number..self.base {
+                self.slots.push_front(None);
+            }
+            self.base = number;
+        }
+        let place = (number - self.base) as usize;
+        while self.slots.len() <= place {
+            self.slots.push_back(None);
+        }
+        let surplus = self.slots.len().saturating_sub(self.most);
+        if surplus > 0 {
+            self.drop_front(surplus);
+        }
+        Some((number - self.base) as usize)
+    }
+
+    /// Drops so many places, and empty ones after them, except the last.
+    fn drop_front(&mut self, count: usize) {
+        self.slots.drain(..count);
+        self.base += count as u64;
+        while self.slots.len() > 1 && self.slots.front().is_some_and(Option::is_none) {
+            self.slots.pop_front();
+            self.base += 1;
+        }
     }
 
     fn advance(&mut self, header: &Header, now: Time) -> bool {
@@ -269,25 +324,19 @@ impl Window {
         true
     }
 
-    /// Keeps the number of slots bounded whatever comes: the oldest go, but never `newest`.
-    fn bound(&mut self, newest: u64) {
-        while self.slots.len() > self.most {
-            match self.slots.keys().next().copied() {
-                Some(oldest) if oldest != newest => self.slots.remove(&oldest),
-                _ => self.slots.pop_last().map(|(_, slot)| slot),
-            };
-        }
-    }
-
     /// Drops segments captured before `capture`; the first number kept if any were dropped.
     pub(super) fn forget(&mut self, capture: u64) -> Option<u64> {
         let mut dropped = None;
-        while let Some(entry) = self.slots.first_entry() {
-            if entry.get().capture >= capture {
+        while let Some(Some(slot)) = self.slots.front() {
+            if slot.capture >= capture {
                 break;
             }
-            dropped = Some(entry.key().saturating_add(1));
-            entry.remove();
+            dropped = Some(self.base.saturating_add(1));
+            if self.slots.len() == 1 {
+                self.slots.clear();
+            } else {
+                self.drop_front(1);
+            }
         }
         dropped
     }
