@@ -135,6 +135,7 @@ impl Engine {
     fn whole(&mut self, number: u64) {
         self.pulls.retain(|pull| pull.shard.number != number);
         self.push_regenerated(number);
+        self.answer_waiting(number);
         self.answer_pending();
         let startup = self.now.since(self.began);
         if self.is_viewer()

@@ -94,6 +94,7 @@ impl Engine {
         self.pushes.forget(peer, partner.takes);
         self.pulls.retain(|pull| pull.peer != peer);
         self.pending.retain(|pending| pending.peer != peer);
+        self.waiting.retain(|waiting| waiting.peer != peer);
         self.complaint = self.complaint.filter(|(from, _)| *from != peer);
         self.partners.remove(peer);
         self.start_lost(peer);

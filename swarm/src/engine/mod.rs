@@ -2,7 +2,7 @@
 //!
 //! Its parts, each in a file of its own: whom it knows and meets (`known`, `meet`, `partner`, `standby`, `trust`), what
 //! flows in (`demand`, `feed`, `intake`, `choice`, `improve`, `silence`, `path`), what it holds (`window`, `arrival`), what flows
-//! out (`push`, `interior`, `uplink`, `burst`), holes (`repair`), the first picture (`start`), and playing (`playout`, `cause`).
+//! out (`push`, `interior`, `uplink`, `burst`), holes (`repair`, `waiting`), the first picture (`start`), and playing (`playout`, `cause`).
 
 mod announce;
 mod arrival;
@@ -29,6 +29,7 @@ mod start;
 mod timers;
 mod trust;
 mod uplink;
+mod waiting;
 mod window;
 
 use std::collections::VecDeque;
@@ -49,6 +50,7 @@ use self::repair::Pull;
 use self::start::{Pending, Start};
 use self::timers::Timers;
 use self::uplink::Uplink;
+use self::waiting::Waiting;
 use self::window::Window;
 use crate::output::Parting;
 use crate::{Config, Input, Message, Output, Stats, Substreams, Time, TimeoutReason};
@@ -78,6 +80,8 @@ pub struct Engine {
     open: Substreams,
     uplink: Uplink,
     pulls: Vec<Pull>,
+    /// Pulls of others that wait for data, at a repeater.
+    waiting: Vec<Waiting>,
     /// Segments of which a pull had no answer in time.
     let_down: Recent,
     start: Start,
@@ -124,6 +128,7 @@ impl Engine {
             open: Substreams::NONE,
             uplink: Uplink::new(config.uplink, config.max_pushed, now),
             pulls: Vec::new(),
+            waiting: Vec::new(),
             let_down: Recent::default(),
             start: Start::default(),
             pending: Vec::new(),

@@ -1,7 +1,5 @@
 //! What is known of connected peers.
 
-use std::collections::BTreeMap;
-
 use ticket::{Nearness, PeerId, Role, ShortId};
 
 use crate::{Availability, PeerInfo, Substreams, Time};
@@ -15,7 +13,8 @@ pub(super) struct Pid(u16);
 pub(super) struct Partners {
     slots: Vec<Option<Box<Partner>>>,
     free: Vec<Pid>,
-    ids: BTreeMap<PeerId, Pid>,
+    /// By the first bytes of the id, in order; there is room for more than one of the same.
+    ids: Vec<(u64, Pid)>,
 }
 
 impl Partners {
@@ -24,7 +23,11 @@ impl Partners {
     }
 
     pub(super) fn find(&self, id: &PeerId) -> Option<Pid> {
-        self.ids.get(id).copied()
+        let key = key(id);
+        let first = self.ids.partition_point(|&(other, _)| other < key);
+        let same = self.ids[first..].iter().take_while(|&&(other, _)| other == key);
+        let mut same = same.map(|&(_, pid)| pid);
+        same.find(|&pid| self.get(pid).is_some_and(|partner| partner.id == *id))
     }
 
     pub(super) fn get(&self, pid: Pid) -> Option<&Partner> {
@@ -37,7 +40,7 @@ impl Partners {
 
     /// Takes a partner in; `None` if there are more than can be counted or it is one already.
     pub(super) fn insert(&mut self, partner: Partner) -> Option<Pid> {
-        if self.ids.contains_key(&partner.id) {
+        if self.find(&partner.id).is_some() {
             return None;
         }
         let pid = match self.free.pop() {
@@ -48,14 +51,16 @@ impl Partners {
                 pid
             }
         };
-        self.ids.insert(partner.id, pid);
+        let entry = (key(&partner.id), pid);
+        let place = self.ids.partition_point(|&other| other < entry);
+        self.ids.insert(place, entry);
         self.slots[usize::from(pid.0)] = Some(Box::new(partner));
         Some(pid)
     }
 
     pub(super) fn remove(&mut self, pid: Pid) -> Option<Partner> {
         let partner = self.slots.get_mut(usize::from(pid.0))?.take()?;
-        self.ids.remove(&partner.id);
+        self.ids.retain(|&(_, other)| other != pid);
         self.free.push(pid);
         Some(*partner)
     }
@@ -81,6 +86,13 @@ impl Partners {
     pub(super) fn pids(&self) -> Vec<Pid> {
         self.iter().map(|(pid, _)| pid).collect()
     }
+}
+
+/// Ids are public keys: their first bytes tell them apart, and whether they do is checked.
+fn key(id: &PeerId) -> u64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&id.0[..8]);
+    u64::from_be_bytes(first)
 }
 
 /// Of which of the latest 64 segments something is true.
@@ -154,6 +166,7 @@ pub(super) struct Partner {
     pub(super) outstanding: u16,
     /// Segments of which it refused a shard, and of which a shard that was asked for came late.
     pub(super) refused: Recent,
+    pub(super) refused_at: Time,
     pub(super) late: Recent,
     /// Sub-streams that are asked of it or flow from it.
     pub(super) feeds: Substreams,
@@ -195,6 +208,7 @@ impl Partner {
             complained: None,
             outstanding: 0,
             refused: Recent::default(),
+            refused_at: now,
             late: Recent::default(),
             feeds: Substreams::NONE,
             takes: Substreams::NONE,
@@ -264,7 +278,36 @@ impl Partner {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn partners_are_found_by_their_whole_id() {
+        let partner = |last: u8| {
+            let mut id = [7; 32];
+            id[31] = last;
+            let info = PeerInfo {
+                role: Role::Viewer,
+                location: ticket::Location::default(),
+                rtt: Duration::ZERO,
+                addrs: vec![],
+            };
+            Partner::new(PeerId(id), info, Nearness::Far, Time(0))
+        };
+        let mut partners = Partners::default();
+        let a = partners.insert(partner(1)).unwrap();
+        let b = partners.insert(partner(2)).unwrap();
+        assert_eq!(partners.insert(partner(1)), None);
+        assert_eq!(partners.find(&partner(1).id), Some(a));
+        assert_eq!(partners.find(&partner(2).id), Some(b));
+        assert_eq!(partners.find(&partner(3).id), None);
+        assert_eq!(partners.remove(a).map(|gone| gone.id), Some(partner(1).id));
+        assert_eq!(partners.find(&partner(1).id), None);
+        // Its place is given to the next.
+        assert_eq!(partners.insert(partner(3)), Some(a));
+        assert_eq!((partners.len(), partners.pids()), (2, vec![a, b]));
+    }
 
     #[test]
     fn sixty_four_segments_are_remembered() {

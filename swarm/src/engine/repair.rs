@@ -22,6 +22,9 @@ const ANSWER: Duration = Duration::from_millis(150);
 /// Refused pulls are asked of others after this: several answers may come together.
 const REFUSED: Duration = Duration::from_millis(5);
 
+/// After a refusal a partner is not asked for the same segment sooner.
+const ASK_AGAIN: Duration = Duration::from_millis(150);
+
 /// A shard that was asked for and is awaited.
 #[derive(Debug)]
 pub(super) struct Pull {
@@ -185,7 +188,7 @@ impl Engine {
         let holder = |(peer, partner): (Pid, &Partner)| {
             if !partner.met
                 || !self.may_feed_me(partner.info.role)
-                || partner.refused.contains(number)
+                || self.refused(partner, number, hurry)
             {
                 return None;
             }
@@ -201,6 +204,13 @@ impl Engine {
             })
         };
         self.partners.iter().filter_map(holder).collect()
+    }
+
+    /// Whether a partner would not send a shard of this segment. It may hold more by now, but is asked again only once
+    /// there is no time left for others.
+    fn refused(&self, partner: &Partner, number: u64, hurry: bool) -> bool {
+        let long_ago = hurry && self.now.since(partner.refused_at) >= ASK_AGAIN;
+        partner.refused.contains(number) && !long_ago
     }
 
     /// What a partner has, or can make, of a segment: by what it told, and the time since.
@@ -238,6 +248,7 @@ impl Engine {
         }
         partner.answered = Some(self.now);
         partner.outstanding = partner.outstanding.saturating_sub(refused as u16);
+        partner.refused_at = self.now;
         // It may be busy, or have moved on: no offence, but it is not asked for this segment again.
         for shard in shards {
             partner.refused.insert(shard.number);
@@ -265,6 +276,7 @@ impl Engine {
                     };
                     self.out.push_back(Output::SendShard { to, shard, layers, deadline, urgency });
                 }
+                None if allowed && self.wait(from, shard, deadline) => {}
                 _ => not.push(shard),
             }
         }

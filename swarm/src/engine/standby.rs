@@ -14,7 +14,7 @@ const PROBED: Duration = Duration::from_secs(5);
 /// Between two rounds.
 const ROUND: Duration = Duration::from_secs(2);
 /// Nothing heard for so long, in spite of probes: gone.
-const SILENT: Duration = Duration::from_secs(8);
+const SILENT: Duration = Duration::from_secs(20);
 
 impl Engine {
     /// Standby partners, as of `now`: no parents, but ready to be.
