@@ -38,9 +38,9 @@ pub(crate) fn measure(runs: usize) -> Result<Vec<Figure>> {
             Ok(())
         })?);
         let shards = sealer.seal(&cut)?.split_off(4);
-        let swarm = *sealer.swarm();
+        let (swarm, key) = (*sealer.swarm(), secret().channel_key());
         back.push(rate(bytes, || {
-            let mut verifier = Verifier::new(swarm, secret().channel_key());
+            let mut verifier = Verifier::new(swarm, key);
             let mut assembly: Option<Assembly> = None;
             for shard in &shards {
                 let proven = verifier.check(Shard::decode(shard.wire().clone())?)?;

@@ -84,9 +84,10 @@ fn proven(verifier: &mut Verifier, shards: &[Shard]) -> Result<Vec<Proven>> {
 
 fn prove(times: u32) -> Result<()> {
     let (_, shards) = shards(1)?;
+    let (swarm, key) = (*sealer()?.swarm(), secret().channel_key());
     for _ in 0..times {
         // A new one each time: the first shard of a segment pays for the signature.
-        let mut verifier = Verifier::new(*sealer()?.swarm(), secret().channel_key());
+        let mut verifier = Verifier::new(swarm, key);
         black_box(proven(&mut verifier, &shards)?);
     }
     Ok(())

@@ -208,7 +208,7 @@ impl Word {
             return Ok(());
         }
         let piece = self.head.piece_len();
-        let parity = Bytes::from(Code::new(self.head.k, self.n).parity(&data, piece));
+        let parity = Bytes::from(Code::new(self.head.k, self.n).parity(&data, piece, Vec::new()));
         let known = |i: usize| self.pieces[i].as_ref().map(|piece| piece.leaf);
         let tree = tree_over(self.head.layer, &data, &parity, piece, known);
         if tree.root() != self.root {

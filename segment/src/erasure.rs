@@ -29,10 +29,11 @@ impl Code {
         Self { k, n, inner: (k < n).then(|| ready(k, n)) }
     }
 
-    /// The parity pieces, one after the other, of `data`: K pieces of `piece` bytes.
-    pub(crate) fn parity(&self, data: &[u8], piece: usize) -> Vec<u8> {
+    /// The parity pieces, one after the other, of `data`: K pieces of `piece` bytes. They are written over
+    /// what stands in `parity`, whose memory is used again.
+    pub(crate) fn parity(&self, data: &[u8], piece: usize, mut parity: Vec<u8>) -> Vec<u8> {
         debug_assert_eq!(data.len(), self.k * piece);
-        let mut parity = vec![0; (self.n - self.k) * piece];
+        parity.resize((self.n - self.k) * piece, 0);
         if let Some(code) = &self.inner {
             let data: Vec<&[u8]> = data.chunks_exact(piece).collect();
             let mut out: Vec<&mut [u8]> = parity.chunks_exact_mut(piece).collect();
@@ -112,7 +113,7 @@ mod tests {
                 let code = Code::new(k, n);
                 let data: Vec<u8> =
                     (0..usize::from(k) * PIECE).map(|i| (i * 37 + 11) as u8).collect();
-                let parity = code.parity(&data, PIECE);
+                let parity = code.parity(&data, PIECE, Vec::new());
                 let word: Vec<Bytes> = data
                     .chunks_exact(PIECE)
                     .chain(parity.chunks_exact(PIECE))

@@ -42,7 +42,12 @@ pub struct Sealer {
     coding: Coding,
     epoch_segments: u64,
     tables: Tables,
+    /// Memory of the segment before, for the next one: fresh pages would cost as much as the hash.
+    spare: Vec<Vec<u8>>,
 }
+
+/// How many buffers are kept: content and parity of two layers.
+const SPARE: usize = 4;
 
 impl Sealer {
     /// A sealer. `epoch_segments`: how many segments one content key serves (0 counts as 1); the
@@ -56,7 +61,15 @@ impl Sealer {
         let swarm = SwarmId::new(&secret.channel_key(), rendition);
         let pair = secret.signing_pair();
         let epoch_segments = epoch_segments.max(1);
-        Self { secret, pair, swarm, coding, epoch_segments, tables: Tables::default() }
+        Self {
+            secret,
+            pair,
+            swarm,
+            coding,
+            epoch_segments,
+            tables: Tables::default(),
+            spare: Vec::new(),
+        }
     }
 
     /// The swarm of the rendition.
@@ -92,11 +105,16 @@ impl Sealer {
             return Err(too_long);
         }
         let (mut essential, mut full) = match self.coding.essential() {
-            None => (None, cut.ts.to_vec()),
+            None => {
+                let mut content = self.buffer();
+                content.extend_from_slice(&cut.ts);
+                (None, content)
+            }
             Some(_) => {
                 self.tables.learn(&cut.ts);
-                let Split { essential, full } = split::split(&cut.ts, &self.tables.essential());
-                (Some(essential), full)
+                let buffers = Split { essential: self.buffer(), full: self.buffer() };
+                let split = split::split(&cut.ts, &self.tables.essential(), buffers);
+                (Some(split.essential), split.full)
             }
         };
         let head = |layer, k, content: &Vec<u8>| {
@@ -123,7 +141,9 @@ impl Sealer {
             seal::seal(&self.swarm, &header, Layer::Essential, &key, essential);
         }
         seal::seal(&self.swarm, &header, Layer::Full, &key, &mut full);
-        let word = |head: LayerHeader, sealed| Word::new(head, header.n, sealed);
+        let mut word = |head: LayerHeader, sealed| {
+            Word::new(head, header.n, sealed, self.spare.pop().unwrap_or_default())
+        };
         let essential = header.essential.zip(essential).map(|(head, sealed)| word(head, sealed));
         let full = word(header.full, full);
         let roots = (essential.as_ref().map(|word| word.tree.root()), full.tree.root());
@@ -133,7 +153,19 @@ impl Sealer {
             let essential = essential.as_ref().map(|word| word.source(index));
             Shard::encode(&header, &signature, index, essential, full.source(index))
         };
-        Ok((0..header.n).map(shard).collect())
+        let shards = (0..header.n).map(shard).collect();
+        for word in essential.into_iter().chain([full]) {
+            self.spare.extend([word.data, word.parity]);
+        }
+        self.spare.truncate(SPARE);
+        Ok(shards)
+    }
+
+    /// An empty buffer.
+    fn buffer(&mut self) -> Vec<u8> {
+        let mut buffer = self.spare.pop().unwrap_or_default();
+        buffer.clear();
+        buffer
     }
 
     fn sign(&self, header: &Header) -> Signature {
@@ -151,10 +183,10 @@ struct Word {
 }
 
 impl Word {
-    fn new(head: LayerHeader, n: u8, mut sealed: Vec<u8>) -> Self {
+    fn new(head: LayerHeader, n: u8, mut sealed: Vec<u8>, parity: Vec<u8>) -> Self {
         let piece = head.piece_len();
         sealed.resize(piece * usize::from(head.k), 0);
-        let parity = Code::new(head.k, n).parity(&sealed, piece);
+        let parity = Code::new(head.k, n).parity(&sealed, piece, parity);
         let tree = tree_over(head.layer, &sealed, &parity, piece, |_| None);
         Self { data: sealed, parity, piece, tree }
     }

@@ -16,16 +16,16 @@ pub(crate) struct Split {
     pub(crate) full: Vec<u8>,
 }
 
-/// Splits whole packets; `essential` are the identifiers of tables and sound.
-pub(crate) fn split(ts: &[u8], essential: &Pids) -> Split {
+/// Splits whole packets into the (empty) buffers in `into`; `pids` are the identifiers of tables and sound.
+pub(crate) fn split(ts: &[u8], pids: &Pids, into: Split) -> Split {
+    // The lists stand before the packets, so they are made first.
     let mut before: BTreeMap<u16, u8> = BTreeMap::new();
     let mut clocks: BTreeSet<u16> = BTreeSet::new();
     // Runs of both alternate, and the first is one of the essential layer.
     let mut runs: Vec<u32> = vec![0];
-    let (mut small, mut large) = (Vec::new(), Vec::with_capacity(ts.len()));
     for packet in ts.chunks_exact(PACKET) {
         let pid = packet::pid(packet);
-        let own = essential.has(pid);
+        let own = pids.has(pid);
         if !own {
             let counter = packet::counter(packet).wrapping_sub(packet::has_payload(packet).into());
             before.entry(pid).or_insert(counter & 0x0f);
@@ -34,26 +34,27 @@ pub(crate) fn split(ts: &[u8], essential: &Pids) -> Split {
         if clock {
             clocks.insert(pid);
         }
-        let first = own || clock;
-        if first { &mut small } else { &mut large }.extend_from_slice(packet);
-        if (runs.len() % 2 == 1) != first {
+        if (runs.len() % 2 == 1) != (own || clock) {
             runs.push(0);
         }
         if let Some(run) = runs.last_mut() {
             *run += 1;
         }
     }
-    let mut essential = Vec::with_capacity(small.len() + 3 * clocks.len() + 2);
+    let Split { mut essential, mut full } = into;
     put(&mut essential, clocks.len() as u32);
     for pid in clocks {
         essential.extend(pid.to_le_bytes());
         essential.push(before.get(&pid).copied().unwrap_or_default());
     }
-    essential.append(&mut small);
-    let mut full = Vec::with_capacity(large.len() + runs.len() + 4);
     put(&mut full, runs.len() as u32);
-    runs.into_iter().for_each(|run| put(&mut full, run));
-    full.append(&mut large);
+    runs.iter().for_each(|run| put(&mut full, *run));
+    let mut packets = ts;
+    for (i, run) in runs.into_iter().enumerate() {
+        let (run, rest) = packets.split_at(run as usize * PACKET);
+        if i % 2 == 0 { &mut essential } else { &mut full }.extend_from_slice(run);
+        packets = rest;
+    }
     Split { essential, full }
 }
 
