@@ -11,10 +11,12 @@ mod node;
 pub mod protocol;
 mod session;
 mod socket;
+mod uplink;
 
 pub use endpoint::{Connection, ConnectionError, Endpoint, Incoming, Purpose};
 pub use node::{Admit, JoinSpec, Node, NodeConfig, NodeStats, Played, Swarm, SwarmStats};
 pub use session::{Joined, Login, Part, Pulse, Session, SessionConfig, SessionError, SessionState};
+pub use uplink::UplinkState;
 
 /// Parsers that are not public, for the fuzz targets.
 #[cfg(feature = "fuzzing")]

@@ -18,7 +18,8 @@ use ticket::{Identity, PeerId};
 use tokio::time::timeout;
 
 use self::tls::Tls;
-use crate::socket::{Fittings, Meter, Socket};
+use crate::socket::{Fittings, Gate, Meter, Pace, Socket};
+use crate::uplink::Uplink;
 
 /// A handshake that takes longer is given up.
 const HANDSHAKE: Duration = Duration::from_secs(4);
@@ -200,9 +201,20 @@ impl Endpoint {
     /// # Errors
     /// If the socket cannot be bound.
     pub fn bind(addr: SocketAddr, identity: Arc<Identity>, accept: &[Purpose]) -> io::Result<Self> {
+        Self::bind_behind(addr, identity, accept, None)
+    }
+
+    /// As [`Endpoint::bind`], behind an uplink that is shared with a home.
+    pub(crate) fn bind_behind(
+        addr: SocketAddr,
+        identity: Arc<Identity>,
+        accept: &[Purpose],
+        uplink: Option<&Arc<Uplink>>,
+    ) -> io::Result<Self> {
         let tls = Tls::new(&identity)?;
-        let transport = transport::transport();
-        let (fittings, _stun) = Fittings::new(None);
+        let transport = transport::transport(uplink);
+        let pace = uplink.map(|uplink| Arc::new(Pace::new(uplink.clone())) as Arc<dyn Gate>);
+        let (fittings, _stun) = Fittings::new(pace);
         let meter = fittings.meter.clone();
         let socket = Socket::bind(addr, fittings)?;
         let server = if accept.is_empty() {

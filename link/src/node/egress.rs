@@ -1,10 +1,13 @@
-//! The limit on what a node sends: one bucket for all connections, which take turns.
+//! The limit on what a node sends: one bucket for all connections, which take turns. A viewer's is its uplink's.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, MutexGuard, Notify};
 use tokio::time::{Instant, sleep_until};
+
+use crate::uplink::Uplink;
 
 /// What may be sent at once after a pause, as time at the full rate.
 const BURST: Duration = Duration::from_millis(50);
@@ -13,6 +16,8 @@ const UNLIMITED: u64 = u64::MAX;
 
 /// The limit; waiting connections get a shard's turn each, in the order in which they came.
 pub(crate) struct Egress {
+    /// A viewer's uplink, which has the limit and takes turns by itself.
+    uplink: Option<Arc<Uplink>>,
     /// Bits per second.
     rate: AtomicU64,
     changed: Notify,
@@ -30,11 +35,24 @@ impl Egress {
     /// `limit` in bits per second; `None`: no limit.
     pub(crate) fn new(limit: Option<u64>) -> Self {
         let rate = AtomicU64::new(limit.unwrap_or(UNLIMITED));
-        Self { rate, changed: Notify::new(), free_at: Mutex::new(Instant::now()) }
+        Self { uplink: None, rate, changed: Notify::new(), free_at: Mutex::new(Instant::now()) }
+    }
+
+    /// The turns are the uplink's.
+    pub(crate) fn polite(uplink: Arc<Uplink>) -> Self {
+        Self { uplink: Some(uplink), ..Self::new(None) }
+    }
+
+    /// Where shards have to pass beside their turn.
+    pub(crate) fn uplink(&self) -> Option<&Arc<Uplink>> {
+        self.uplink.as_ref()
     }
 
     /// Another limit, at once; the debt of the old one is forgiven.
     pub(crate) fn set(&self, limit: Option<u64>) {
+        if let Some(uplink) = &self.uplink {
+            return uplink.set_most(limit);
+        }
         self.rate.store(limit.unwrap_or(UNLIMITED), Ordering::Relaxed);
         self.changed.notify_one();
     }

@@ -3,6 +3,8 @@
 //! One task, the driver, owns the engines; each connection has tasks that read and write. The owners'
 //! handles post to the driver's mail.
 
+#[cfg(test)]
+pub(crate) mod bench;
 mod budget;
 mod clock;
 mod conn;
@@ -41,6 +43,7 @@ use self::mail::{Limits, Mail, Membership};
 use self::policy::Policy;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::wire::fuzz_peer_frame;
+use crate::uplink::{Uplink, UplinkState};
 use crate::{Endpoint, Purpose};
 
 /// Whether a peer with this ticket, that connects from this address, may connect to this node.
@@ -157,11 +160,21 @@ impl Node {
     /// # Errors
     /// If the socket cannot be bound.
     pub async fn start(config: NodeConfig) -> std::io::Result<Self> {
-        let endpoint = Endpoint::bind(config.bind, config.identity.clone(), &[Purpose::Peers])?;
+        // A viewer's uplink is its household's.
+        let uplink = (config.role == Role::Viewer).then(|| Uplink::new(config.max_egress));
+        let endpoint = Endpoint::bind_behind(
+            config.bind,
+            config.identity.clone(),
+            &[Purpose::Peers],
+            uplink.as_ref(),
+        )?;
         let (platform, admit, role) = (config.platform.clone(), config.admit.clone(), config.role);
         let policy = Arc::new(Policy::new(endpoint.id(), platform, admit));
         let clock = Arc::new(Clock::new());
-        let egress = Arc::new(Egress::new(config.max_egress));
+        let egress = match uplink {
+            Some(uplink) => Arc::new(Egress::polite(uplink)),
+            None => Arc::new(Egress::new(config.max_egress)),
+        };
         let mail = Arc::new(Mail::default());
         let stop = CancellationToken::new();
         let driver = Driver::new(
@@ -243,6 +256,19 @@ impl Node {
     /// The most media that is sent over all swarms from now on, bits per second; 0: nothing.
     pub fn set_max_egress(&self, limit: Option<u64>) {
         self.egress.set(limit);
+    }
+
+    /// What is known of the uplink; viewers only.
+    pub fn uplink(&self) -> Option<UplinkState> {
+        self.egress.uplink().map(|uplink| uplink.state())
+    }
+
+    /// The uplink is another one: what was learnt of the old is forgotten. `carried` is what it carried when the node
+    /// was last in this network, bits per second, if that is known. Viewers only.
+    pub fn set_uplink(&self, carried: Option<u64>) {
+        if let Some(uplink) = self.egress.uplink() {
+            uplink.reset(carried);
+        }
     }
 
     /// Drops the peers whose tickets name these sessions (`jti`), and refuses them from now on.

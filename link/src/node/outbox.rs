@@ -126,6 +126,12 @@ impl Outbox {
         dropped
     }
 
+    /// Shards that wait.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().shards.len()
+    }
+
     /// Takes pushes of these sub-streams out.
     pub(crate) fn cancel(&self, swarm: SwarmId, substreams: Substreams) {
         self.remove_where(|waiting| {

@@ -21,6 +21,10 @@ use crate::protocol::frame::read_within;
 
 /// Handed to QUIC beyond what its congestion window takes, bytes: so that it never idles.
 const SLACK: usize = 64 << 10;
+/// A repair whose deadline is nearer than this need not be polite, within a budget.
+const URGENT: Duration = Duration::from_millis(400);
+/// What QUIC needs of a packet: its own header with the connection's id, the stream's, and the seal.
+const PACKET_HEAD: usize = 44;
 /// What an acknowledgement may be late, as set for all connections.
 const ACK_DELAY: Duration = Duration::from_millis(25);
 
@@ -157,8 +161,7 @@ impl ShardWriter {
             Urgency::Push => 1,
             Urgency::Start => 0,
         });
-        let mut parts = [Bytes::from(head), waiting.wire.clone()];
-        match timeout_at(deadline, stream.write_all_chunks(&mut parts)).await {
+        match timeout_at(deadline, self.write(&mut stream, head.into(), waiting)).await {
             Ok(Ok(())) => {
                 let _ = stream.finish();
                 Some(Some(stream))
@@ -176,6 +179,32 @@ impl ShardWriter {
                 Some(None)
             }
         }
+    }
+
+    /// Hands all of a shard over: at once, or as the uplink lets it.
+    async fn write(
+        &self,
+        stream: &mut SendStream,
+        head: Bytes,
+        waiting: &Waiting,
+    ) -> Result<(), quinn::WriteError> {
+        let mut wire = waiting.wire.clone();
+        let Some(uplink) = self.egress.uplink() else {
+            return stream.write_all_chunks(&mut [head, wire]).await;
+        };
+        let left = waiting.deadline.since(self.clock.now());
+        let mut lane = uplink.lane(waiting.urgency == Urgency::Repair && left < URGENT).await;
+        let payload = usize::from(self.quic.stats().path.current_mtu).saturating_sub(PACKET_HEAD);
+        let portion = lane.portion(payload.max(head.len() + 1));
+        let first = wire.split_to(wire.len().min(portion - head.len()));
+        lane.pass(head.len() + first.len()).await;
+        stream.write_all_chunks(&mut [head, first]).await?;
+        while !wire.is_empty() {
+            let next = wire.split_to(wire.len().min(lane.portion(payload)));
+            lane.pass(next.len()).await;
+            stream.write_chunk(next).await?;
+        }
+        Ok(())
     }
 
     fn event(&self, waiting: &Waiting, delivery: Delivery) -> Event {

@@ -5,6 +5,7 @@
 
 mod demux;
 mod gate;
+mod pace;
 
 use std::fmt;
 use std::io::{self, IoSliceMut};
@@ -23,6 +24,7 @@ use tokio::sync::mpsc;
 use self::demux::Kind;
 pub(crate) use self::gate::Gate;
 use self::gate::Poller;
+pub(crate) use self::pace::Pace;
 
 /// What the system is asked to buffer each way, bytes; it may give less. Segments of many channels
 /// arrive in bursts.

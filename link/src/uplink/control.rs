@@ -1,0 +1,386 @@
+//! How fast a node may send to others without being felt in its home.
+//!
+//! After LEDBAT++ (draft-irtf-iccrg-ledbat-plus-plus), with what is different here: one rate for all connections of the
+//! node, because all of them stand in the one queue before the home's uplink; round trips, because QUIC tells no one-way
+//! delays; a target of 5 ms instead of 60. The queue is the least that any connection sees: what only one of them sees
+//! stands elsewhere. There is no clock and no socket in here.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::base::{SLICE, SLICES, Trips};
+
+/// The queue that may be added.
+pub(crate) const TARGET: Duration = Duration::from_millis(5);
+/// At first, bytes per second: half a megabit, which no line of today feels.
+const FIRST: f64 = 64_000.0;
+/// However full the queue is, this is sent, bytes per second: two packets in 150 ms keep measuring.
+const LEAST: f64 = 16_000.0;
+/// Slower start: the rate grows by this in each slice until the queue first shows. LEDBAT++ divides TCP's slow start
+/// by up to 16; this doubles it in 360 ms.
+const START: f64 = 1.1;
+/// Steady growth in each slice: a sixteenth in a second, and faster the longer no queue was seen, once more is sent than
+/// was carried before by this much.
+const NEAR: f64 = 1.1;
+const STEADY: f64 = 0.003;
+const STEADY_MOST: f64 = 0.04;
+/// What remains of that when less is sent than may be.
+const CALM_KEPT: Duration = Duration::from_millis(500);
+/// After a fall by more than half, growth is fast up to this share of what was once delivered.
+const REGAIN: f64 = 0.9;
+/// If a queue shows so soon after that, it was too fast.
+const REGRET: Duration = Duration::from_millis(800);
+/// The rate falls at most to this in one go; and to this if the queue is more than four targets: it is somebody else's.
+const FALL_MOST: f64 = 0.5;
+const FALL_FOREIGN: f64 = 0.35;
+/// A share of lost bytes above this is a full queue that is shorter than the target.
+const LOSS: f64 = 0.05;
+/// After so long without an empty queue, the rate falls for a moment to see it empty (LEDBAT++ section 4.5).
+const LOOK_EVERY: Duration = Duration::from_secs(20);
+/// To this share.
+const LOOK: f64 = 0.2;
+/// The queue counts as empty below this.
+const EMPTY: Duration = Duration::from_micros(1_200);
+/// Hardly anything was sent for so long, and the queue hardly varies: the way has become longer, or the line slower, so
+/// that each packet takes longer; there is no queue.
+const LONGER: Duration = Duration::from_secs(10);
+/// Nothing was acknowledged for so long though something was sent: the way is full or broken.
+const SILENCE: Duration = Duration::from_millis(700);
+/// The most connections whose round trips are kept; of more, the newest are passed over.
+const MOST_CONNECTIONS: usize = 512;
+
+/// The controller.
+#[derive(Debug)]
+pub(crate) struct Control {
+    /// Bytes per second.
+    rate: f64,
+    trips: BTreeMap<u64, Trips>,
+    /// Whether the queue has not been seen yet.
+    starting: bool,
+    /// Whether it was seen a slice ago.
+    suspected: bool,
+    /// What was delivered when the queue showed, bytes per second.
+    carried: Option<f64>,
+    slice: Instant,
+    /// Of the last slices, the newest last.
+    counts: VecDeque<Counts>,
+    /// No further fall before this: the last one is not seen yet.
+    hold: Instant,
+    /// When the rate last fell, or later if it was not calm since.
+    calm_since: Instant,
+    empty_at: Instant,
+    /// When growth was fast last.
+    regained: Instant,
+    /// The rate to go back to, and when, while one looks at the base.
+    look: Option<(f64, Instant)>,
+    /// Since when the rate has been at its least, and the least and greatest queue since.
+    bottom: Option<(Instant, Duration, Duration)>,
+    last_ack: Instant,
+    last_sent: Instant,
+    unacked: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    sent: u64,
+    acked: u64,
+    lost: u64,
+    turns: u32,
+    waited: u32,
+}
+
+impl Control {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            rate: FIRST,
+            trips: BTreeMap::new(),
+            starting: true,
+            suspected: false,
+            carried: None,
+            slice: now,
+            counts: VecDeque::from([Counts::default()]),
+            hold: now,
+            calm_since: now,
+            empty_at: now,
+            regained: now,
+            look: None,
+            bottom: None,
+            last_ack: now,
+            last_sent: now,
+            unacked: 0,
+        }
+    }
+
+    /// Another network: nothing known holds. `carried` is what one carried before, if it is known, bytes per second.
+    pub(crate) fn reset(&mut self, now: Instant, carried: Option<f64>) {
+        *self = Self { carried, ..Self::new(now) };
+    }
+
+    /// What may be sent, bytes per second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// What the uplink was seen to carry, bytes per second; `None` until its queue has shown.
+    pub(crate) fn carried(&self) -> Option<f64> {
+        self.carried
+    }
+
+    /// The queue before the uplink, as far as it is known.
+    pub(crate) fn queue(&self) -> Option<Duration> {
+        self.queue_of(SLICES)
+    }
+
+    fn queue_of(&self, slices: usize) -> Option<Duration> {
+        let least = |samples, trusted: bool| {
+            let trips = self.trips.values().filter(|trips| !trusted || trips.is_trusted());
+            trips.filter_map(|trips| trips.queue(slices, samples)).min()
+        };
+        // A connection that says little may have a base that is too high, and hides a queue.
+        least(3, true).or_else(|| least(1, true)).or_else(|| least(1, false))
+    }
+
+    /// The shortest way there and back.
+    fn base(&self) -> Duration {
+        let bases = self.trips.values().map(Trips::base);
+        bases.min().unwrap_or_default().min(Duration::from_secs(1))
+    }
+
+    fn counts(&mut self) -> &mut Counts {
+        if self.counts.is_empty() {
+            self.counts.push_back(Counts::default());
+        }
+        let last = self.counts.len() - 1;
+        &mut self.counts[last]
+    }
+
+    /// A packet of `connection` came back: the newest of those that one acknowledgement names.
+    pub(crate) fn trip(&mut self, connection: u64, now: Instant, trip: Duration) {
+        let standing = self.queue().unwrap_or_default();
+        if !self.trips.contains_key(&connection) && self.trips.len() >= MOST_CONNECTIONS {
+            return;
+        }
+        let trips = self.trips.entry(connection).or_insert_with(|| Trips::new(now));
+        trips.sample(now, trip, standing);
+    }
+
+    /// Bytes were acknowledged.
+    pub(crate) fn acked(&mut self, now: Instant, bytes: u64) {
+        self.counts().acked += bytes;
+        self.unacked = self.unacked.saturating_sub(bytes);
+        self.last_ack = now;
+        self.advance(now);
+    }
+
+    /// Bytes were lost.
+    pub(crate) fn lost(&mut self, now: Instant, bytes: u64) {
+        self.counts().lost += bytes;
+        self.unacked = self.unacked.saturating_sub(bytes);
+        self.advance(now);
+    }
+
+    /// Bytes were let go, after waiting for the rate or without.
+    pub(crate) fn sent(&mut self, now: Instant, bytes: u64, waited: bool) {
+        // What was sent long ago and never told is of the past: reset streams, connections that ended.
+        if self.unacked == 0 || now.saturating_duration_since(self.last_sent) > SILENCE {
+            self.unacked = 0;
+            self.last_ack = now;
+        }
+        self.last_sent = now;
+        self.unacked += bytes;
+        let counts = self.counts();
+        counts.sent += bytes;
+        counts.turns += 1;
+        counts.waited += u32::from(waited);
+        self.advance(now);
+    }
+
+    /// The connection has ended.
+    pub(crate) fn forget(&mut self, connection: u64) {
+        self.trips.remove(&connection);
+        if self.trips.is_empty() {
+            self.unacked = 0;
+        }
+    }
+
+    /// Once in a slice, the rate follows.
+    fn advance(&mut self, now: Instant) {
+        let gone = now.saturating_duration_since(self.slice);
+        if gone < SLICE {
+            return;
+        }
+        let slices = (gone.as_micros() / SLICE.as_micros()).min(SLICES as u128) as u32;
+        self.slice = now;
+        for trips in self.trips.values_mut() {
+            trips.advance(now);
+        }
+        self.decide(now, gone);
+        for _ in 0..slices {
+            self.counts.push_back(Counts::default());
+        }
+        self.counts.drain(..self.counts.len().saturating_sub(SLICES + 1));
+    }
+
+    fn decide(&mut self, now: Instant, gone: Duration) {
+        let last = self.counts.back().copied().unwrap_or_default();
+        let all = self.counts.iter().fold(Counts::default(), |sum, counts| Counts {
+            acked: sum.acked + counts.acked,
+            lost: sum.lost + counts.lost,
+            ..sum
+        });
+        let over = SLICE * (self.counts.len() as u32 - 1) + gone;
+        let delivered = all.acked as f64 / over.as_secs_f64();
+        let silent = now.saturating_duration_since(self.last_ack) > SILENCE;
+        if silent && self.unacked > 0 && now.saturating_duration_since(self.last_sent) < SILENCE {
+            self.last_ack = now;
+            return self.fall(now, FALL_MOST);
+        }
+        let lossy = all.lost as f64 > LOSS * (all.lost + all.acked) as f64 && all.lost > 3_000;
+        let Some(queue) = self.queue() else {
+            if lossy {
+                self.fall(now, 0.7);
+            }
+            return;
+        };
+        if queue < EMPTY {
+            self.empty_at = now;
+        }
+        if let Some((back, until)) = self.look {
+            if now < until {
+                return;
+            }
+            self.look = None;
+            self.empty_at = now;
+            self.rate = back;
+        }
+        if self.stands_long(now, queue) {
+            return;
+        }
+        if queue > TARGET || lossy {
+            if now >= self.hold {
+                self.over(now, queue, delivered, lossy);
+            }
+        } else if self.starting && self.queue_of(2).is_some_and(|queue| queue > TARGET * 3 / 4) {
+            // While the rate grows this fast, no time is to be lost: the slice that has just ended counts, and if the
+            // next says so too, it is no accident.
+            self.rate = self.rate.min((delivered * 0.8).max(LEAST)).max(self.rate * FALL_MOST);
+            if std::mem::replace(&mut self.suspected, true) {
+                self.starting = false;
+                self.calm_since = now;
+                self.hold(now, SLICES as u32);
+            }
+            return;
+        } else if last.turns > 0 && last.waited * 2 >= last.turns {
+            self.grow(now, queue, gone);
+        } else {
+            // What is not asked for says nothing of what could be had.
+            self.calm_since = self.calm_since.max(now - CALM_KEPT);
+        }
+        self.suspected = false;
+        if now.saturating_duration_since(self.empty_at) > LOOK_EVERY && self.rate > 2.0 * LEAST {
+            let until = now + self.base() + queue + SLICE * SLICES as u32;
+            self.look = Some((self.rate * 0.95, until));
+            self.rate = (self.rate * LOOK).max(LEAST);
+        }
+    }
+
+    /// There is too much of a queue.
+    fn over(&mut self, now: Instant, queue: Duration, delivered: f64, lossy: bool) {
+        let excess = queue.as_secs_f64() / TARGET.as_secs_f64() - 1.0;
+        let factor = if excess > 3.0 {
+            FALL_FOREIGN
+        } else {
+            (0.95 - 0.25 * excess).clamp(FALL_MOST, if lossy { 0.7 } else { 0.95 })
+        };
+        if now.saturating_duration_since(self.regained) < REGRET {
+            // There is not that much to be regained any more.
+            self.carried = self.carried.map(|carried| delivered.max(carried * 0.75));
+            self.regained = now - REGRET;
+        } else if excess < 3.0 {
+            self.keep(delivered);
+        }
+        // A rate that was never sent says nothing.
+        let real = self.rate.min((delivered * 1.1).max(LEAST));
+        self.rate = real;
+        self.fall(now, factor);
+        if excess < 3.0 {
+            self.hold(now, SLICES as u32);
+        }
+    }
+
+    fn fall(&mut self, now: Instant, factor: f64) {
+        self.starting = false;
+        self.rate = (self.rate * factor).max(LEAST);
+        self.calm_since = now;
+        self.hold(now, 1);
+    }
+
+    /// No further fall until this one can be seen: one way there and back later, and so many slices.
+    fn hold(&mut self, now: Instant, slices: u32) {
+        self.hold = now + self.base().min(Duration::from_millis(150)) + SLICE * slices;
+    }
+
+    fn keep(&mut self, delivered: f64) {
+        // Less than a quarter is what somebody else has left over.
+        if self.carried.is_none_or(|carried| delivered > carried / 4.0) && delivered > LEAST {
+            // Slowly downwards: a share of the uplink is often somebody else's.
+            let old = self.carried.unwrap_or(delivered);
+            self.carried =
+                Some(if delivered > old { delivered } else { old * 0.98 + delivered * 0.02 });
+        }
+    }
+
+    fn grow(&mut self, now: Instant, queue: Duration, gone: Duration) {
+        // Growth stops at what is seen last, before the filter lets it through.
+        let queue = self.queue_of(2).unwrap_or(queue).max(queue);
+        let slices = (gone.as_secs_f64() / SLICE.as_secs_f64()).min(2.0);
+        let room = 1.0 - queue.as_secs_f64() / TARGET.as_secs_f64();
+        let lost_ground =
+            self.carried.is_some_and(|carried| self.rate < REGAIN * carried) && queue < EMPTY * 2;
+        let step = if self.starting || lost_ground {
+            START - 1.0
+        } else {
+            let calm = now.saturating_duration_since(self.calm_since).as_secs_f64();
+            // Nothing is known yet: sooner.
+            let pace = if self.carried.is_some() { 1.5 } else { 3.0 };
+            let near = self.carried.is_some_and(|carried| self.rate < NEAR * carried);
+            let step = if near { STEADY } else { (STEADY * (pace * calm).exp2()).min(STEADY_MOST) };
+            step * (room - 0.2).max(0.0)
+        };
+        // What is seen is one way there and back old: the longer it is, the slower one grows.
+        let agility = (0.1 / (self.base().as_secs_f64() + 0.06)).min(1.0);
+        self.rate *= 1.0 + step * slices * agility;
+        if let Some(carried) = self.carried.filter(|_| lost_ground) {
+            self.rate = self.rate.min(carried * REGAIN);
+            self.regained = now;
+        }
+        if queue * 2 > TARGET {
+            // A queue, or a machine that is busy: it does not have to begin all over again.
+            self.calm_since = (self.calm_since + 4 * SLICE).min(now);
+        }
+    }
+
+    /// Whether the way has become longer: a queue that stays the same though hardly anything is sent.
+    fn stands_long(&mut self, now: Instant, queue: Duration) -> bool {
+        if self.rate > 2.0 * LEAST || queue <= EMPTY {
+            self.bottom = None;
+            return false;
+        }
+        let (since, least, most) = self.bottom.unwrap_or((now, queue, queue));
+        let (least, most) = (least.min(queue), most.max(queue));
+        if most - least > TARGET {
+            self.bottom = Some((now, queue, queue));
+            return false;
+        }
+        self.bottom = Some((since, least, most));
+        if now.saturating_duration_since(since) < LONGER {
+            return false;
+        }
+        self.bottom = None;
+        self.trips.values_mut().for_each(Trips::rebase);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;

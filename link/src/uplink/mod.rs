@@ -1,0 +1,298 @@
+//! What a viewer sends to other viewers yields to everything else in its home.
+//!
+//! Three parts: [`control`] finds the rate, from what [`sense`] hears in the acknowledgements of all connections; here
+//! shards are handed to QUIC at that rate, a packet or two at a time and one shard after the other; and at the socket
+//! (`socket::pace`) no burst passes, whatever its cause. What is not a shard passes at once.
+
+mod base;
+mod control;
+#[cfg(test)]
+mod felt;
+#[cfg(test)]
+mod home;
+mod pacer;
+mod sense;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{MutexGuard as LaneGuard, Notify};
+use tokio::time::sleep;
+
+pub(crate) use self::pacer::Bucket;
+pub(crate) use self::sense::PoliteConfig;
+
+use self::control::Control;
+
+/// The largest packet, bytes.
+const PACKET: usize = 1_500;
+/// What may be sent at once, bytes: two packets (5 ms at 5 Mbit/s).
+const AT_ONCE: usize = 2 * PACKET;
+/// What is urgent may pass beside the rate: at so much of it,
+const EXPRESS: f64 = 0.25;
+/// but at least this, bytes per second,
+const EXPRESS_LEAST: f64 = 24_000.0;
+/// and so much after a pause, bytes: two shards.
+const EXPRESS_DEPTH: f64 = 40_000.0;
+/// Packets of one shard that pass beside the rate are still this far apart.
+const EXPRESS_APART: Duration = Duration::from_millis(2);
+/// Who waits looks again after this: the rate may have changed.
+const PATIENCE: Duration = Duration::from_millis(40);
+
+/// What a node knows of its uplink, for people and for the next start.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct UplinkState {
+    /// What may be sent now, bits per second.
+    pub rate: u64,
+    /// What the uplink was seen to carry, bits per second; `None` until its queue has shown.
+    pub carried: Option<u64>,
+    /// The queue before it, as far as it is known.
+    pub queue: Option<Duration>,
+}
+
+/// The uplink of a node, for all its connections.
+pub(crate) struct Uplink {
+    state: Mutex<State>,
+    /// Shards go one after the other, in the order in which they came.
+    lane: tokio::sync::Mutex<()>,
+    changed: Notify,
+}
+
+struct State {
+    control: Control,
+    bucket: Bucket,
+    express: Bucket,
+    /// What the user allows, bytes per second.
+    most: f64,
+    connections: u64,
+}
+
+impl State {
+    fn rate(&self) -> f64 {
+        self.control.rate().min(self.most)
+    }
+}
+
+impl Uplink {
+    /// `most` in bits per second; `None`: whatever the uplink carries.
+    pub(crate) fn new(most: Option<u64>) -> Arc<Self> {
+        let now = clock();
+        let control = Control::new(now);
+        let most = bytes_per_second(most);
+        let rate = control.rate().min(most);
+        let state = State {
+            control,
+            bucket: Bucket::new(now, rate, AT_ONCE as f64),
+            express: Bucket::new(now, EXPRESS_LEAST.min(most), EXPRESS_DEPTH.min(most)),
+            most,
+            connections: 0,
+        };
+        Arc::new(Self {
+            state: Mutex::new(state),
+            lane: tokio::sync::Mutex::default(),
+            changed: Notify::new(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another limit of the user's, at once.
+    pub(crate) fn set_most(&self, most: Option<u64>) {
+        let mut state = self.lock();
+        state.most = bytes_per_second(most);
+        let depth = EXPRESS_DEPTH.min(state.most);
+        state.express = Bucket::new(clock(), 0.0, depth);
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// The rate of now, bytes per second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.lock().rate()
+    }
+
+    /// What is known.
+    pub(crate) fn state(&self) -> UplinkState {
+        let state = self.lock();
+        UplinkState {
+            rate: bits(state.rate()),
+            carried: state.control.carried().map(bits),
+            queue: state.control.queue(),
+        }
+    }
+
+    /// Another network, and what it carried when one was last in it, bits per second.
+    pub(crate) fn reset(&self, carried: Option<u64>) {
+        let carried = carried.map(|bits| bits as f64 / 8.0);
+        self.lock().control.reset(clock(), carried);
+    }
+
+    /// The right to send a shard; what is urgent does not wait for it.
+    pub(crate) async fn lane(&self, urgent: bool) -> Lane<'_> {
+        let guard = if urgent { None } else { Some(self.lane.lock().await) };
+        Lane { uplink: self, guard, waited: false }
+    }
+
+    fn ask(&self, bytes: usize, urgent: bool, waited: bool) -> Answer {
+        let mut state = self.lock();
+        let (now, rate) = (clock(), state.rate());
+        state.bucket.set_rate(now, rate);
+        let express = (rate * EXPRESS).max(EXPRESS_LEAST).min(state.most);
+        state.express.set_rate(now, express);
+        let beside = urgent && state.express.take(now, bytes).is_ok();
+        if !beside && let Err(wait) = state.bucket.take(now, bytes) {
+            return Answer::Wait(wait);
+        }
+        state.control.sent(now, bytes as u64, waited);
+        if beside { Answer::Beside } else { Answer::Go }
+    }
+
+    /// A connection that is to be heard.
+    fn enter(&self) -> u64 {
+        let mut state = self.lock();
+        state.connections += 1;
+        state.connections
+    }
+
+    fn leave(&self, connection: u64) {
+        self.lock().control.forget(connection);
+    }
+
+    /// An acknowledgement: bytes that it names, and the newest round trip that is known.
+    fn acked(&self, connection: u64, now: Instant, bytes: u64, trip: Option<Duration>) {
+        let control = &mut self.lock().control;
+        if let Some(trip) = trip {
+            control.trip(connection, now, trip);
+        }
+        control.acked(now, bytes);
+    }
+
+    fn lost(&self, now: Instant, bytes: u64) {
+        self.lock().control.lost(now, bytes);
+    }
+}
+
+impl fmt::Debug for Uplink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Uplink")
+    }
+}
+
+/// One shard's way to QUIC.
+pub(crate) struct Lane<'a> {
+    uplink: &'a Uplink,
+    /// `None` for what is urgent.
+    guard: Option<LaneGuard<'a, ()>>,
+    waited: bool,
+}
+
+impl Lane<'_> {
+    /// What is handed over at one time, bytes, of packets that carry `payload`: one packet, or two where they take
+    /// hardly any time.
+    pub(crate) fn portion(&self, payload: usize) -> usize {
+        if self.uplink.rate() > 1_000.0 * AT_ONCE as f64 / 2.0 { 2 * payload } else { payload }
+    }
+
+    /// Waits until a portion may go. What is urgent goes beside the rate as long as there is budget for it.
+    pub(crate) async fn pass(&mut self, bytes: usize) {
+        let urgent = self.guard.is_none();
+        loop {
+            let changed = self.uplink.changed.notified();
+            match self.uplink.ask(bytes, urgent, self.waited) {
+                Answer::Go => {
+                    self.waited = false;
+                    return;
+                }
+                Answer::Beside => return sleep(EXPRESS_APART).await,
+                Answer::Wait(wait) => {
+                    self.waited = true;
+                    tokio::select! {
+                        () = sleep(wait.min(PATIENCE)) => {}
+                        () = changed => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether a portion may go.
+enum Answer {
+    Go,
+    /// Beside the rate, out of the budget of what is urgent.
+    Beside,
+    Wait(Duration),
+}
+
+fn bytes_per_second(bits: Option<u64>) -> f64 {
+    bits.map_or(f64::MAX, |bits| bits as f64 / 8.0)
+}
+
+fn bits(bytes: f64) -> u64 {
+    (bytes * 8.0).min(u64::MAX as f64) as u64
+}
+
+/// tokio's, so that tests can stop it.
+fn clock() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn send(uplink: &Uplink, urgent: bool, bytes: usize) -> Duration {
+        let begun = clock();
+        let mut lane = uplink.lane(urgent).await;
+        let mut left = bytes;
+        while left > 0 {
+            let portion = lane.portion(1200).min(left);
+            lane.pass(portion).await;
+            uplink.acked(1, clock(), portion as u64, Some(Duration::from_millis(30)));
+            left -= portion;
+        }
+        clock() - begun
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn shards_go_at_the_rate_and_one_after_the_other() {
+        let uplink = Uplink::new(Some(240_000));
+        let (one, other) = tokio::join!(send(&uplink, false, 30_000), send(&uplink, false, 30_000));
+        // 30 kB/s, and nearly two packets at once.
+        assert!((850..=1010).contains(&one.as_millis()), "{one:?}");
+        assert!((1850..=2010).contains(&other.as_millis()), "{other:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_urgent_passes_within_its_budget() {
+        let uplink = Uplink::new(Some(400_000));
+        let behind = send(&uplink, false, 100_000);
+        let urgent = async {
+            sleep(Duration::from_millis(100)).await;
+            let first = send(&uplink, true, 15_000).await;
+            let second = send(&uplink, true, 15_000).await;
+            let third = send(&uplink, true, 30_000).await;
+            (first, second, third)
+        };
+        let (_, (first, second, third)) = tokio::join!(behind, urgent);
+        assert!(first < Duration::from_millis(50), "{first:?}");
+        assert!(second < Duration::from_millis(50), "{second:?}");
+        assert!(third > Duration::from_millis(200), "{third:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_passes_at_zero_until_the_limit_changes() {
+        let uplink = Uplink::new(Some(0));
+        let change = async {
+            sleep(Duration::from_secs(5)).await;
+            uplink.set_most(None);
+        };
+        let (took, urgent, ()) =
+            tokio::join!(send(&uplink, false, 10_000), send(&uplink, true, 10_000), change);
+        assert!(took >= Duration::from_secs(5) && took < Duration::from_secs(6), "{took:?}");
+        assert!(urgent >= Duration::from_secs(5), "{urgent:?}");
+    }
+}

@@ -1,0 +1,213 @@
+//! How connections are heard: QUIC's own congestion controller with an ear.
+//!
+//! Each connection keeps CUBIC for what only it meets (a receiver's slow line). What the acknowledgements say of the
+//! queue goes to the node's one controller.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use quinn::congestion::{Controller, ControllerFactory, ControllerMetrics};
+use quinn_proto::RttEstimator;
+
+use super::Uplink;
+
+/// An acknowledgement says that it was held back by less than this.
+const HELD_BACK: Duration = Duration::from_millis(40);
+
+/// Makes controllers that tell an uplink what they hear.
+pub(crate) struct PoliteConfig {
+    /// What each connection does by itself.
+    pub(crate) inner: Arc<dyn ControllerFactory + Send + Sync>,
+    pub(crate) uplink: Arc<Uplink>,
+}
+
+impl ControllerFactory for PoliteConfig {
+    fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
+        let inner = self.inner.clone().build(now, current_mtu);
+        Box::new(Polite::new(inner, self.uplink.clone()))
+    }
+}
+
+/// One connection's controller.
+struct Polite {
+    inner: Box<dyn Controller>,
+    uplink: Arc<Uplink>,
+    id: u64,
+    bytes: u64,
+    trips: Trips,
+}
+
+impl Polite {
+    fn new(inner: Box<dyn Controller>, uplink: Arc<Uplink>) -> Self {
+        let id = uplink.enter();
+        Self { inner, uplink, id, bytes: 0, trips: Trips::default() }
+    }
+}
+
+impl Drop for Polite {
+    fn drop(&mut self) {
+        self.uplink.leave(self.id);
+    }
+}
+
+impl fmt::Debug for Polite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Polite")
+    }
+}
+
+impl Controller for Polite {
+    fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
+        self.inner.on_sent(now, bytes, last_packet_number);
+    }
+
+    fn on_ack(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        bytes: u64,
+        app_limited: bool,
+        rtt: &RttEstimator,
+    ) {
+        self.inner.on_ack(now, sent, bytes, app_limited, rtt);
+        self.bytes += bytes;
+        self.trips.acked(now, sent, rtt.get());
+    }
+
+    fn on_end_acks(
+        &mut self,
+        now: Instant,
+        in_flight: u64,
+        app_limited: bool,
+        largest_packet_num_acked: Option<u64>,
+    ) {
+        self.inner.on_end_acks(now, in_flight, app_limited, largest_packet_num_acked);
+        let bytes = std::mem::take(&mut self.bytes);
+        if bytes > 0 {
+            let trip = self.trips.end();
+            self.uplink.acked(self.id, now, bytes, trip);
+        }
+    }
+
+    fn on_congestion_event(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        is_persistent_congestion: bool,
+        lost_bytes: u64,
+    ) {
+        self.inner.on_congestion_event(now, sent, is_persistent_congestion, lost_bytes);
+        self.uplink.lost(now, lost_bytes);
+    }
+
+    fn on_mtu_update(&mut self, new_mtu: u16) {
+        self.inner.on_mtu_update(new_mtu);
+    }
+
+    fn window(&self) -> u64 {
+        self.inner.window()
+    }
+
+    fn metrics(&self) -> ControllerMetrics {
+        self.inner.metrics()
+    }
+
+    fn clone_box(&self) -> Box<dyn Controller> {
+        Box::new(Self::new(self.inner.clone_box(), self.uplink.clone()))
+    }
+
+    fn initial_window(&self) -> u64 {
+        self.inner.initial_window()
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+/// Round trips without what acknowledgements were held back.
+///
+/// A packet that travels alone is acknowledged late, on purpose; the acknowledgement says by how much, and QUIC takes
+/// that off before it smooths (RFC 9002 section 5.3): smoothed = 7/8 smoothed + 1/8 sample. Only the smoothed value is
+/// to be had here, so the sample is reckoned back from it, one acknowledgement later, and believed only if it lies where
+/// it must: below the round trip as it was seen, by no more than can be held back.
+#[derive(Debug, Default)]
+struct Trips {
+    smoothed: Option<Duration>,
+    /// The round trip of the newest packet of the acknowledgement before, as seen.
+    before: Option<Duration>,
+    /// Of the one that is being read.
+    newest: Option<Duration>,
+    sample: Option<Duration>,
+}
+
+impl Trips {
+    fn acked(&mut self, now: Instant, sent: Instant, smoothed: Duration) {
+        let trip = now.saturating_duration_since(sent);
+        self.newest = Some(self.newest.map_or(trip, |newest| newest.min(trip)));
+        let Some(old) = self.smoothed.replace(smoothed) else { return };
+        if let Some(seen) = self.before.take().filter(|_| old != smoothed) {
+            let sample = (8 * smoothed.as_nanos()).saturating_sub(7 * old.as_nanos());
+            let sample = Duration::from_nanos(sample.min(u64::MAX.into()) as u64);
+            // Divisions were rounded down.
+            let most = seen + Duration::from_micros(1);
+            if sample <= most && sample + HELD_BACK >= seen {
+                self.sample = Some(sample);
+            }
+        }
+    }
+
+    /// The acknowledgement is read.
+    fn end(&mut self) -> Option<Duration> {
+        self.before = self.newest.take();
+        self.sample.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// As quinn does it.
+    fn smooth(smoothed: &mut Duration, seen: Duration, held: Duration) {
+        *smoothed = (7 * *smoothed + (seen - held)) / 8;
+    }
+
+    #[test]
+    fn what_was_held_back_is_taken_off() {
+        let start = Instant::now();
+        let (mut trips, mut smoothed) = (Trips::default(), 100 * MS);
+        let held = [0, 7, 25, 13, 2, 25];
+        for (i, held) in (0u32..).zip(held) {
+            let now = start + MS * 1000 * (i + 1);
+            let trip = MS * (40 + i);
+            // Two packets; the older was seen to take longer.
+            trips.acked(now, now - trip - MS * (held + 10), smoothed);
+            trips.acked(now, now - trip - MS * held, smoothed);
+            let sample = trips.end();
+            if i > 0 {
+                let sample = sample.unwrap();
+                assert!(sample.abs_diff(trip - MS) < Duration::from_micros(2), "{i}: {sample:?}");
+            }
+            smooth(&mut smoothed, trip + MS * held, MS * held);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_not_believed() {
+        let now = Instant::now() + MS * 5000;
+        let mut trips = Trips::default();
+        trips.acked(now, now - 50 * MS, 100 * MS);
+        assert_eq!(trips.end(), None);
+        // Another path: smoothing began anew.
+        trips.acked(now, now - 50 * MS, 20 * MS);
+        assert_eq!(trips.end(), None);
+        // Nothing was learnt in between.
+        trips.acked(now, now - 50 * MS, 20 * MS);
+        assert_eq!(trips.end(), None);
+    }
+}
