@@ -1,6 +1,5 @@
 //! From units to sealed-ready segments: order, cutting, capture times, numbers.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use tokio::sync::mpsc;
 use crate::clock::Skew;
 use crate::cut::{Cutter, Item, Slice};
 use crate::numbers::Numbers;
-use crate::stats::Stats;
+use crate::stats::{Output, Stats};
 use crate::unit::Unit;
 
 /// Where a channel's segments leave the media part.
@@ -19,10 +18,12 @@ use crate::unit::Unit;
 pub struct Outlet<'a> {
     /// The queue to the sealer.
     pub cuts: &'a mpsc::Sender<Cut>,
-    /// Keeps the numbers.
-    pub numbers: &'a mut Numbers,
+    /// Keeps the numbers; once for all renditions of a channel.
+    pub numbers: Option<&'a mut Numbers>,
     /// The channel's figures.
-    pub stats: &'a Arc<Stats>,
+    pub stats: &'a Stats,
+    /// The rendition's figures.
+    pub output: &'a Output,
     /// Media time against the wall clock.
     pub skew: Skew,
 }
@@ -41,7 +42,7 @@ impl Outlet<'_> {
 
     fn send(&mut self, slice: Slice) {
         // Kept before it leaves: no number is ever used for two contents on purpose.
-        if let Err(error) = self.numbers.record(slice.number) {
+        if let Some(Err(error)) = self.numbers.as_mut().map(|n| n.record(slice.number)) {
             self.stats.set_trouble(Some(format!("segment number cannot be kept: {error}")));
         }
         let ms = (slice.end - slice.start + 45) / 90;
@@ -52,18 +53,17 @@ impl Outlet<'_> {
             random_access: slice.random_access,
             ts: slice.ts.into(),
         };
-        self.stats.segments.fetch_add(1, Relaxed);
-        self.stats.bytes.fetch_add(cut.ts.len() as u64, Relaxed);
-        self.stats.newest.store(cut.number, Relaxed);
+        self.output.segments.fetch_add(1, Relaxed);
+        self.output.bytes.fetch_add(cut.ts.len() as u64, Relaxed);
         if self.cuts.try_send(cut).is_err() {
-            self.stats.dropped.fetch_add(1, Relaxed);
+            self.output.dropped.fetch_add(1, Relaxed);
         }
     }
 }
 
 /// How far sound follows its picture in the stream, ticks: what an encoder of sound needs to deliver.
 /// 60 ms. So nothing is waited for, and the order still depends on time stamps alone.
-const BEHIND: i64 = 5_400;
+pub const BEHIND: i64 = 5_400;
 /// How long one track waits for the other.
 const PATIENCE: Duration = Duration::from_millis(500);
 

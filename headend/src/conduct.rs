@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::RecvTimeoutError;
 use gstreamer as gst;
 
 use crate::cancel::Cancel;
@@ -18,6 +18,8 @@ use crate::config::Channel;
 use crate::encode::{Encoder, RATE};
 use crate::feed::{Feed, Picture, Sound};
 use crate::pipeline::Error;
+use crate::source::Lane;
+use crate::source::choose::Chooser;
 use crate::stats::Stats;
 
 /// How long sound may be behind its picture before silence takes its place.
@@ -26,6 +28,10 @@ const SOUND_PATIENCE: Duration = Duration::from_millis(300);
 const SOUND_TOLERANCE: i64 = RATE as i64 / 50;
 /// After so much without a picture in its place, time stamps have jumped. Nanoseconds.
 const ASTRAY: i64 = 2_000_000_000;
+/// How often sources are judged while one is waited for.
+const SLICE: Duration = Duration::from_millis(50);
+/// How much longer a source is waited for if another could take over: the slate is not shown in between.
+const RELIEF: Duration = Duration::from_millis(300);
 /// An encoder so far behind will not catch up.
 const HOPELESS: Duration = Duration::from_secs(4);
 
@@ -36,12 +42,12 @@ pub struct Conductor<'a> {
     pub channel: &'a Channel,
     /// Its media time.
     pub clock: Clock,
-    /// Where pictures and sound go.
-    pub encoder: &'a Encoder,
+    /// Where pictures and sound go: one for each rendition.
+    pub encoders: &'a [Encoder],
     /// What is shown when there is nothing.
     pub slate: gst::Buffer,
-    /// Runs of the source.
-    pub runs: &'a Receiver<Feed>,
+    /// Its sources, the most wanted first.
+    pub lanes: &'a [Lane<Feed>],
     /// Its figures.
     pub stats: &'a Arc<Stats>,
     /// Asks for the end.
@@ -85,6 +91,21 @@ impl Run {
             sound_is_late: false,
             seen: false,
             astray: 0,
+        }
+    }
+
+    /// The source takes over at `at`: what waited for its turn is let go of but for the newest.
+    fn take_over(&mut self, at: i64) {
+        let mut waiting: Vec<_> = self.next.take().into_iter().collect();
+        waiting.extend(self.feed.pictures.try_iter());
+        self.sounds.extend(self.feed.sounds.try_iter());
+        (self.offset, self.astray, self.sound_is_late) = (None, 0, false);
+        if let Some(newest) = waiting.pop() {
+            self.offset = Some(at - newest.at);
+            self.next = Some(newest);
+        } else {
+            // Sound alone: its newest, too.
+            self.sounds.drain(..self.sounds.len().saturating_sub(4));
         }
     }
 
@@ -199,7 +220,8 @@ impl Conductor<'_> {
     pub fn run(&self) -> Result<(), Error> {
         let fps = i64::from(self.channel.video.fps.max(1));
         let lost_after = Duration::from_millis(self.channel.lost_after_ms.into());
-        let mut run: Option<Run> = None;
+        let mut runs: Vec<Option<Run>> = self.lanes.iter().map(|_| None).collect();
+        let mut chooser = Chooser::new(self.channel);
         let mut shown = self.slate.clone();
         let mut on_slate = true;
         let mut sample = 0i64;
@@ -217,8 +239,11 @@ impl Conductor<'_> {
             let step = 1_000_000_000 / fps;
             // While the slate is on nothing is waited for; else as long as a source may pause.
             let wait = if on_slate { Duration::ZERO } else { lost_after.saturating_sub(lag / 2) };
+            // One that could take over does so just when the other is found to be gone.
+            let relief = !on_slate && self.stats.has_relief();
+            let wait = if relief { wait + RELIEF } else { wait };
             let until = Instant::now() + wait;
-            let beat = self.next(&mut run, at, step, until);
+            let beat = self.next(&mut runs, &mut chooser, at, step, until);
             match beat {
                 Beat::Picture(picture) => {
                     shown = picture;
@@ -235,32 +260,68 @@ impl Conductor<'_> {
                 }
             }
             self.stats.set_source_up(!on_slate);
-            self.encoder.picture(&shown, index.unsigned_abs())?;
+            for encoder in self.encoders {
+                encoder.picture(&shown, index.unsigned_abs())?;
+            }
             let to = (index + 1) * i64::from(RATE) / fps;
             let mut sound = Vec::with_capacity((to - sample).unsigned_abs() as usize * 4);
-            if let Some(run) = &mut run {
+            if let Some(Some(run)) = runs.get_mut(chooser.active()) {
                 run.sound(sample, to, &mut sound);
             }
             sound.resize((to - sample).unsigned_abs() as usize * 4, 0);
-            self.encoder.sound(sound, sample.unsigned_abs())?;
+            for encoder in self.encoders {
+                encoder.sound(sound.clone(), sample.unsigned_abs())?;
+            }
             sample = to;
             self.stats.pictures.fetch_add(1, Relaxed);
         }
         Ok(())
     }
 
-    /// What to show at a beat, from this run or, if it has ended, from one that follows.
-    fn next(&self, run: &mut Option<Run>, at: i64, step: i64, until: Instant) -> Beat {
+    /// What to show at a beat, from the run of the source that plays or, if it has ended, from one that follows; from
+    /// another source if that one is no good.
+    fn next(
+        &self,
+        runs: &mut [Option<Run>],
+        chooser: &mut Chooser,
+        at: i64,
+        step: i64,
+        until: Instant,
+    ) -> Beat {
         loop {
-            if run.is_none() {
-                *run = match self.runs.recv_deadline(until) {
-                    Ok(feed) => Some(Run::new(feed)),
-                    Err(_) => return Beat::Nothing,
-                };
+            let turned = chooser.look(Instant::now(), &self.stats.sources);
+            for (index, (lane, run)) in self.lanes.iter().zip(&mut *runs).enumerate() {
+                // A run that follows means that the one before has ended; what plays goes on to its end.
+                if index != chooser.active() || run.is_none() {
+                    lane.runs.try_iter().for_each(|feed| *run = Some(Run::new(feed)));
+                }
             }
-            let Some(current) = run.as_mut() else { return Beat::Nothing };
-            match current.picture(at, step, until) {
+            let index = chooser.active();
+            let (Some(run), Some(lane)) = (runs.get_mut(index), self.lanes.get(index)) else {
+                return Beat::Nothing;
+            };
+            if turned.is_some() {
+                self.stats.turned();
+                if let (Some(run), true) = (run.as_mut(), lane.health.is_live()) {
+                    // As of now: while the one before was waited for, beats were missed.
+                    let now = crate::clock::to_micros(self.clock.now() - self.clock.base()) * 1000;
+                    run.take_over(now.max(at));
+                }
+            }
+            let slice = until.min(Instant::now() + SLICE);
+            let beat = match run {
+                Some(current) => current.picture(at, step, slice),
+                None => match lane.runs.recv_deadline(slice) {
+                    Ok(feed) => {
+                        *run = Some(Run::new(feed));
+                        continue;
+                    }
+                    Err(_) => Beat::Nothing,
+                },
+            };
+            match beat {
                 Beat::Ended => *run = None,
+                Beat::Nothing if Instant::now() < until => {}
                 beat => return beat,
             }
             if self.cancel.is_set() {

@@ -27,6 +27,10 @@ pub struct Channel {
     pub delay_ms: u32,
     /// Where the pictures come from.
     pub source: Source,
+    /// Sources that stand in while [`source`](Self::source) is away or unfit, the most wanted first.
+    pub backups: Vec<Source>,
+    /// When another source takes over.
+    pub failover: Failover,
     /// Whether the source is encoded or passed through.
     pub mode: Mode,
     /// Duration of a segment, milliseconds, 100 to 2000.
@@ -39,6 +43,35 @@ pub struct Channel {
     pub video: Video,
     /// Encoding of the sound.
     pub audio: Audio,
+    /// Further renditions, each a swarm of its own beside [`MAIN`]. Encoding only.
+    pub renditions: Vec<Rendition>,
+}
+
+/// The name of a channel's first rendition.
+pub const MAIN: &str = "main";
+
+/// A further rung of the bit-rate ladder: the same pictures smaller, or the sound alone.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rendition {
+    /// Names it: lower-case letters, digits, `-`, `_`; at most 64.
+    pub name: String,
+    /// Encoding of the picture; none for sound alone.
+    pub video: Option<Rung>,
+    /// Encoding of the sound.
+    pub audio: Audio,
+}
+
+/// Encoding of the picture of a further rendition.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rung {
+    /// Pixels, even.
+    pub width: u32,
+    /// Pixels, even.
+    pub height: u32,
+    /// Bit rate, kbit/s.
+    pub bitrate_kbit: u32,
 }
 
 impl Default for Channel {
@@ -52,12 +85,15 @@ impl Default for Channel {
             essential_k: 4,
             delay_ms: 2000,
             source: Source::Test,
+            backups: Vec::new(),
+            failover: Failover::default(),
             mode: Mode::Encode,
             segment_ms: 250,
             gop_ms: 1000,
             lost_after_ms: 1000,
             video: Video::default(),
             audio: Audio::default(),
+            renditions: Vec::new(),
         }
     }
 }
@@ -71,9 +107,59 @@ impl Channel {
         Coding::new(self.n, self.k, Some(self.essential_k).filter(|&k| k > 0))
     }
 
-    /// Its bit rate as configured, bits per second. In pass-through the source decides, and this is a guess.
-    pub fn bitrate(&self) -> u64 {
-        u64::from(self.video.bitrate_kbit + self.audio.bitrate_kbit) * 1000
+    /// All its sources, the most wanted first.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        std::iter::once(&self.source).chain(&self.backups)
+    }
+
+    /// All its renditions as they are encoded, the first named [`MAIN`]: name, picture (none for sound alone), sound.
+    pub fn ladder(&self) -> Vec<(&str, Option<Video>, &Audio)> {
+        let further = self.renditions.iter().map(|rendition| {
+            let video = rendition.video.as_ref().map(|rung| Video {
+                width: rung.width,
+                height: rung.height,
+                bitrate_kbit: rung.bitrate_kbit,
+                ..self.video.clone()
+            });
+            (rendition.name.as_str(), video, &rendition.audio)
+        });
+        std::iter::once((MAIN, Some(self.video.clone()), &self.audio)).chain(further).collect()
+    }
+
+    /// The bit rates of all its renditions as configured, bits per second. In pass-through the source decides, and
+    /// this is a guess.
+    pub fn bitrates(&self) -> Vec<(&str, u64)> {
+        let rate = |(name, video, audio): (_, Option<Video>, &Audio)| {
+            let kbit = video.map_or(0, |video| video.bitrate_kbit) + audio.bitrate_kbit;
+            (name, u64::from(kbit) * 1000)
+        };
+        self.ladder().into_iter().map(rate).collect()
+    }
+}
+
+/// When another source takes over, beside the case that one gives nothing any more
+/// ([`Channel::lost_after_ms`]). Times in milliseconds; 0 for never.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Failover {
+    /// A picture that stands still for so long is frozen.
+    pub frozen_after_ms: u32,
+    /// A picture that is black for so long is no picture.
+    pub black_after_ms: u32,
+    /// Sound that is silent for so long is no sound.
+    pub silent_after_ms: u32,
+    /// A source that is preferred comes back once it has been well for so long.
+    pub back_after_ms: u32,
+}
+
+impl Default for Failover {
+    fn default() -> Self {
+        Self {
+            frozen_after_ms: 10_000,
+            black_after_ms: 10_000,
+            silent_after_ms: 20_000,
+            back_after_ms: 10_000,
+        }
     }
 }
 
@@ -128,6 +214,17 @@ fn srt_latency() -> u32 {
 }
 
 impl Source {
+    /// Its kind, as the configuration names it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Test => "test",
+            Self::File { .. } => "file",
+            Self::Udp { .. } => "udp",
+            Self::SrtListener { .. } => "srt-listener",
+            Self::SrtCaller { .. } => "srt-caller",
+        }
+    }
+
     /// Whether it runs in its own time, rather than as fast as it is read.
     pub fn is_live(&self) -> bool {
         !matches!(self, Self::File { .. })

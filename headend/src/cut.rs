@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::assemble::BEHIND;
+use crate::clock::HZ;
 use crate::ts::mux::Muxer;
 use crate::unit::{Kind, Track, Unit};
 
@@ -21,6 +23,12 @@ pub enum Rule {
     /// At the first picture at or after n T: for an encoder that puts its random access points on
     /// that grid. No picture is waited for.
     Grid,
+    /// Of sound alone: where [`Grid`](Self::Grid) cuts the same sound beside pictures, of which there are so many a
+    /// second.
+    Sound {
+        /// Pictures a second of the renditions beside it.
+        fps: u32,
+    },
     /// At the first random access point within half a T of n T, else at the picture nearest n T. It
     /// depends on time stamps alone, so that two headends cut one source alike.
     Window,
@@ -102,7 +110,10 @@ impl Cutter {
     fn unit(&mut self, unit: Unit) {
         let is_lead = unit.pid == self.lead;
         if is_lead {
-            self.place(unit.dts, unit.random_access);
+            // Sound follows its picture.
+            let alone = matches!(self.rule, Rule::Sound { .. }) && self.start.is_some();
+            let behind = if alone { BEHIND } else { 0 };
+            self.place(unit.dts + behind, unit.random_access);
         }
         if self.start.is_none() {
             return;
@@ -139,6 +150,13 @@ impl Cutter {
         match self.rule {
             Rule::Grid => {
                 while dts >= self.boundary() {
+                    self.cut(self.tables_before(self.pending.len()), dts, random_access);
+                }
+            }
+            Rule::Sound { fps } => {
+                let fps = i64::from(fps.max(1));
+                let picture = |at: i64| (at * fps + HZ - 1).div_euclid(HZ) * HZ / fps;
+                while dts >= picture(self.boundary()) {
                     self.cut(self.tables_before(self.pending.len()), dts, random_access);
                 }
             }

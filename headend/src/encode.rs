@@ -37,6 +37,11 @@ const VIDEO: [&str; 7] = [
 /// Encoders of AAC, best first.
 const AUDIO: [&str; 4] = ["avenc_aac", "fdkaacenc", "voaacenc", "faac"];
 
+/// The tracks of a rendition of sound alone.
+pub fn sound_tracks() -> Arc<[Track]> {
+    tracks().iter().filter(|track| track.kind == Kind::Audio).cloned().collect()
+}
+
 /// The tracks of an encoded channel.
 pub fn tracks() -> Arc<[Track]> {
     let video = Track { pid: VIDEO_PID, stream_type: H264, kind: Kind::Video, info: Bytes::new() };
@@ -93,11 +98,24 @@ fn video_encoder(video: &Video, gop: u32) -> Result<(String, String), Error> {
 #[derive(Debug)]
 pub struct Encoder {
     pipeline: Pipeline,
-    video: AppSrc,
+    video: Option<AppSrc>,
     audio: AppSrc,
     fps: u32,
     /// Names of the elements that encode picture and sound.
     pub names: (String, String),
+}
+
+/// What an encoder makes.
+#[derive(Clone, Copy, Debug)]
+pub struct Making<'a> {
+    /// The pictures that come in.
+    pub input: &'a Video,
+    /// Those that go out; none for sound alone.
+    pub video: Option<&'a Video>,
+    /// The sound.
+    pub audio: &'a Audio,
+    /// Pictures from one random access point to the next.
+    pub gop: u32,
 }
 
 /// Caps of a raw picture.
@@ -114,51 +132,51 @@ pub fn sound_caps() -> String {
 }
 
 impl Encoder {
-    /// Starts an encoder with a random access point each `gop` pictures. Time stamps of the units
-    /// are `base` plus running time. Units go to `video_out` and `audio_out`, which hold GStreamer's
+    /// Starts an encoder. Time stamps of the units are `base` plus running time. Units go to `video_out` and `audio_out`, which hold GStreamer's
     /// threads while they are full.
     ///
     /// # Errors
     /// If no encoder works.
     pub fn start(
-        video: &Video,
-        audio: &Audio,
-        gop: u32,
+        making: Making<'_>,
         base: i64,
         out: (Sender<Unit>, Sender<Unit>),
         cancel: &Cancel,
     ) -> Result<Self, Error> {
-        let (encoder, settings) = video_encoder(video, gop)?;
+        let Making { input, video, audio, gop } = making;
+        let (pictures, encoder) = match video {
+            Some(video) => pictures(input, video, gop)?,
+            None => (String::new(), "none".into()),
+        };
         let sound_encoder = best(&AUDIO, "AAC encoder")?;
         let description = format!(
-            "appsrc name=video format=time is-live=true block=true max-buffers=3 max-bytes=0 \
-                 caps=\"{picture}\" \
-             ! videoconvert ! {encoder} {settings} \
-             ! h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au \
-             ! appsink name=video_out sync=false async=false max-buffers=8 \
-             appsrc name=audio format=time is-live=true block=true max-buffers=8 max-bytes=0 \
+            "{pictures} appsrc name=audio format=time is-live=true block=true max-buffers=8 max-bytes=0 \
                  caps=\"{sound}\" \
              ! audioconvert ! {sound_encoder} bitrate={} \
              ! aacparse ! audio/mpeg,mpegversion=4,stream-format=adts \
              ! appsink name=audio_out sync=false async=false max-buffers=8",
             u64::from(audio.bitrate_kbit) * 1000,
-            picture = picture_caps(video),
             sound = sound_caps(),
         );
         let pipeline = Pipeline::parse(&description)?;
-        deliver(&pipeline, "video_out", VIDEO_PID, base, out.0, cancel)?;
+        let mut video_in = None;
+        if video.is_some() {
+            deliver(&pipeline, "video_out", VIDEO_PID, base, out.0, cancel)?;
+            video_in = Some(pipeline.element("video")?);
+        }
         deliver(&pipeline, "audio_out", AUDIO_PID, base, out.1, cancel)?;
-        let (video_in, audio_in) = (pipeline.element("video")?, pipeline.element("audio")?);
+        let audio_in = pipeline.element("audio")?;
         pipeline.play()?;
         let names = (encoder, sound_encoder.to_owned());
-        Ok(Self { pipeline, video: video_in, audio: audio_in, fps: video.fps, names })
+        Ok(Self { pipeline, video: video_in, audio: audio_in, fps: input.fps, names })
     }
 
-    /// Encodes picture number `index`.
+    /// Encodes picture number `index`; does nothing for sound alone.
     ///
     /// # Errors
     /// If the encoder failed.
     pub fn picture(&self, picture: &gst::Buffer, index: u64) -> Result<(), Error> {
+        let Some(video) = &self.video else { return Ok(()) };
         let at = |index: u64| gst::ClockTime::from_nseconds(scale(index, self.fps));
         // The pixels are shared, only the times are new.
         let mut buffer = picture.copy();
@@ -166,7 +184,7 @@ impl Encoder {
         times.set_pts(at(index));
         times.set_dts(gst::ClockTime::NONE);
         times.set_duration(at(index + 1) - at(index));
-        self.check(self.video.push_buffer(buffer))
+        self.check(video.push_buffer(buffer))
     }
 
     /// Encodes sound from sample number `index`: two channels of 16 bits.
@@ -190,6 +208,25 @@ impl Encoder {
             what: format!("takes no more ({error})"),
         })
     }
+}
+
+/// The part of the pipeline that encodes pictures, and the encoder's name.
+fn pictures(input: &Video, video: &Video, gop: u32) -> Result<(String, String), Error> {
+    let (encoder, settings) = video_encoder(video, gop)?;
+    let scale = if (input.width, input.height) == (video.width, video.height) {
+        String::new()
+    } else {
+        format!("! videoscale ! {}", picture_caps(video))
+    };
+    let description = format!(
+        "appsrc name=video format=time is-live=true block=true max-buffers=3 max-bytes=0 \
+             caps=\"{}\" \
+         {scale} ! videoconvert ! {encoder} {settings} \
+         ! h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au \
+         ! appsink name=video_out sync=false async=false max-buffers=8",
+        picture_caps(input),
+    );
+    Ok((description, encoder))
 }
 
 /// Nanoseconds of `count` at so many a second.

@@ -27,7 +27,7 @@ const PICTURES: usize = 12;
 const SOUNDS: usize = 64;
 
 /// The receiving end of a run. A queue that is closed and empty has ended.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Feed {
     /// Pictures, in order.
     pub pictures: Receiver<Picture>,
@@ -42,11 +42,14 @@ pub struct Sink {
     pub pictures: Sender<Picture>,
     /// Sound.
     pub sounds: Sender<Sound>,
+    /// The other ends, from which a source that stands by pushes the oldest out.
+    pub oldest: Feed,
 }
 
 /// A new run.
 pub fn feed() -> (Sink, Feed) {
     let (pictures, pictures_out) = bounded(PICTURES);
     let (sounds, sounds_out) = bounded(SOUNDS);
-    (Sink { pictures, sounds }, Feed { pictures: pictures_out, sounds: sounds_out })
+    let feed = Feed { pictures: pictures_out, sounds: sounds_out };
+    (Sink { pictures, sounds, oldest: feed.clone() }, feed)
 }

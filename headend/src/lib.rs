@@ -3,6 +3,7 @@
 //! [`media::Media`] is the media part of one channel: it knows neither keys nor peers. [`station::Station`] seals
 //! its segments and publishes them; [`run`] is the whole program.
 
+mod admin;
 pub mod assemble;
 pub mod cancel;
 pub mod clock;
@@ -18,6 +19,8 @@ pub mod pass;
 pub mod pipeline;
 mod program;
 pub mod recall;
+mod reload;
+mod roster;
 mod run;
 pub mod slate;
 pub mod source;

@@ -22,5 +22,5 @@ fn main() -> ExitCode {
 fn start(common: &Common) -> anyhow::Result<()> {
     let Some(config) = common.configuration::<headend::Config>()? else { return Ok(()) };
     tokio::runtime::Runtime::new()?
-        .block_on(async { headend::run(config, Stop::on_signals()?).await })
+        .block_on(async { headend::run(config, common.config.clone(), Stop::on_signals()?).await })
 }

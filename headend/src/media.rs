@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Sender, bounded};
 use segment::Cut;
 use tokio::sync::mpsc;
 
@@ -17,14 +17,15 @@ use crate::clock::{Clock, Skew, millis};
 use crate::conduct::Conductor;
 use crate::config::{Channel, Mode};
 use crate::cut::{Cutter, Item, Rule};
-use crate::encode::{self, Encoder};
+use crate::encode::{self, Encoder, Making};
 use crate::feed::feed;
 use crate::numbers::Numbers;
 use crate::pass::Passer;
 use crate::pipeline::Error;
 use crate::recall::Recall;
 use crate::slate::{Maker, Wanted};
-use crate::source;
+use crate::source::health::Health;
+use crate::source::{self, Lane};
 use crate::splice::Splicer;
 use crate::stats::Stats;
 use crate::still;
@@ -32,17 +33,20 @@ use crate::still;
 /// Segments that may wait for the sealer: 4 s of the usual 250 ms. One that finds the queue full is
 /// dropped and counted.
 pub const QUEUE: usize = 16;
-/// Buffers of a source that is passed through that may wait: a second of 10 Mbit/s in packets of
-/// 1316 bytes. While it is full, a file waits, and what is live is held by the network's own buffers.
-const STREAM_QUEUE: usize = 1024;
+/// Buffers of a source that is passed through that may wait: four seconds of 10 Mbit/s in packets of
+/// 1316 bytes, so that a source that stands by has a random access point among them. While it is full,
+/// a file waits, and what is live and plays is held by the network's own buffers.
+const STREAM_QUEUE: usize = 4096;
 /// The longest pause before a failed channel begins anew.
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// A running channel. Dropping it ends it.
 #[derive(Debug)]
 pub struct Media {
-    /// Its segments, in order.
+    /// The segments of its first rendition, in order.
     pub cuts: mpsc::Receiver<Cut>,
+    /// Those of the others, in the order of the ladder; the same numbers and times.
+    pub further: Vec<mpsc::Receiver<Cut>>,
     /// Its figures.
     pub stats: Arc<Stats>,
     cancel: Cancel,
@@ -56,8 +60,11 @@ impl Media {
     /// # Errors
     /// If the system gives no thread.
     pub fn start(channel: Channel, state: Option<PathBuf>) -> std::io::Result<Self> {
-        let (cuts_in, cuts) = mpsc::channel(QUEUE);
-        let stats = Arc::new(Stats::default());
+        let (cuts_in, cuts): (Vec<_>, Vec<_>) =
+            channel.ladder().iter().map(|_| mpsc::channel(QUEUE)).unzip();
+        let mut cuts = cuts.into_iter();
+        let first = cuts.next().unwrap_or_else(|| mpsc::channel(1).1);
+        let stats = Arc::new(Stats::new(&channel));
         let cancel = Cancel::new();
         let part = Part {
             numbers: Numbers::open(state.as_deref(), &channel.id),
@@ -71,7 +78,7 @@ impl Media {
         let thread = thread::Builder::new()
             .name(format!("media {}", part.channel.id))
             .spawn(move || span.in_scope(|| part.run()))?;
-        Ok(Self { cuts, stats, cancel, thread: Some(thread) })
+        Ok(Self { cuts: first, further: cuts.collect(), stats, cancel, thread: Some(thread) })
     }
 
     /// Ends it; returns when its threads and pipelines are gone. Blocks for a moment.
@@ -94,7 +101,7 @@ struct Part {
     channel: Channel,
     numbers: Numbers,
     recall: Recall,
-    cuts: mpsc::Sender<Cut>,
+    cuts: Vec<mpsc::Sender<Cut>>,
     stats: Arc<Stats>,
     cancel: Cancel,
 }
@@ -137,42 +144,60 @@ impl Part {
         let gop = channel.video.fps * channel.gop_ms / 1000;
         let multiple = u64::from(channel.gop_ms / channel.segment_ms);
         let clock = Clock::starting_at(numbers.first(segment, multiple), segment);
-        let (video_in, video) = bounded(8);
-        let (audio_in, audio) = bounded(32);
-        let out = (video_in, audio_in);
-        let encoder =
-            Encoder::start(&channel.video, &channel.audio, gop, clock.base(), out, &cancel)?;
-        tracing::info!(video = encoder.names.0, audio = encoder.names.1, "encoding");
-        let (runs_in, runs) = bounded(1);
-        let mut outlet = Outlet { cuts, numbers, stats, skew: Skew::new(clock.skew()) };
+        let ladder = channel.ladder();
+        let (mut encoders, mut made) = (Vec::new(), Vec::new());
+        for (rendition, video, audio) in &ladder {
+            let (video_in, video_out) = bounded(8);
+            let (audio_in, audio_out) = bounded(32);
+            let making = Making { input: &channel.video, video: video.as_ref(), audio, gop };
+            let encoder = Encoder::start(making, clock.base(), (video_in, audio_in), &cancel)?;
+            tracing::info!(rendition, video = encoder.names.0, audio = encoder.names.1, "encoding");
+            encoders.push(encoder);
+            made.push((video_out, audio_out));
+        }
+        let (runs_in, lanes) = lanes(stats);
         let span = tracing::Span::current();
+        let (channel, cancel, lanes, stats) = (&*channel, &cancel, &lanes[..], &*stats);
         thread::scope(|scope| {
-            scope.spawn(|| {
-                let _in = span.enter();
-                let decode = |sink| source::decode(channel, sink, &cancel);
-                source::repeat(feed, decode, &runs_in, stats, &cancel);
-            });
-            scope.spawn(|| {
-                let _in = span.enter();
-                let mut cutter = Cutter::new(segment, Rule::Grid);
-                cutter.push(Item::Tracks(encode::tracks()));
-                interleave(&video, &audio, |unit| {
-                    outlet.push(&mut cutter, Item::Unit(unit), || clock.skew());
+            for ((source, lane), out) in channel.sources().zip(lanes).zip(runs_in) {
+                let span = span.clone();
+                scope.spawn(move || {
+                    let _in = span.enter();
+                    let decode = |sink| source::decode(channel, source, &lane.health, sink, cancel);
+                    source::repeat(feed, decode, &out, &lane.health, cancel);
                 });
-            });
-            let conductor = Conductor {
-                channel,
-                clock,
-                encoder: &encoder,
-                slate,
-                runs: &runs,
-                stats,
-                cancel: &cancel,
-            };
+            }
+            let mut numbers = Some(numbers);
+            let outputs = cuts.iter().zip(&stats.outputs);
+            for (((_, picture, _), (video, audio)), (cuts, output)) in
+                ladder.iter().zip(made).zip(outputs)
+            {
+                let numbers = numbers.take();
+                let span = span.clone();
+                scope.spawn(move || {
+                    let _in = span.enter();
+                    let skew = Skew::new(clock.skew());
+                    let mut outlet = Outlet { cuts, numbers, stats, output, skew };
+                    let (rule, tracks) = match picture {
+                        Some(_) => (Rule::Grid, encode::tracks()),
+                        None => (Rule::Sound { fps: channel.video.fps }, encode::sound_tracks()),
+                    };
+                    let alone = picture.is_none();
+                    let mut cutter = Cutter::new(segment, rule);
+                    cutter.push(Item::Tracks(tracks));
+                    interleave(&video, &audio, |mut unit| {
+                        // A decoder can start at any sound.
+                        unit.random_access |= alone;
+                        outlet.push(&mut cutter, Item::Unit(unit), || clock.skew());
+                    });
+                });
+            }
+            let conductor =
+                Conductor { channel, clock, encoders: &encoders, slate, lanes, stats, cancel };
             let result = conductor.run();
             cancel.set();
             // Closes the queues that the assembler reads.
-            drop(encoder);
+            drop(encoders);
             result
         })
     }
@@ -187,18 +212,29 @@ impl Part {
         maker.make(&Wanted::usual())?;
         let multiple = u64::from((1000 / channel.segment_ms).max(1));
         let clock = Clock::starting_at(numbers.first(segment, multiple), segment);
-        let (runs_in, runs) = bounded(1);
+        let (runs_in, lanes) = lanes(stats);
         let (slates, wanted) = bounded::<Wanted>(4);
-        let mut outlet = Outlet { cuts, numbers, stats, skew: Skew::new(clock.skew()) };
+        let (Some(cuts), Some(output)) = (cuts.first(), stats.outputs.first()) else {
+            return Err(Error::Stalled("there is no rendition"));
+        };
+        let skew = Skew::new(clock.skew());
+        let mut outlet = Outlet { cuts, numbers: Some(numbers), stats, output, skew };
         let span = tracing::Span::current();
         let (channel, maker, recall, cancel) = (&*channel, &maker, &*recall, &cancel);
+        let lanes = &lanes[..];
         thread::scope(|scope| {
-            let in_source = span.clone();
-            scope.spawn(move || {
-                let _in = in_source.enter();
-                let read = |out| source::stream(channel, out, cancel);
-                source::repeat(|| bounded(STREAM_QUEUE), read, &runs_in, stats, cancel);
-            });
+            for ((source, lane), out) in channel.sources().zip(lanes).zip(runs_in) {
+                let span = span.clone();
+                scope.spawn(move || {
+                    let _in = span.enter();
+                    let open = || {
+                        let (chunks, chunks_out) = bounded(STREAM_QUEUE);
+                        ((chunks, chunks_out.clone()), chunks_out)
+                    };
+                    let read = |ends| source::stream(channel, source, &lane.health, ends, cancel);
+                    source::repeat(open, read, &out, &lane.health, cancel);
+                });
+            }
             let in_slates = span.clone();
             scope.spawn(move || {
                 let _in = in_slates.enter();
@@ -213,8 +249,8 @@ impl Part {
                 splicer.expect(&map);
             }
             let mut cutter = Cutter::new(segment, Rule::Window);
-            let (runs, slates_in) = (&runs, &slates);
-            let passer = Passer { channel, clock, runs, slates: slates_in, recall, stats, cancel };
+            let slates_in = &slates;
+            let passer = Passer { channel, clock, lanes, slates: slates_in, recall, stats, cancel };
             passer.run(&mut splicer, &mut cutter, &mut outlet);
             cancel.set();
             // Ends the maker of slates.
@@ -222,4 +258,13 @@ impl Part {
             Ok(())
         })
     }
+}
+
+/// A place in line for each source: the ends that their threads fill, and the others.
+fn lanes<F>(stats: &Stats) -> (Vec<Sender<F>>, Vec<Lane<F>>) {
+    let lane = |health: &Arc<Health>| {
+        let (out, runs) = bounded(1);
+        (out, Lane { health: health.clone(), runs })
+    };
+    stats.sources.iter().map(lane).unzip()
 }

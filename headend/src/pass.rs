@@ -1,5 +1,6 @@
 //! The driver of a channel that is passed through: it tells the splicer what the time is.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -13,6 +14,8 @@ use crate::config::Channel;
 use crate::cut::{Cutter, Item};
 use crate::recall::Recall;
 use crate::slate::Wanted;
+use crate::source::choose::Chooser;
+use crate::source::{Chunk, Lane};
 use crate::splice::Splicer;
 use crate::stats::Stats;
 
@@ -26,8 +29,8 @@ pub struct Passer<'a> {
     pub channel: &'a Channel,
     /// Its media time.
     pub clock: Clock,
-    /// Runs of the source.
-    pub runs: &'a Receiver<Receiver<Vec<u8>>>,
+    /// Its sources, the most wanted first.
+    pub lanes: &'a [Lane<Receiver<Chunk>>],
     /// Slates to be made.
     pub slates: &'a Sender<Wanted>,
     /// Keeps the source's tracks.
@@ -45,6 +48,20 @@ struct Anchor {
     media: i64,
     /// Wall clock less media time, microseconds.
     skew: i64,
+}
+
+impl Anchor {
+    /// Media time now.
+    fn now(&self) -> i64 {
+        let elapsed = i64::try_from(self.at.elapsed().as_micros()).unwrap_or(0);
+        self.media + clock::from_micros(elapsed)
+    }
+
+    /// When media time is so much.
+    fn when(&self, media: i64) -> Instant {
+        let ahead = clock::to_micros((media - self.media).max(0));
+        self.at + Duration::from_micros(ahead.unsigned_abs())
+    }
 }
 
 /// The earliest that pictures come against their media time, over the last seconds: what delays some
@@ -73,12 +90,36 @@ impl Earliest {
     }
 }
 
+/// The run of one source, and what of it goes out first.
+#[derive(Debug, Default)]
+struct Run {
+    chunks: Option<Receiver<Chunk>>,
+    backlog: VecDeque<Chunk>,
+}
+
+/// When the units of a run go out.
+#[derive(Clone, Copy, Debug)]
+enum Pace {
+    /// As they come.
+    Free,
+    /// On the channel's clock.
+    Clock,
+    /// As the media time went on before this run took over: it may have been taken from a moment ago.
+    After(Anchor),
+}
+
+/// What the source before may have left open without the slate in between.
+const GAP: Duration = Duration::from_millis(200);
+/// How much longer a source is waited for if another could take over.
+const RELIEF: Duration = Duration::from_millis(300);
+
 impl Passer<'_> {
     /// Runs until cancelled.
     pub fn run(&self, splicer: &mut Splicer<'_>, cutter: &mut Cutter, outlet: &mut Outlet<'_>) {
         let lost_after = Duration::from_millis(self.channel.lost_after_ms.into());
-        let paced = !self.channel.source.is_live();
-        let mut run: Option<Receiver<Vec<u8>>> = None;
+        let mut runs: Vec<Run> = self.lanes.iter().map(|_| Run::default()).collect();
+        let mut chooser = Chooser::new(self.channel);
+        let mut pace = self.usual(0);
         let base = self.clock.base();
         let mut anchor =
             Anchor { at: self.clock.instant(base), media: base, skew: self.clock.skew() };
@@ -87,13 +128,26 @@ impl Passer<'_> {
         let mut kept = splicer.tracks();
         while !self.cancel.is_set() {
             splicer.not_before(self.clock.now());
-            match self.receive(&mut run) {
+            self.stand_by(&mut runs, chooser.active());
+            if let Some(index) = chooser.look(Instant::now(), &self.stats.sources) {
+                self.stats.turned();
+                let tables = splicer.tracks().is_empty();
+                pace = if tables { self.usual(index) } else { Pace::After(anchor) };
+                let live = self.lanes[index].health.is_live();
+                self.turn(&mut runs[index], live, splicer, anchor);
+            }
+            let index = chooser.active();
+            let live = self.lanes[index].health.is_live();
+            match self.receive(&mut runs[index], &self.lanes[index]) {
                 Some(Ok(bytes)) => splicer.push(&bytes),
                 Some(Err(())) => {
-                    splicer.end_run(paced);
+                    splicer.end_run(!live);
                     // A file goes on with its next run; what is live may stay away.
-                    if !paced && !splicer.on_slate() {
+                    if live && !splicer.on_slate() && !self.stats.has_relief() {
                         splicer.lose();
+                    }
+                    if live {
+                        pace = Pace::Free;
                     }
                 }
                 None => {}
@@ -113,15 +167,18 @@ impl Passer<'_> {
             let lead = splicer.lead_pid();
             for item in splicer.take() {
                 if let (Item::Unit(unit), true) = (&item, from_source) {
-                    let due = self.clock.instant(unit.dts);
-                    if paced && !self.cancel.sleep_until(due) {
+                    let due = match pace {
+                        Pace::Free => None,
+                        Pace::Clock => Some(self.clock.instant(unit.dts)),
+                        Pace::After(anchor) => Some(anchor.when(unit.dts)),
+                    };
+                    if due.is_some_and(|due| !self.cancel.sleep_until(due)) {
                         return;
                     }
                     if unit.pid == lead {
-                        let skew = if paced {
-                            self.clock.skew()
-                        } else {
-                            earliest.of(clock::wall_micros() - clock::to_micros(unit.dts))
+                        let skew = match pace {
+                            Pace::Clock => self.clock.skew(),
+                            _ => earliest.of(clock::wall_micros() - clock::to_micros(unit.dts)),
                         };
                         anchor = Anchor { at: Instant::now(), media: unit.dts, skew };
                         self.stats.set_source_up(true);
@@ -130,14 +187,14 @@ impl Passer<'_> {
                 }
                 outlet.push(cutter, item, || anchor.skew);
             }
-            if !splicer.on_slate() && anchor.at.elapsed() > lost_after {
+            let patience = if self.stats.has_relief() { lost_after + RELIEF } else { lost_after };
+            if !splicer.on_slate() && anchor.at.elapsed() > patience {
                 splicer.lose();
             }
             if splicer.on_slate() {
                 self.stats.set_source_up(false);
                 earliest = Earliest::new();
-                let elapsed = i64::try_from(anchor.at.elapsed().as_micros()).unwrap_or(0);
-                splicer.show(anchor.media + clock::from_micros(elapsed));
+                splicer.show(anchor.now());
                 for item in splicer.take() {
                     outlet.push(cutter, item, || anchor.skew);
                 }
@@ -145,17 +202,58 @@ impl Passer<'_> {
         }
     }
 
+    /// The pace of a source with which nothing came before.
+    fn usual(&self, index: usize) -> Pace {
+        let live = self.lanes.get(index).is_none_or(|lane| lane.health.is_live());
+        if live { Pace::Free } else { Pace::Clock }
+    }
+
+    /// Takes the newest run of each source that stands by.
+    fn stand_by(&self, runs: &mut [Run], active: usize) {
+        for (index, (lane, run)) in self.lanes.iter().zip(runs).enumerate() {
+            if index != active {
+                run.backlog.clear();
+                lane.runs.try_iter().for_each(|chunks| run.chunks = Some(chunks));
+            }
+        }
+    }
+
+    /// Another source takes over: from its last random access point that leaves no gap behind what went out; without
+    /// such a one from its next, and the slate until then.
+    fn turn(&self, run: &mut Run, live: bool, splicer: &mut Splicer<'_>, anchor: Anchor) {
+        splicer.end_run(false);
+        let open = clock::to_micros((anchor.now() - splicer.next()).max(0));
+        let open = Duration::from_micros(open.unsigned_abs());
+        let since = Instant::now().checked_sub(open).unwrap_or(anchor.at);
+        let mut waiting: VecDeque<_> = run.chunks.iter().flat_map(Receiver::try_iter).collect();
+        if live {
+            let before = waiting.iter().rposition(|chunk| chunk.entry && chunk.at <= since);
+            let entry = before.or_else(|| waiting.iter().position(|chunk| chunk.entry));
+            let at = entry.and_then(|entry| waiting.get(entry)).map(|chunk| chunk.at);
+            if at.is_none_or(|at| at.saturating_duration_since(since) > GAP) {
+                splicer.lose();
+            }
+            for chunk in waiting.drain(..entry.unwrap_or(waiting.len())) {
+                splicer.prime(&chunk.bytes);
+            }
+        }
+        run.backlog = waiting;
+    }
+
     /// The next bytes; that a run has ended; or nothing for a beat.
-    fn receive(&self, run: &mut Option<Receiver<Vec<u8>>>) -> Option<Result<Vec<u8>, ()>> {
-        let Some(current) = run else {
-            *run = self.runs.recv_timeout(BEAT).ok();
+    fn receive(&self, run: &mut Run, lane: &Lane<Receiver<Chunk>>) -> Option<Result<Vec<u8>, ()>> {
+        if let Some(chunk) = run.backlog.pop_front() {
+            return Some(Ok(chunk.bytes));
+        }
+        let Some(chunks) = &run.chunks else {
+            run.chunks = lane.runs.recv_timeout(BEAT).ok();
             return None;
         };
-        match current.recv_timeout(BEAT) {
-            Ok(bytes) => Some(Ok(bytes)),
+        match chunks.recv_timeout(BEAT) {
+            Ok(chunk) => Some(Ok(chunk.bytes)),
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => {
-                *run = None;
+                run.chunks = None;
                 Some(Err(()))
             }
         }

@@ -33,6 +33,16 @@ pub enum Error {
     Stalled(&'static str),
 }
 
+impl Error {
+    /// What is wrong, without GStreamer's name of the element: it carries a number that is another at each try.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Element { what, .. } => what.clone(),
+            other => other.to_string(),
+        }
+    }
+}
+
 /// Starts GStreamer, once a process.
 ///
 /// # Errors

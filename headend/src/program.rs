@@ -8,7 +8,13 @@ use serde::Deserialize;
 use service::config::{Check, Problems, Rate, Secret};
 use url::Url;
 
-use crate::config::{Channel, Mode, Source};
+use crate::config::{Channel, MAIN, Mode, Rendition, Source};
+
+/// The most sources that may stand in for another: each that is live is received all the time.
+const MOST_BACKUPS: usize = 7;
+
+/// The most renditions of a channel beside its first: each is encoded.
+const MOST_RENDITIONS: usize = 7;
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -55,6 +61,8 @@ pub enum Serve {
 pub struct Http {
     /// Address and port; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// The administrator's token for `/v1`; none: no such calls.
+    pub admin_token: Option<Secret>,
 }
 
 /// Section `[limits]`.
@@ -87,7 +95,7 @@ impl Default for Config {
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 7883)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 7883)), admin_token: None }
     }
 }
 
@@ -124,6 +132,9 @@ impl Check for Config {
         {
             problems.add("identity", format!("{}: {error}", self.identity.display()));
         }
+        if let Some(token) = &self.http.admin_token {
+            token.check("http.admin_token", problems);
+        }
         if self.limits.connections == 0 {
             problems.add("limits.connections", "must be at least 1");
         }
@@ -141,8 +152,7 @@ impl Check for Config {
 
 impl Check for Channel {
     fn check(&self, problems: &mut Problems) {
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
-        if self.id.is_empty() || self.id.len() > 64 || !self.id.chars().all(plain) {
+        if !is_plain(&self.id) {
             problems.add("id", "must be 1 to 64 lower-case letters, digits, `-`, `_`");
         }
         if self.name.is_empty() || self.name.len() > 128 {
@@ -163,6 +173,17 @@ impl Check for Channel {
         within("gop_ms", self.gop_ms, 100, 10_000);
         within("lost_after_ms", self.lost_after_ms, 200, 2000);
         within("delay_ms", self.delay_ms, 500, 60_000);
+        let failover = &self.failover;
+        for (key, after) in [
+            ("failover.frozen_after_ms", failover.frozen_after_ms),
+            ("failover.black_after_ms", failover.black_after_ms),
+            ("failover.silent_after_ms", failover.silent_after_ms),
+        ] {
+            if after > 0 {
+                within(key, after, 500, 3_600_000);
+            }
+        }
+        within("failover.back_after_ms", failover.back_after_ms, 500, 3_600_000);
         within("video.width", self.video.width, 64, 7680);
         within("video.height", self.video.height, 64, 4320);
         within("video.fps", self.video.fps, 1, 120);
@@ -186,28 +207,89 @@ impl Check for Channel {
                 problems.add("video.fps", "must give whole pictures between random access points");
             }
         }
-        if self.mode == Mode::PassThrough && self.source == Source::Test {
+        self.check_ladder(problems);
+        if self.mode == Mode::PassThrough && self.sources().any(|source| *source == Source::Test) {
             problems.add("mode", "the test picture is made here and has to be encoded");
+        }
+        if self.backups.len() > MOST_BACKUPS {
+            problems.add("backups", format!("at most {MOST_BACKUPS} sources may stand in"));
         }
         // A slate is late by the time that it takes to miss the source; it still has to reach the players.
         let late = self.lost_after_ms.saturating_add(self.segment_ms.saturating_mul(2));
         if late > self.delay_ms {
             problems.add("lost_after_ms", "must be at least two segments less than delay_ms");
         }
+        problems.within("source", |problems| self.source.check(problems));
+        for (i, backup) in self.backups.iter().enumerate() {
+            problems.within(format!("backups.{i}"), |problems| backup.check(problems));
+        }
+    }
+}
+
+impl Check for Source {
+    fn check(&self, problems: &mut Problems) {
         // That a file is not there (yet) is no mistake of the configuration, and no other channel's business.
-        match &self.source {
-            Source::SrtListener { passphrase: Some(secret), .. }
-            | Source::SrtCaller { passphrase: Some(secret), .. } => {
-                secret.check("source.passphrase", problems);
+        match self {
+            Self::SrtListener { passphrase: Some(secret), .. }
+            | Self::SrtCaller { passphrase: Some(secret), .. } => {
+                secret.check("passphrase", problems);
             }
             _ => {}
         }
-        if let Source::SrtCaller { address, .. } = &self.source
+        if let Self::SrtCaller { address, .. } = self
             && !is_host_and_port(address)
         {
-            problems.add("source.address", "must be HOST:PORT");
+            problems.add("address", "must be HOST:PORT");
         }
     }
+}
+
+impl Channel {
+    fn check_ladder(&self, problems: &mut Problems) {
+        if self.mode == Mode::PassThrough && !self.renditions.is_empty() {
+            problems.add(
+                "renditions",
+                "need mode = \"encode\": random access points have to lie together",
+            );
+        }
+        if self.renditions.len() > MOST_RENDITIONS {
+            problems.add("renditions", format!("at most {MOST_RENDITIONS} beside the first"));
+        }
+        let mut names = BTreeSet::from([MAIN]);
+        for (i, rendition) in self.renditions.iter().enumerate() {
+            problems.within(format!("renditions.{i}"), |problems| {
+                if !is_plain(&rendition.name) {
+                    problems.add("name", "must be 1 to 64 lower-case letters, digits, `-`, `_`");
+                } else if !names.insert(&rendition.name) {
+                    problems.add("name", "another rendition has this name");
+                }
+                rendition.check(problems);
+            });
+        }
+    }
+}
+
+impl Check for Rendition {
+    fn check(&self, problems: &mut Problems) {
+        let mut within = |key: &str, value: u32, least: u32, most: u32, even: bool| {
+            if !(least..=most).contains(&value) || even && !value.is_multiple_of(2) {
+                let even = if even { ", even" } else { "" };
+                problems.add(key, format!("must be {least} to {most}{even}"));
+            }
+        };
+        if let Some(rung) = &self.video {
+            within("video.width", rung.width, 64, 7680, true);
+            within("video.height", rung.height, 64, 4320, true);
+            within("video.bitrate_kbit", rung.bitrate_kbit, 50, 100_000, false);
+        }
+        within("audio.bitrate_kbit", self.audio.bitrate_kbit, 16, 1000, false);
+    }
+}
+
+/// Whether a text may name a channel or a rendition.
+fn is_plain(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
+    (1..=64).contains(&name.len()) && name.chars().all(plain)
 }
 
 /// Whether a text is a name or an address, and a port.

@@ -171,6 +171,14 @@ impl<'a> Splicer<'a> {
         self.events(events);
     }
 
+    /// Bytes of the source from before those that are wanted: only their tables count.
+    pub fn prime(&mut self, bytes: &[u8]) {
+        let mut events = Vec::new();
+        self.run.demuxer.push(bytes, &mut events);
+        events.retain(|event| matches!(event, Event::Map(_)));
+        self.events(events);
+    }
+
     /// The run has ended: what follows is another one. `complete`: it ended by itself, so what came
     /// last is whole.
     pub fn end_run(&mut self, complete: bool) {
@@ -366,7 +374,9 @@ impl<'a> Splicer<'a> {
         } else if self.slate.is_some() {
             self.grid(self.next())
         } else {
-            self.next()
+            // After the last picture decoded, and shown after the last shown: pictures between may have been cut off.
+            let shown = self.tail(self.lead()).map_or(0, |tail| tail.pts + tail.step);
+            self.next().max(shown - (pts - dts))
         };
         self.show(at);
         self.slate = None;

@@ -1,22 +1,22 @@
 //! A channel on air: its segments sealed, coded, signed and seeded.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use link::protocol::{EpochKey, Parameters, Publication};
 use link::{Part, Session, Swarm, SwarmStats};
-use segment::{ChannelSecret, Cut, Sealer};
+use segment::{ChannelSecret, Coding, Cut, Sealer};
 use tokio::sync::{mpsc, watch};
 
 use crate::config::Channel;
 use crate::media::Media;
+use crate::stats::{Output, Stats};
 
-/// The one rendition of a channel.
-const RENDITION: &str = "main";
 /// How long one content key serves, milliseconds. Viewers hold this epoch's key and the next.
 const EPOCH_MS: u64 = 30 * 60 * 1000;
 /// Keys are announced as of this long ago, milliseconds: who joins just after an epoch has changed plays segments from
@@ -26,7 +26,23 @@ const BEHIND_MS: u64 = 60 * 1000;
 /// A channel on air.
 pub struct Station {
     channel: Channel,
-    media: Media,
+    media: Mutex<Media>,
+    stats: Arc<Stats>,
+    renditions: Vec<Rendition>,
+}
+
+impl fmt::Debug for Station {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Station({})", self.channel.id)
+    }
+}
+
+/// One rendition of it: a swarm of its own.
+pub struct Rendition {
+    /// Its name.
+    pub name: String,
+    /// What was cut.
+    pub output: Arc<Output>,
     part: Part,
     publication: watch::Receiver<Publication>,
     seal: Arc<Seal>,
@@ -35,14 +51,14 @@ pub struct Station {
 /// What the sealing thread shares.
 #[derive(Default)]
 struct Seal {
-    /// Set once rendezvous has taken the channel.
-    swarm: OnceLock<Swarm>,
+    /// There once rendezvous has taken the rendition, and until the station ends.
+    swarm: Mutex<Option<Swarm>>,
     segments: AtomicU64,
     refused: AtomicU64,
     micros: AtomicU64,
 }
 
-/// What a station has sealed.
+/// What a rendition has sealed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sealed {
     /// Segments.
@@ -54,45 +70,44 @@ pub struct Sealed {
 }
 
 impl Station {
-    /// Starts a channel's source and sealer. `state`: the folder of segment numbers and secrets.
+    /// Starts a channel's sources and sealers. `state`: the folder of segment numbers and secrets.
     ///
     /// # Errors
     /// If its secret cannot be had, or the system gives no thread.
     pub fn start(channel: Channel, state: &Path, serve: swarm::Serve) -> Result<Self> {
         let secret = secret(&channel, state)?;
         let epoch_segments = (EPOCH_MS / u64::from(channel.segment_ms)).max(1);
-        let sealer = Sealer::new(secret.clone(), RENDITION, channel.coding()?, epoch_segments);
         let now = crate::clock::wall_micros().unsigned_abs() / 1000 / u64::from(channel.segment_ms);
         let behind = BEHIND_MS / u64::from(channel.segment_ms);
-        let epoch = sealer.epoch_of(now.saturating_sub(behind));
-        let (announce, publication) =
-            watch::channel(publication(&channel, &secret, &sealer, epoch_segments, epoch));
+        let coding = channel.coding()?;
         let mut media = Media::start(channel.clone(), Some(state.to_owned()))?;
-        let seal = Arc::new(Seal::default());
-        // The receiver moves to the sealing thread; what is left behind is closed.
-        let cuts = std::mem::replace(&mut media.cuts, mpsc::channel(1).1);
-        let shared = seal.clone();
-        let span = tracing::info_span!("channel", id = %channel.id);
-        thread::Builder::new().name(format!("seal {}", channel.id)).spawn(move || {
-            span.in_scope(|| shared.run(cuts, sealer, &announce, epoch, behind));
-        })?;
-        let part = Part { serve, ..Part::default() };
-        Ok(Self { channel, media, part, publication, seal })
-    }
-
-    /// Puts the channel on air; waits for rendezvous if it is away.
-    ///
-    /// # Errors
-    /// If rendezvous refuses it.
-    pub async fn publish(&self, session: &Session) -> Result<()> {
-        let swarm = session.publish(self.publication.clone(), self.part).await?;
-        ensure!(
-            self.seal.swarm.set(swarm).is_ok(),
-            "channel {} is on air already",
-            self.channel.id
-        );
-        tracing::info!(channel = %self.channel.id, "on air");
-        Ok(())
+        let stats = media.stats.clone();
+        // The receivers move to the sealing threads; what is left behind is closed.
+        let first = std::mem::replace(&mut media.cuts, mpsc::channel(1).1);
+        let cuts = std::iter::once(first).chain(media.further.drain(..)).collect::<Vec<_>>();
+        let mut renditions = Vec::new();
+        let rates = channel.bitrates();
+        for (((name, bitrate), cuts), output) in rates.into_iter().zip(cuts).zip(&stats.outputs) {
+            let sealer = Sealer::new(secret.clone(), name, coding, epoch_segments);
+            let epoch = sealer.epoch_of(now.saturating_sub(behind));
+            let (announce, publication) = watch::channel(Publication {
+                name: channel.name.clone(),
+                parameters: parameters(&channel, coding, &secret, name, bitrate),
+                epoch_segments,
+                keys: keys(&sealer, epoch),
+            });
+            let seal = Arc::new(Seal::default());
+            let shared = seal.clone();
+            let span = tracing::info_span!("channel", id = %channel.id, rendition = name);
+            let thread = thread::Builder::new().name(format!("seal {} {name}", channel.id));
+            thread.spawn(move || {
+                span.in_scope(|| shared.run(cuts, sealer, &announce, epoch, behind));
+            })?;
+            let part = Part { serve, ..Part::default() };
+            let (name, output) = (name.to_owned(), output.clone());
+            renditions.push(Rendition { name, output, part, publication, seal });
+        }
+        Ok(Self { channel, media: Mutex::new(media), stats, renditions })
     }
 
     /// The channel.
@@ -101,8 +116,46 @@ impl Station {
     }
 
     /// The media part's figures.
-    pub fn media(&self) -> &crate::stats::Stats {
-        &self.media.stats
+    pub fn media(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Its renditions, the first first.
+    pub fn renditions(&self) -> &[Rendition] {
+        &self.renditions
+    }
+
+    /// Whether rendezvous has taken its first rendition.
+    pub fn on_air(&self) -> bool {
+        self.renditions.first().is_some_and(|rendition| rendition.swarm().is_some())
+    }
+
+    /// Takes it off air; returns when its threads are gone. Blocks for a moment.
+    pub fn stop(&self) {
+        for rendition in &self.renditions {
+            rendition.seal.swarm().take();
+        }
+        self.media.lock().unwrap_or_else(PoisonError::into_inner).stop();
+    }
+}
+
+/// Whether the channel's secret can be had; makes one if none is configured.
+///
+/// # Errors
+/// If it cannot.
+pub fn check_secret(channel: &Channel, state: &Path) -> Result<()> {
+    secret(channel, state).map(drop)
+}
+
+impl Rendition {
+    /// Puts it on air; waits for rendezvous if it is away.
+    ///
+    /// # Errors
+    /// If rendezvous refuses it.
+    pub async fn publish(&self, session: &Session) -> Result<()> {
+        let swarm = session.publish(self.publication.clone(), self.part).await?;
+        *self.seal.swarm() = Some(swarm);
+        Ok(())
     }
 
     /// What was sealed.
@@ -116,16 +169,15 @@ impl Station {
 
     /// The swarm's figures, once it is on air.
     pub fn swarm(&self) -> Option<SwarmStats> {
-        self.seal.swarm.get().map(Swarm::stats)
-    }
-
-    /// Takes it off air; returns when its threads are gone. Blocks for a moment.
-    pub fn stop(&mut self) {
-        self.media.stop();
+        self.seal.swarm().as_ref().map(Swarm::stats)
     }
 }
 
 impl Seal {
+    fn swarm(&self) -> MutexGuard<'_, Option<Swarm>> {
+        self.swarm.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn run(
         &self,
         mut cuts: mpsc::Receiver<Cut>,
@@ -138,7 +190,7 @@ impl Seal {
             let from = Instant::now();
             match sealer.seal(&cut) {
                 Ok(shards) => {
-                    if let Some(swarm) = self.swarm.get() {
+                    if let Some(swarm) = &*self.swarm() {
                         swarm.publish(shards);
                     }
                     self.segments.fetch_add(1, Relaxed);
@@ -158,30 +210,25 @@ impl Seal {
     }
 }
 
-fn publication(
+/// How to take part in a rendition.
+fn parameters(
     channel: &Channel,
+    coding: Coding,
     secret: &ChannelSecret,
-    sealer: &Sealer,
-    epoch_segments: u64,
-    epoch: u32,
-) -> Publication {
-    let coding = sealer.coding();
-    Publication {
-        name: channel.name.clone(),
-        parameters: Parameters {
-            channel: channel.id.clone(),
-            rendition: RENDITION.into(),
-            key: secret.channel_key().0,
-            n: coding.n(),
-            k: coding.full(),
-            essential_k: coding.essential(),
-            // The configuration allows at most two seconds.
-            segment_ms: channel.segment_ms as u16,
-            delay_ms: channel.delay_ms,
-            bitrate: channel.bitrate(),
-        },
-        epoch_segments,
-        keys: keys(sealer, epoch),
+    rendition: &str,
+    bitrate: u64,
+) -> Parameters {
+    Parameters {
+        channel: channel.id.clone(),
+        rendition: rendition.into(),
+        key: secret.channel_key().0,
+        n: coding.n(),
+        k: coding.full(),
+        essential_k: coding.essential(),
+        // The configuration allows at most two seconds.
+        segment_ms: channel.segment_ms as u16,
+        delay_ms: channel.delay_ms,
+        bitrate,
     }
 }
 

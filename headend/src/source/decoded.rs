@@ -7,12 +7,15 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::AppSink;
 
+use super::hand;
+use super::health::Health;
+use super::look::{self, Look};
 use super::reader::reader;
 use super::watch::Watch;
 use crate::cancel::Cancel;
 use crate::config::{Channel, Source};
 use crate::encode::{picture_caps, sound_caps};
-use crate::feed::{Picture, Sink, Sound};
+use crate::feed::{Feed, Picture, Sink, Sound};
 use crate::pipeline::{End, Error, Pipeline, bytes, on_samples, running_time};
 use crate::still;
 
@@ -29,19 +32,27 @@ fn close<T>(outlet: &Outlet<T>) {
 ///
 /// # Errors
 /// If it cannot be opened or decoded.
-pub fn decode(channel: &Channel, sink: Sink, cancel: &Cancel) -> Result<End, Error> {
+pub fn decode(
+    channel: &Channel,
+    source: &Source,
+    health: &Arc<Health>,
+    sink: Sink,
+    cancel: &Cancel,
+) -> Result<End, Error> {
     let watch = Watch::new();
+    let oldest = sink.oldest;
     let pictures = Arc::new(Mutex::new(Some(sink.pictures)));
     let sounds = Arc::new(Mutex::new(Some(sink.sounds)));
-    let run = Run { channel, pictures, sounds, watch: watch.clone(), cancel };
-    let pipeline = match reader(&channel.source)? {
+    let watched = watch.clone();
+    let run = Run { channel, pictures, sounds, oldest, health, watch: watched, cancel };
+    let pipeline = match reader(source)? {
         None => run.test_picture()?,
         Some(reader) => run.decoder(&reader)?,
     };
     pipeline.play()?;
     let after = Duration::from_millis(channel.lost_after_ms.into());
     // A file that waits for room is not silent, and never becomes another.
-    let live = channel.source.is_live() && channel.source != Source::Test;
+    let live = source.is_live() && *source != Source::Test;
     let end = pipeline.wait(cancel, || live && watch.fell_silent(after))?;
     Ok(if end == End::Finished && !watch.touched() { End::Empty } else { end })
 }
@@ -50,6 +61,8 @@ struct Run<'a> {
     channel: &'a Channel,
     pictures: Outlet<crossbeam_channel::Sender<Picture>>,
     sounds: Outlet<crossbeam_channel::Sender<Sound>>,
+    oldest: Feed,
+    health: &'a Arc<Health>,
     watch: Watch,
     cancel: &'a Cancel,
 }
@@ -140,24 +153,34 @@ impl Run<'_> {
 
     fn on_pictures(&self, sink: &AppSink) {
         let (watch, cancel) = (self.watch.clone(), self.cancel.clone());
+        let (health, oldest) = (self.health.clone(), self.oldest.pictures.clone());
+        let mut look = Look::new(&self.channel.video);
         self.on(sink, self.pictures.clone(), move |sample, out| {
             watch.touch();
+            health.touch();
             let (Some((at, _)), Some(buffer)) = (running_time(&sample), sample.buffer_owned())
             else {
                 return true;
             };
-            cancel.send(out, Picture { buffer, at })
+            if let (true, Ok(pixels)) = (health.looks(), buffer.map_readable()) {
+                look.picture(&pixels, &health);
+            }
+            hand(out, &oldest, &health, &cancel, Picture { buffer, at })
         });
     }
 
     fn on_sounds(&self, sink: &AppSink) {
         let (watch, cancel) = (self.watch.clone(), self.cancel.clone());
+        let (health, oldest) = (self.health.clone(), self.oldest.sounds.clone());
         self.on(sink, self.sounds.clone(), move |sample, out| {
             watch.touch();
+            health.touch();
             let (Some((at, _)), Some(buffer)) = (running_time(&sample), sample.buffer()) else {
                 return true;
             };
-            cancel.send(out, Sound { samples: bytes(buffer), at })
+            let samples = bytes(buffer);
+            look::sound(&samples, &health);
+            hand(out, &oldest, &health, &cancel, Sound { samples, at })
         });
     }
 
@@ -165,7 +188,7 @@ impl Run<'_> {
         &self,
         sink: &AppSink,
         outlet: Outlet<T>,
-        take: impl Fn(gst::Sample, &T) -> bool + Send + 'static,
+        mut take: impl FnMut(gst::Sample, &T) -> bool + Send + 'static,
     ) {
         let at_end = outlet.clone();
         let take = move |sample: gst::Sample| {

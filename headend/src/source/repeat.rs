@@ -1,13 +1,12 @@
 //! Run after run of a source.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
+use super::health::Health;
 use crate::cancel::Cancel;
 use crate::pipeline::{End, Error};
-use crate::stats::Stats;
 
 /// The first pause after a failure.
 const FIRST: Duration = Duration::from_millis(250);
@@ -23,32 +22,43 @@ pub fn repeat<S, F>(
     open: impl Fn() -> (S, F),
     run: impl Fn(S) -> Result<End, Error>,
     runs: &Sender<F>,
-    stats: &Arc<Stats>,
+    health: &Health,
     cancel: &Cancel,
 ) {
     let mut pause = FIRST;
+    let mut said = None;
     while !cancel.is_set() {
         let (sink, feed) = open();
         if !cancel.send(runs, feed) {
             return;
         }
         let began = Instant::now();
-        let trouble = match run(sink) {
+        let end = run(sink);
+        health.ended();
+        let trouble = match end {
             Ok(End::Cancelled) => return,
             Ok(End::Finished) => None,
             Ok(End::Empty) => Some("source has no pictures and no sound".to_owned()),
             Ok(End::Idle) => {
-                stats.set_trouble(Some("source fell silent".into()));
+                health.set_trouble("source fell silent".into());
                 None
             }
-            Err(error) => Some(error.to_string()),
+            Err(error) => {
+                tracing::debug!(%error, "source failed");
+                Some(error.reason())
+            }
         };
         if began.elapsed() > GOOD {
             pause = FIRST;
+            said = None;
         }
         if let Some(trouble) = trouble {
-            tracing::warn!(%trouble, again_in = ?pause, "source failed");
-            stats.set_trouble(Some(trouble));
+            // A source that stays away says why once.
+            if said.as_ref() != Some(&trouble) {
+                tracing::warn!(%trouble, again_in = ?pause, "source failed");
+                said = Some(trouble.clone());
+            }
+            health.set_trouble(trouble);
             if !cancel.sleep(pause) {
                 return;
             }

@@ -4,26 +4,47 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::AppSink;
 
+use super::hand;
+use super::health::Health;
 use super::reader::reader;
 use super::watch::Watch;
 use crate::cancel::Cancel;
 use crate::config::{Channel, Source};
 use crate::pipeline::{End, Error, Pipeline, bytes, on_samples};
-use crate::ts::packet::{SIZE, SYNC};
+use crate::ts::packet::{Packet, SIZE, SYNC};
+use crate::ts::pes;
+use crate::unit::H264;
 
-/// Hands over one run of the channel's source, until it ends, fails, or (a live source) falls silent.
+/// Bytes of a source.
+#[derive(Debug)]
+pub struct Chunk {
+    /// When they came.
+    pub at: Instant,
+    /// Whether a picture begins in them at which a decoder can start.
+    pub entry: bool,
+    /// The bytes, cut anywhere.
+    pub bytes: Vec<u8>,
+}
+
+/// Hands over one run of a source, until it ends, fails, or (a live source) falls silent.
 ///
 /// # Errors
 /// If it cannot be opened.
-pub fn stream(channel: &Channel, out: Sender<Vec<u8>>, cancel: &Cancel) -> Result<End, Error> {
-    let reader = reader(&channel.source)?
+pub fn stream(
+    channel: &Channel,
+    source: &Source,
+    health: &Arc<Health>,
+    (out, oldest): (Sender<Chunk>, Receiver<Chunk>),
+    cancel: &Cancel,
+) -> Result<End, Error> {
+    let reader = reader(source)?
         .ok_or_else(|| Error::Build("a test picture cannot be passed through".into()))?;
     let pipeline = Pipeline::empty()?;
     let sink = AppSink::builder().name("sink").sync(false).async_(false).max_buffers(64).build();
@@ -31,18 +52,22 @@ pub fn stream(channel: &Channel, out: Sender<Vec<u8>>, cancel: &Cancel) -> Resul
     let touched = watch.clone();
     let queue = Arc::new(Mutex::new(Some(out)));
     let at_end = queue.clone();
-    let stopped = cancel.clone();
+    let (stopped, healthy) = (cancel.clone(), health.clone());
     let take = move |sample: gst::Sample| {
         touched.touch();
+        healthy.touch();
         let out = queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
         let (Some(out), Some(buffer)) = (out, sample.buffer()) else { return false };
-        stopped.send(&out, bytes(buffer))
+        let bytes = bytes(buffer);
+        let entry = healthy.is_live() && begins_picture(&bytes);
+        let chunk = Chunk { at: Instant::now(), entry, bytes };
+        hand(&out, &oldest, &healthy, &stopped, chunk)
     };
     on_samples(&sink, take, move || {
         at_end.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
     });
     let unusable = Arc::new(AtomicBool::new(false));
-    match &channel.source {
+    match source {
         Source::File { path } if !is_transport_stream(path) => {
             remux(&pipeline, &reader, sink.upcast_ref(), &unusable)?;
         }
@@ -54,13 +79,28 @@ pub fn stream(channel: &Channel, out: Sender<Vec<u8>>, cancel: &Cancel) -> Resul
     }
     pipeline.play()?;
     let after = Duration::from_millis(channel.lost_after_ms.into());
-    let live = channel.source.is_live();
+    let live = source.is_live();
     let enough = || live && watch.fell_silent(after) || unusable.load(Relaxed);
     let end = pipeline.wait(cancel, enough)?;
     if unusable.load(Relaxed) {
         return Err(Error::Build("file has no track that can be passed through".into()));
     }
     Ok(if end == End::Finished && !watch.touched() { End::Empty } else { end })
+}
+
+/// Whether a picture at which a decoder can start begins in some packets. Bytes that hold no packets have none.
+fn begins_picture(bytes: &[u8]) -> bool {
+    let in_step = |skip: &usize| bytes[*skip..].chunks(SIZE).all(|packet| packet[0] == SYNC);
+    let Some(skip) = (0..SIZE.min(bytes.len())).find(in_step) else { return false };
+    let packets = bytes[skip..].as_chunks::<SIZE>().0.iter().filter_map(Packet::parse);
+    packets.filter(Packet::starts_unit).any(|packet| {
+        let payload = packet.payload();
+        // Streams 0xe0 to 0xef are pictures (ISO/IEC 13818-1, table 2-22).
+        let picture =
+            payload.starts_with(&[0, 0, 1]) && payload.get(3).is_some_and(|id| id >> 4 == 0xe);
+        let begins = |kind| pes::begins_decoding(kind, payload.get(9..).unwrap_or_default());
+        picture && (packet.random_access() || begins(H264))
+    })
 }
 
 fn refused(error: gst::glib::BoolError) -> Error {

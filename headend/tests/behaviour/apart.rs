@@ -24,7 +24,7 @@ fn a_channel_that_fails_leaves_the_others_alone() {
     // A channel that cannot even begin: tried again and again, nothing else.
     let cuts = until(&mut good, |_, _| broken.stats.restarts.load(Relaxed) >= 3);
     assert!(broken.stats.trouble().unwrap().contains("nosuchenc"));
-    assert_eq!(broken.stats.segments.load(Relaxed), 0);
+    assert_eq!(broken.stats.outputs[0].segments.load(Relaxed), 0);
     // The good one noticed nothing.
     check_joined(&[cuts, take(&mut good, 4)].concat());
     assert_eq!(good.stats.restarts.load(Relaxed), 0);
@@ -52,6 +52,11 @@ fn stopping_a_channel_leaves_no_thread_behind() {
         take(&mut media, 2);
         assert!(threads() >= 1);
         media.stop();
-        assert_eq!(threads(), 0);
+        // What a thread did is over when it is joined; the system may show it for a moment more.
+        let until = std::time::Instant::now() + common::PATIENCE;
+        while threads() > 0 {
+            assert!(std::time::Instant::now() < until, "{} threads are left", threads());
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
     }
 }
