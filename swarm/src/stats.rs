@@ -78,4 +78,6 @@ pub struct Stats {
     pub partners: u32,
     /// Peers known.
     pub known: u32,
+    /// The most sub-streams of this node that come through one and the same viewer, however far up.
+    pub exposure: u32,
 }

@@ -26,6 +26,7 @@ impl Engine {
         let now = self.now;
         let Some(partner) = self.partners.get_mut(from) else { return };
         partner.heard = now;
+        partner.has(arrival.header.number, now);
         add(&mut self.counters.bytes_in, partner.info.role, arrival.bytes.into());
         let shard = ShardRef { number: arrival.header.number, index: arrival.index };
         if arrival.index >= self.config.n {
@@ -133,7 +134,6 @@ impl Engine {
 
     /// A segment can be rebuilt, and so every shard of it.
     fn whole(&mut self, number: u64) {
-        self.pulls.retain(|pull| pull.shard.number != number);
         self.push_regenerated(number);
         self.answer_waiting(number);
         self.answer_pending();

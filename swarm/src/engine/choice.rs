@@ -16,20 +16,51 @@ const HEADEND: i64 = 400;
 /// A server with little to spare is left to those who have nobody else.
 const SCARCE: i64 = 220;
 /// Each hop from the source: a shallow tree is quick, and little hangs on who leaves.
-pub(super) const HOP: i64 = 25;
+const HOP: i64 = 25;
 /// Each further sub-stream from the same viewer, or the same server.
 const SAME_VIEWER: i64 = 80;
 const SAME_SERVER: i64 = 25;
-/// More than N-K sub-streams already pass through it.
-const EXPOSED: i64 = 60;
+/// Each sub-stream that is behind the same viewer already: who leaves is to take one along.
+const SHARED: i64 = 60;
+/// More than N-K sub-streams would be.
+const EXPOSED: i64 = 120;
 
-/// The ancestors of all sub-streams, each as often as it occurs, in order.
-struct Exposure(Vec<ShortId>);
+/// How many of this node's sub-streams pass through each ancestor, servers apart: those are meant to be behind many.
+pub(super) struct Exposure {
+    ancestors: Vec<(ShortId, u16)>,
+    servers: Vec<ShortId>,
+}
 
 impl Exposure {
-    fn behind(&self, short: ShortId) -> usize {
-        let first = self.0.partition_point(|&other| other < short);
-        self.0[first..].iter().take_while(|&&other| other == short).count()
+    fn behind(&self, short: ShortId) -> u16 {
+        let place = self.ancestors.binary_search_by_key(&short, |&(other, _)| other);
+        place.map_or(0, |place| self.ancestors[place].1)
+    }
+
+    /// Adds a sub-stream, or (-1) takes it out again.
+    fn add<'a>(&mut self, path: impl Iterator<Item = &'a ShortId>, count: i16) {
+        for &short in path {
+            if self.servers.binary_search(&short).is_ok() {
+                continue;
+            }
+            match self.ancestors.binary_search_by_key(&short, |&(other, _)| other) {
+                Ok(place) => {
+                    let behind = &mut self.ancestors[place].1;
+                    *behind = behind.saturating_add_signed(count);
+                }
+                Err(place) => self.ancestors.insert(place, (short, count.max(0) as u16)),
+            }
+        }
+    }
+
+    /// The most sub-streams that are behind one of these.
+    fn worst<'a>(&self, path: impl Iterator<Item = &'a ShortId>) -> u16 {
+        path.map(|&short| self.behind(short)).max().unwrap_or(0)
+    }
+
+    /// The most sub-streams that are behind one viewer.
+    pub(super) fn most(&self) -> u16 {
+        self.ancestors.iter().map(|&(_, behind)| behind).max().unwrap_or(0)
     }
 }
 
@@ -41,12 +72,6 @@ struct Choice {
     free: u16,
     used: i64,
     offered: Substreams,
-}
-
-impl Choice {
-    fn rank(&self) -> i64 {
-        self.cost + self.used * if self.viewer { SAME_VIEWER } else { SAME_SERVER }
-    }
 }
 
 impl Engine {
@@ -90,36 +115,33 @@ impl Engine {
 
     fn choices(&self) -> Vec<Choice> {
         let best_lag = self.best_lag();
-        let exposed = self.exposure();
-        let slack = usize::from(self.config.n - self.config.k.min(self.config.n));
         let usable = self.partners.iter().filter(|(_, partner)| {
             let may = partner.met && self.may_feed_me(partner.info.role);
             may && partner.free > 0 && self.now >= partner.back_off && !partner.offered.is_empty()
         });
-        usable
-            .map(|(peer, partner)| {
-                let viewer = partner.is_viewer();
-                let exposure = match viewer && exposed.behind(partner.short) >= slack.max(1) {
-                    true => EXPOSED,
-                    false => 0,
-                };
-                Choice {
-                    peer,
-                    cost: self.cost(partner, best_lag) + exposure + self.depth(partner),
-                    viewer,
-                    free: partner.free,
-                    used: partner.feeds.len().into(),
-                    offered: self.takable(partner),
-                }
-            })
-            .filter(|choice| !choice.offered.is_empty())
-            .collect()
+        let choice = |(peer, partner): (Pid, &Partner)| Choice {
+            peer,
+            cost: self.cost(partner, best_lag),
+            viewer: partner.is_viewer(),
+            free: partner.free,
+            used: partner.feeds.len().into(),
+            offered: self.takable(partner),
+        };
+        usable.map(choice).filter(|choice| !choice.offered.is_empty()).collect()
     }
 
-    /// What the hops before a partner cost, over what it offers.
-    fn depth(&self, partner: &Partner) -> i64 {
-        let ranks: i64 = partner.offers().iter().map(|offer| i64::from(offer.rank)).sum();
-        if self.is_viewer() { HOP * ranks / (partner.offers().len().max(1) as i64) } else { 0 }
+    /// What a sub-stream of a partner costs beside the partner: its hops, and what it has in common with others.
+    pub(super) fn way(&self, partner: &Partner, index: u8, exposure: &Exposure) -> i64 {
+        if !self.is_viewer() {
+            return 0;
+        }
+        let Some(offer) = partner.offer(index) else { return 0 };
+        // The first ancestor is the source.
+        let path = offer.path.iter().skip(1).chain(partner.is_viewer().then_some(&partner.short));
+        let shared = exposure.worst(path);
+        let slack = u16::from(self.config.n.saturating_sub(self.config.k)).max(1);
+        let exposed = if shared >= slack { EXPOSED } else { 0 };
+        HOP * i64::from(offer.rank) + SHARED * i64::from(shared) + exposed
     }
 
     /// How many sub-streams one viewer should be a parent for, with so many parents within reach: one if they are many,
@@ -130,12 +152,23 @@ impl Engine {
     }
 
     /// How many of this node's sub-streams pass through each ancestor.
-    fn exposure(&self) -> Exposure {
-        let paths = self.paths.iter().flatten();
-        let mut ancestors: Vec<ShortId> =
-            paths.flat_map(|path| path.ancestors.iter().copied()).collect();
-        ancestors.sort_unstable();
-        Exposure(ancestors)
+    pub(super) fn exposure(&self) -> Exposure {
+        let partners = self.partners.values().filter(|partner| !partner.is_viewer());
+        let mut servers: Vec<ShortId> =
+            partners.map(|partner| partner.short).chain(self.known.servers()).collect();
+        servers.sort_unstable();
+        let mut exposure = Exposure { ancestors: Vec::new(), servers };
+        for path in self.paths.iter().flatten() {
+            exposure.add(path.ancestors.iter().skip(1), 1);
+        }
+        exposure
+    }
+
+    /// Adds what one sub-stream comes through, or (-1) takes it out.
+    pub(super) fn count_path(&self, exposure: &mut Exposure, index: u8, count: i16) {
+        if let Some(path) = self.paths.get(usize::from(index)).and_then(Option::as_ref) {
+            exposure.add(path.ancestors.iter().skip(1), count);
+        }
     }
 
     /// Up to `count` of the sub-streams in `wanted`, each with the parent to ask.
@@ -149,19 +182,39 @@ impl Engine {
         }
         let limit = self.per_viewer(choices.len());
         let holders = self.holders();
+        let mut exposure = self.exposure();
         let mut chosen = Vec::new();
         while chosen.len() < count {
-            let has =
-                |choice: &&mut Choice| choice.free > 0 && !choice.offered.and(wanted).is_empty();
-            let order = |choice: &&mut Choice| {
+            let mut best: Option<(bool, i64, Pid, usize)> = None;
+            for (place, choice) in choices.iter().enumerate() {
+                let open = choice.offered.and(wanted);
+                let (peer, cost) = (choice.peer, choice.cost);
+                let Some(partner) = self.partners.get(peer).filter(|_| choice.free > 0) else {
+                    continue;
+                };
+                let ways = open.iter().map(|index| self.way(partner, index, &exposure));
+                let Some(way) = ways.min() else { continue };
+                let same = if choice.viewer { SAME_VIEWER } else { SAME_SERVER };
                 // One viewer for too many sub-streams only if there is nobody else.
-                (choice.viewer && choice.used >= limit, choice.rank(), choice.peer)
-            };
-            let Some(best) = choices.iter_mut().filter(has).min_by_key(order) else { break };
-            let (peer, offered) = (best.peer, best.offered.and(wanted));
-            best.used += 1;
-            best.free -= 1;
-            let index = self.rarest(offered, &holders);
+                let over = choice.viewer && choice.used >= limit;
+                let key = (over, cost + choice.used * same + way, peer, place);
+                if best.is_none_or(|best| key < best) {
+                    best = Some(key);
+                }
+            }
+            let Some((.., peer, place)) = best else { break };
+            let choice = &mut choices[place];
+            choice.used += 1;
+            choice.free -= 1;
+            let open = choice.offered.and(wanted);
+            let index = self.rarest(peer, open, &holders, &exposure);
+            if let Some(partner) = self.partners.get(peer)
+                && let Some(offer) = partner.offer(index)
+                && self.is_viewer()
+            {
+                let own = partner.is_viewer().then_some(&partner.short);
+                exposure.add(offer.path.iter().skip(1).chain(own), 1);
+            }
             wanted.remove(index);
             chosen.push((peer, index));
         }
@@ -179,17 +232,31 @@ impl Engine {
         holders
     }
 
-    /// What is lost and has children first, then what the fewest other viewers have: so the swarm as a whole holds as
-    /// many different sub-streams as it can, and its members have something to exchange.
-    fn rarest(&mut self, offered: Substreams, holders: &[u16; 64]) -> u8 {
-        let mut best = (true, u16::MAX, u32::MAX, 0);
-        for index in offered.iter() {
+    /// Of the sub-streams that come a good way: what is lost and has children first, then what the fewest other viewers
+    /// have, so that the swarm as a whole holds as many different ones as it can, and its members have something to
+    /// exchange; of equals, data: it need not be rebuilt.
+    fn rarest(
+        &mut self,
+        peer: Pid,
+        offered: Substreams,
+        holders: &[u16; 64],
+        exposure: &Exposure,
+    ) -> u8 {
+        let way = |index| self.partners.get(peer).map_or(0, |p| self.way(p, index, exposure));
+        let ways: Vec<(u8, i64)> = offered.iter().map(|index| (index, way(index))).collect();
+        let least = ways.iter().map(|&(_, way)| way).min().unwrap_or(0);
+        let mut best = (true, u16::MAX, true, u32::MAX, 0);
+        for (index, way) in ways {
             let owed = self.debts.iter().any(|debt| debt.index == index)
                 && !self.pushes.to(index).is_empty();
+            if way > least + HOP && !owed {
+                continue;
+            }
             let holders = holders[usize::from(index & 63)];
-            best = best.min((!owed, holders, self.chance(1024), index));
+            let parity = index >= self.config.k;
+            best = best.min((!owed, holders, parity, self.chance(1024), index));
         }
-        best.3
+        best.4
     }
 
     /// The best upstream of a repeater for a sub-stream that it does not carry.

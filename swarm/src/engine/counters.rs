@@ -72,6 +72,7 @@ impl Engine {
             standby: self.standby(now),
             partners: self.partners.len() as u32,
             known: self.known.len() as u32,
+            exposure: self.exposure().most().into(),
         }
     }
 }

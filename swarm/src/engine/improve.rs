@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Engine;
-use super::choice::HOP;
+use super::choice::Exposure;
 use super::partner::{Partner, Pid};
 use crate::{Message, Substreams, TimeoutReason};
 
@@ -50,15 +50,19 @@ impl Engine {
             !partner.feeds.is_empty() || (partner.free > 0 && !partner.offered.is_empty())
         });
         let limit = self.per_viewer(near.count());
+        let mut exposure = self.exposure();
         // What each feed costs now, the dearest first.
         let mut feeds: Vec<(i64, u8, Pid)> = Vec::new();
         for feed in self.feeds.iter().filter(|feed| feed.flows()) {
             let Some(partner) = self.partners.get(feed.parent) else { continue };
             let late_ms = (feed.late_us.saturating_sub(fastest) / 1000).min(1000) as i64;
             let late = if late_ms > 300 { 100 + late_ms / 5 } else { late_ms / 10 };
-            let cost = self.cost(partner, best_lag) + late;
-            let hops = partner.offer(feed.index).map_or(0, |offer| offer.rank);
-            let cost = cost + HOP * i64::from(hops) + self.burden(partner, limit, 0);
+            self.count_path(&mut exposure, feed.index, -1);
+            let cost = self.cost(partner, best_lag)
+                + late
+                + self.way(partner, feed.index, &exposure)
+                + self.burden(partner, limit, 0);
+            self.count_path(&mut exposure, feed.index, 1);
             feeds.push((cost, feed.index, feed.parent));
         }
         feeds.sort_unstable_by_key(|&(cost, index, peer)| (-cost, index, peer));
@@ -69,7 +73,10 @@ impl Engine {
             if self.pushes.to(index).is_empty() {
                 wanted = wanted.or(Substreams::first(self.config.n).without(taken));
             }
-            if let Some((peer, substream)) = self.better(cost, wanted, parent, (best_lag, limit)) {
+            self.count_path(&mut exposure, index, -1);
+            let better = self.better(cost, wanted, parent, (best_lag, limit), &exposure);
+            self.count_path(&mut exposure, index, 1);
+            if let Some((peer, substream)) = better {
                 self.subscribe(peer, Substreams::only(substream), Some((index, parent)));
                 return;
             }
@@ -89,6 +96,7 @@ impl Engine {
         wanted: Substreams,
         now_from: Pid,
         (best_lag, limit): (u32, i64),
+        exposure: &Exposure,
     ) -> Option<(Pid, u8)> {
         let mut found: Vec<(i64, Pid, u8)> = Vec::new();
         for (peer, partner) in self.partners.iter() {
@@ -102,8 +110,7 @@ impl Engine {
             }
             let there = self.cost(partner, best_lag) + self.burden(partner, limit, 1);
             for index in offered.iter() {
-                let hops = partner.offer(index).map_or(0, |offer| offer.rank);
-                let there = there + HOP * i64::from(hops);
+                let there = there + self.way(partner, index, exposure);
                 if there + GAIN <= cost {
                     found.push((there, peer, index));
                 }

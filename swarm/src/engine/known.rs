@@ -11,6 +11,8 @@ use crate::{Config, PeerHint, Time};
 
 /// How long a peer that could not be reached is left alone.
 const RETRY: Duration = Duration::from_secs(20);
+/// The same for a node that gets nothing from anybody: the fault was at this end.
+const RETRY_SOON: Duration = Duration::from_secs(3);
 /// Peers older than this are not passed on.
 const FRESH: Duration = Duration::from_secs(60);
 /// The most banned peers remembered.
@@ -28,6 +30,8 @@ pub(super) struct Entry {
     /// How near it is to this node: reckoned once.
     nearness: Nearness,
     location: Location,
+    /// Its name in paths, if it is a server.
+    server: Option<ShortId>,
     addrs: Box<[SocketAddr]>,
     /// By whose word alone; `None`: rendezvous named it or it was met.
     by: Option<ShortId>,
@@ -45,6 +49,10 @@ pub(super) struct Dialable {
     age: u64,
     pub(super) peer: PeerId,
     pub(super) role: Role,
+}
+
+fn server(hint: &PeerHint) -> Option<ShortId> {
+    (hint.role != Role::Viewer).then(|| hint.peer.short())
 }
 
 /// In the order of their ids.
@@ -90,6 +98,7 @@ impl Known {
             let first_hand = entry.by.is_none() && now.since(entry.heard) < STALE;
             if heard >= entry.heard && (by.is_none() || !first_hand) {
                 entry.role = hint.role;
+                entry.server = server(&hint);
                 if entry.location != hint.location {
                     entry.location = hint.location;
                     entry.nearness = here.nearness(&hint.location);
@@ -117,6 +126,7 @@ impl Known {
             role: hint.role,
             nearness: here.nearness(&hint.location),
             location: hint.location,
+            server: server(&hint),
             addrs: hint.addrs.into_boxed_slice(),
             by,
             heard,
@@ -146,6 +156,11 @@ impl Known {
             }
             _ => false,
         }
+    }
+
+    /// What the known servers are called in paths.
+    pub(super) fn servers(&self) -> impl Iterator<Item = ShortId> {
+        self.peers.iter().filter_map(|entry| entry.server)
     }
 
     /// A partner is alive.
@@ -196,10 +211,11 @@ impl Known {
         self.banned.get(peer).map(|&(offence, _)| offence)
     }
 
-    /// Peers that may be dialled.
-    pub(super) fn to_dial(&self, now: Time) -> impl Iterator<Item = Dialable> {
+    /// Peers that may be dialled; `starving`: those that could not be reached are tried again soon.
+    pub(super) fn to_dial(&self, now: Time, starving: bool) -> impl Iterator<Item = Dialable> {
+        let retry = if starving { RETRY_SOON } else { RETRY };
         let may = move |entry: &&Entry| {
-            !entry.dialling && entry.dialled.is_none_or(|at| now.since(at) >= RETRY)
+            !entry.dialling && entry.dialled.is_none_or(|at| now.since(at) >= retry)
         };
         self.peers.iter().filter(may).map(move |entry| Dialable {
             nearness: entry.nearness,
@@ -266,7 +282,7 @@ mod tests {
         known.hear(hint(1, Role::Repeater, 1000), None, now);
         known.hear(hint(1, Role::Viewer, 6666), liar, now + Duration::from_secs(1));
         known.hear(hint(2, Role::Viewer, 6666), liar, now);
-        let named: Vec<_> = known.to_dial(now).map(|dial| (dial.peer, dial.role)).collect();
+        let named: Vec<_> = known.to_dial(now, false).map(|dial| (dial.peer, dial.role)).collect();
         let expected = [(PeerId([1; 32]), Role::Repeater), (PeerId([2; 32]), Role::Viewer)];
         assert_eq!(named, expected);
         let addrs = known.dialled(&PeerId([1; 32]), now).unwrap();

@@ -20,6 +20,10 @@ const ASK_EVERY: Duration = Duration::from_secs(5);
 const MAX_EXCESS: u32 = 50;
 /// Candidates are refreshed at least this often.
 const REFRESH: Duration = Duration::from_secs(60);
+/// A viewer without a full set of parents for so long meets others.
+const LACKING: Duration = Duration::from_millis(1500);
+/// So many at a time.
+const ROTATED: usize = 4;
 /// Known peers are exchanged this often.
 const EXCHANGE: Duration = Duration::from_secs(15);
 
@@ -147,12 +151,18 @@ impl Engine {
     pub(super) fn dial(&mut self) {
         let have = self.partners.len() + self.known.dialling();
         let mut room = self.sought().saturating_sub(have).min(HANDFUL);
+        // Who lacks parents goes on looking, however many partners there are that have nothing to give.
+        if room == 0 && self.lacking(LACKING) && have < usize::from(self.config.max_partners) {
+            room = ROTATED;
+        }
         let servers = self.partners.values().filter(|p| p.info.role != Role::Viewer).count();
         let mut servers_wanted = 2usize.saturating_sub(servers);
         if room == 0 && servers_wanted == 0 {
             return;
         }
-        let repeaters_known = self.known.to_dial(self.now).any(|dial| dial.role == Role::Repeater);
+        let starving = self.is_viewer() && self.lacking(Duration::ZERO) && self.feeds.is_empty();
+        let repeaters_known =
+            self.known.to_dial(self.now, starving).any(|dial| dial.role == Role::Repeater);
         let viewer = self.is_viewer();
         let wanted = |dial: &Dialable| {
             let open =
@@ -163,7 +173,7 @@ impl Engine {
         };
         let mut ranked: Vec<_> = self
             .known
-            .to_dial(self.now)
+            .to_dial(self.now, starving)
             .filter(wanted)
             .map(|dial| (viewer || dial.role != Role::Headend, dial))
             .collect();
@@ -205,9 +215,10 @@ impl Engine {
         self.forgive();
         self.uplink.rise(self.now);
         self.choose_trees();
+        self.rotate();
         self.dial();
-        let short = self.is_viewer()
-            && self.partners.len() + self.known.dialling() < self.sought().min(HANDFUL);
+        let few = self.partners.len() + self.known.dialling() < self.sought().min(HANDFUL);
+        let short = self.is_viewer() && (few || self.lacking(LACKING));
         let upstream = self.partners.values().any(|partner| partner.info.role != Role::Viewer);
         let short = short || (self.config.role == Role::Repeater && !upstream);
         let asked = self.asked_for_peers;
@@ -223,6 +234,36 @@ impl Engine {
             if !peers.is_empty() {
                 self.send(pick, Message::Peers(peers));
             }
+        }
+    }
+
+    /// Whether a viewer's set of parents has not been full for so long.
+    fn lacking(&self, time: Duration) -> bool {
+        self.is_viewer()
+            && self.gathering.is_some()
+            && self.lacks_since.is_some_and(|since| self.now.since(since) >= time)
+    }
+
+    /// A viewer that lacks parents parts with partners that have nothing for it, so that others take their place.
+    fn rotate(&mut self) {
+        if !self.is_viewer() || self.settled_set() {
+            self.lacks_since = None;
+            return;
+        }
+        self.lacks_since.get_or_insert(self.now);
+        if !self.lacking(LACKING) || self.partners.len() < self.sought() {
+            return;
+        }
+        let (wanted, _) = self.wanted();
+        let useless = self.partners.iter().filter(|(_, p)| {
+            let idle = p.feeds.is_empty() && p.takes.is_empty() && p.is_viewer();
+            let gives = p.free > 0 && !p.offered.and(wanted).is_empty();
+            idle && !gives && self.settled(p.since)
+        });
+        let mut useless: Vec<_> = useless.map(|(peer, p)| (p.since, peer)).collect();
+        useless.sort_unstable();
+        for (_, peer) in useless.into_iter().take(ROTATED) {
+            self.drop_partner(peer, Parting::Unneeded);
         }
     }
 

@@ -99,6 +99,8 @@ pub struct Engine {
     complaint: Option<(Pid, Time)>,
     /// When a better parent is looked for again.
     next_move: Option<Time>,
+    /// Since when a viewer's set of parents is not full, as it is looked at each second.
+    lacks_since: Option<Time>,
     left: bool,
 }
 
@@ -140,6 +142,7 @@ impl Engine {
             last_exchange: now,
             complaint: None,
             next_move: None,
+            lacks_since: None,
             left: false,
             config,
         };

@@ -262,6 +262,14 @@ impl Partner {
         changed
     }
 
+    /// It sent a shard of this segment, so it holds something of it.
+    pub(super) fn has(&mut self, number: u64, now: Time) {
+        if number > self.newest {
+            self.newest = number;
+            self.told = now;
+        }
+    }
+
     /// It does not offer these any more.
     pub(super) fn withdraw(&mut self, substreams: Substreams) {
         if !self.offered.and(substreams).is_empty() {

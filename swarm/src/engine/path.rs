@@ -172,7 +172,9 @@ impl Engine {
         let Some(newest) = self.newest_told() else { return Vec::new() };
         let told = |index: u8| {
             let path = self.paths.get(usize::from(index))?.as_ref()?;
-            let newest = self.main_feed(index).map_or(newest, |feed| feed.newest);
+            // A feed that has only begun brings older segments first.
+            let behind = newest.saturating_sub(2);
+            let newest = self.main_feed(index).map_or(newest, |feed| feed.newest.max(behind));
             Some(Availability { index, newest, path: path.ancestors.clone(), rank: path.rank })
         };
         self.tellable(asker, wanted).iter().filter_map(told).collect()
