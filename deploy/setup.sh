@@ -23,6 +23,8 @@ wanted=(gstreamer1.0-gl gstreamer1.0-alsa gstreamer1.0-pulseaudio)
 # Tests decode what viewers received with another decoder, run auth on PostgreSQL too and rendezvous
 # with Redis, and count instructions.
 if [ "${1:-}" = test ]; then
+  # gir1.2-gst-rtsp-server-1.0 and python3-gi: a camera for tests.
+  packages+=(gir1.2-gst-rtsp-server-1.0 python3-gi)
   packages+=(ffmpeg postgresql procps redis-server valgrind)
 fi
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use segment::Coding;
 use serde::Deserialize;
 use service::config::Secret;
+use url::Url;
 
 /// One channel.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -207,6 +208,153 @@ pub enum Source {
         #[serde(default)]
         stream_id: Option<String>,
     },
+    /// RTMP; an encoder such as OBS calls and publishes.
+    RtmpListener {
+        /// Where to listen; no other source's.
+        address: SocketAddr,
+        /// The application: in `rtmp://HOST/live`, that is `live`.
+        #[serde(default = "rtmp_app")]
+        app: String,
+        /// The stream key that the encoder has to show.
+        key: Secret,
+    },
+    /// RTMP; this end calls and plays.
+    Rtmp {
+        /// `rtmp://` or `rtmps://`, host, application, and the stream unless it is a secret `key`.
+        url: Url,
+        /// The stream, if it is secret.
+        #[serde(default)]
+        key: Option<Secret>,
+        /// Who asks, if the server wants to know.
+        #[serde(default)]
+        user: Option<String>,
+        /// The user's password.
+        #[serde(default)]
+        password: Option<Secret>,
+    },
+    /// RTSP: cameras and encoders.
+    Rtsp {
+        /// `rtsp://` or `rtsps://`.
+        url: Url,
+        /// Who asks.
+        #[serde(default)]
+        user: Option<String>,
+        /// The user's password.
+        #[serde(default)]
+        password: Option<Secret>,
+        /// How media travels.
+        #[serde(default)]
+        transport: Transport,
+        /// Time to put packets in order, milliseconds.
+        #[serde(default = "rtsp_latency")]
+        latency_ms: u32,
+    },
+    /// HLS: a live playlist somewhere else.
+    Hls {
+        /// `http://` or `https://`.
+        url: Url,
+        /// Who asks.
+        #[serde(default)]
+        user: Option<String>,
+        /// The user's password.
+        #[serde(default)]
+        password: Option<Secret>,
+    },
+    /// A DVB card.
+    Dvb(Dvb),
+}
+
+/// How RTSP's media travels.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// Within the connection.
+    #[default]
+    Tcp,
+    /// As packets beside it.
+    Udp,
+}
+
+/// A DVB card and what it is tuned to.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dvb {
+    /// Number of the card.
+    #[serde(default)]
+    pub adapter: u32,
+    /// Number of the tuner on it.
+    #[serde(default)]
+    pub frontend: u32,
+    /// The kind of transmission.
+    pub system: DvbSystem,
+    /// Hz; from a satellite kHz.
+    pub frequency: u32,
+    /// Bandwidth, Hz (terrestrial).
+    #[serde(default)]
+    pub bandwidth_hz: Option<u32>,
+    /// Symbols a second, in thousands (satellite and cable).
+    #[serde(default)]
+    pub symbol_rate: Option<u32>,
+    /// Polarisation (satellite).
+    #[serde(default)]
+    pub polarization: Option<Polarization>,
+    /// Position of the DiSEqC switch, 0 to 7 (satellite).
+    #[serde(default)]
+    pub diseqc: Option<u32>,
+    /// Modulation, such as `qpsk`, `8psk`, `qam-64`, `qam-256`; else found out.
+    #[serde(default)]
+    pub modulation: Option<String>,
+    /// The stream within a multiplex that has several (DVB-T2, DVB-S2).
+    #[serde(default)]
+    pub stream_id: Option<u32>,
+    /// Number of the programme (service id); without it the first.
+    #[serde(default)]
+    pub programme: Option<u16>,
+}
+
+/// A kind of DVB.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+pub enum DvbSystem {
+    /// Terrestrial.
+    #[serde(rename = "dvb-t")]
+    T,
+    /// Terrestrial, second generation.
+    #[serde(rename = "dvb-t2")]
+    T2,
+    /// Satellite.
+    #[serde(rename = "dvb-s")]
+    S,
+    /// Satellite, second generation.
+    #[serde(rename = "dvb-s2")]
+    S2,
+    /// Cable.
+    #[serde(rename = "dvb-c")]
+    C,
+}
+
+impl DvbSystem {
+    /// Whether it comes from a satellite.
+    pub fn is_satellite(self) -> bool {
+        matches!(self, Self::S | Self::S2)
+    }
+}
+
+/// How a satellite's waves swing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Polarization {
+    /// Horizontal, or left.
+    H,
+    /// Vertical, or right.
+    V,
+}
+
+fn rtmp_app() -> String {
+    "live".into()
+}
+
+fn rtsp_latency() -> u32 {
+    200
 }
 
 fn srt_latency() -> u32 {
@@ -222,7 +370,51 @@ impl Source {
             Self::Udp { .. } => "udp",
             Self::SrtListener { .. } => "srt-listener",
             Self::SrtCaller { .. } => "srt-caller",
+            Self::RtmpListener { .. } => "rtmp-listener",
+            Self::Rtmp { .. } => "rtmp",
+            Self::Rtsp { .. } => "rtsp",
+            Self::Hls { .. } => "hls",
+            Self::Dvb(_) => "dvb",
         }
+    }
+
+    /// The secrets that it names, each with the key that names it.
+    pub fn secrets(&self) -> Vec<(&'static str, &Secret)> {
+        fn some<'a>(
+            key: &'static str,
+            secret: &'a Option<Secret>,
+        ) -> Option<(&'static str, &'a Secret)> {
+            secret.as_ref().map(|secret| (key, secret))
+        }
+        match self {
+            Self::SrtListener { passphrase, .. } | Self::SrtCaller { passphrase, .. } => {
+                some("passphrase", passphrase).into_iter().collect()
+            }
+            Self::RtmpListener { key, .. } => vec![("key", key)],
+            Self::Rtmp { key, password, .. } => {
+                some("key", key).into_iter().chain(some("password", password)).collect()
+            }
+            Self::Rtsp { password, .. } | Self::Hls { password, .. } => {
+                some("password", password).into_iter().collect()
+            }
+            Self::Test | Self::File { .. } | Self::Udp { .. } | Self::Dvb(_) => Vec::new(),
+        }
+    }
+
+    /// The number of its programme, if it is not the first.
+    pub fn programme(&self) -> Option<u16> {
+        match self {
+            Self::Dvb(dvb) => dvb.programme,
+            _ => None,
+        }
+    }
+
+    /// Whether its bytes are a transport stream, packet by packet.
+    pub fn is_transport_stream(&self) -> bool {
+        matches!(
+            self,
+            Self::Udp { .. } | Self::SrtListener { .. } | Self::SrtCaller { .. } | Self::Dvb(_)
+        )
     }
 
     /// Whether it runs in its own time, rather than as fast as it is read.

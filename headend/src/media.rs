@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 use segment::Cut;
+use service::config::SecretText;
 use tokio::sync::mpsc;
 
 use crate::assemble::{Outlet, interleave};
 use crate::cancel::Cancel;
 use crate::clock::{Clock, Skew, millis};
 use crate::conduct::Conductor;
-use crate::config::{Channel, Mode};
+use crate::config::{Channel, Mode, Source};
 use crate::cut::{Cutter, Item, Rule};
 use crate::encode::{self, Encoder, Making};
 use crate::feed::feed;
@@ -163,7 +164,10 @@ impl Part {
                 let span = span.clone();
                 scope.spawn(move || {
                     let _in = span.enter();
-                    let decode = |sink| source::decode(channel, source, &lane.health, sink, cancel);
+                    let decode = |sink| {
+                        let end = source::decode(channel, source, &lane.health, sink, cancel);
+                        end.map_err(|error| error.without(&secrets(source)))
+                    };
                     source::repeat(feed, decode, &out, &lane.health, cancel);
                 });
             }
@@ -231,7 +235,10 @@ impl Part {
                         let (chunks, chunks_out) = bounded(STREAM_QUEUE);
                         ((chunks, chunks_out.clone()), chunks_out)
                     };
-                    let read = |ends| source::stream(channel, source, &lane.health, ends, cancel);
+                    let read = |ends| {
+                        let end = source::stream(channel, source, &lane.health, ends, cancel);
+                        end.map_err(|error| error.without(&secrets(source)))
+                    };
                     source::repeat(open, read, &out, &lane.health, cancel);
                 });
             }
@@ -258,6 +265,22 @@ impl Part {
             Ok(())
         })
     }
+}
+
+/// What must not be told of a source. One that cannot be read was not used either.
+fn secrets(source: &Source) -> Vec<SecretText> {
+    let mut secrets: Vec<_> =
+        source.secrets().into_iter().filter_map(|(_, secret)| secret.read().ok()).collect();
+    // As addresses write them.
+    let mut url = url::Url::parse("http://host").ok();
+    for index in 0..secrets.len() {
+        let encoded = url.as_mut().and_then(|url| {
+            url.set_password(Some(secrets[index].expose())).ok()?;
+            url.password().map(|text| SecretText::from(text.to_owned()))
+        });
+        secrets.extend(encoded);
+    }
+    secrets
 }
 
 /// A place in line for each source: the ends that their threads fill, and the others.

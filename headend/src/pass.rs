@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use crate::assemble::Outlet;
 use crate::cancel::Cancel;
 use crate::clock::{self, Clock};
-use crate::config::Channel;
+use crate::config::{Channel, Source};
 use crate::cut::{Cutter, Item};
 use crate::recall::Recall;
 use crate::slate::Wanted;
@@ -120,6 +120,7 @@ impl Passer<'_> {
         let mut runs: Vec<Run> = self.lanes.iter().map(|_| Run::default()).collect();
         let mut chooser = Chooser::new(self.channel);
         let mut pace = self.usual(0);
+        splicer.end_run_before(false, self.channel.source.programme());
         let base = self.clock.base();
         let mut anchor =
             Anchor { at: self.clock.instant(base), media: base, skew: self.clock.skew() };
@@ -133,8 +134,7 @@ impl Passer<'_> {
                 self.stats.turned();
                 let tables = splicer.tracks().is_empty();
                 pace = if tables { self.usual(index) } else { Pace::After(anchor) };
-                let live = self.lanes[index].health.is_live();
-                self.turn(&mut runs[index], live, splicer, anchor);
+                self.turn(&mut runs[index], index, splicer, anchor);
             }
             let index = chooser.active();
             let live = self.lanes[index].health.is_live();
@@ -220,8 +220,10 @@ impl Passer<'_> {
 
     /// Another source takes over: from its last random access point that leaves no gap behind what went out; without
     /// such a one from its next, and the slate until then.
-    fn turn(&self, run: &mut Run, live: bool, splicer: &mut Splicer<'_>, anchor: Anchor) {
-        splicer.end_run(false);
+    fn turn(&self, run: &mut Run, index: usize, splicer: &mut Splicer<'_>, anchor: Anchor) {
+        let live = self.lanes.get(index).is_none_or(|lane| lane.health.is_live());
+        let programme = self.channel.sources().nth(index).and_then(Source::programme);
+        splicer.end_run_before(false, programme);
         let open = clock::to_micros((anchor.now() - splicer.next()).max(0));
         let open = Duration::from_micros(open.unsigned_abs());
         let since = Instant::now().checked_sub(open).unwrap_or(anchor.at);

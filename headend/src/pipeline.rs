@@ -6,6 +6,8 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::AppSink;
 
+use service::config::SecretText;
+
 use crate::cancel::Cancel;
 
 /// What can go wrong with GStreamer.
@@ -39,6 +41,20 @@ impl Error {
         match self {
             Self::Element { what, .. } => what.clone(),
             other => other.to_string(),
+        }
+    }
+}
+
+impl Error {
+    /// Without these texts, which must not be told.
+    pub fn without(self, secrets: &[SecretText]) -> Self {
+        let hide = |text: String| {
+            secrets.iter().fold(text, |text, secret| text.replace(secret.expose(), "***"))
+        };
+        match self {
+            Self::Build(what) => Self::Build(hide(what)),
+            Self::Element { element, what } => Self::Element { element, what: hide(what) },
+            other => other,
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use service::config::{Check, Problems, Rate, Secret};
 use url::Url;
 
-use crate::config::{Channel, MAIN, Mode, Rendition, Source};
+use crate::config::{Channel, Dvb, DvbSystem, MAIN, Mode, Rendition, Source};
 
 /// The most sources that may stand in for another: each that is live is received all the time.
 const MOST_BACKUPS: usize = 7;
@@ -229,18 +229,84 @@ impl Check for Channel {
 impl Check for Source {
     fn check(&self, problems: &mut Problems) {
         // That a file is not there (yet) is no mistake of the configuration, and no other channel's business.
+        for (key, secret) in self.secrets() {
+            secret.check(key, problems);
+        }
         match self {
-            Self::SrtListener { passphrase: Some(secret), .. }
-            | Self::SrtCaller { passphrase: Some(secret), .. } => {
-                secret.check("passphrase", problems);
+            Self::SrtCaller { address, .. } if !is_host_and_port(address) => {
+                problems.add("address", "must be HOST:PORT");
             }
+            Self::RtmpListener { app, .. } if !is_plain(app) => {
+                problems.add("app", "must be 1 to 64 lower-case letters, digits, `-`, `_`");
+            }
+            Self::Rtmp { url, .. } => check_url(url, &["rtmp", "rtmps"], problems),
+            Self::Rtsp { url, latency_ms, .. } => {
+                check_url(url, &["rtsp", "rtsps"], problems);
+                if *latency_ms > 10_000 {
+                    problems.add("latency_ms", "must be 0 to 10000");
+                }
+            }
+            Self::Hls { url, .. } => check_url(url, &["http", "https"], problems),
+            Self::Dvb(dvb) => dvb.check(problems),
             _ => {}
         }
-        if let Self::SrtCaller { address, .. } = self
-            && !is_host_and_port(address)
+        if let Self::Rtmp { user, password, .. }
+        | Self::Rtsp { user, password, .. }
+        | Self::Hls { user, password, .. } = self
+            && user.is_some() != password.is_some()
         {
-            problems.add("address", "must be HOST:PORT");
+            problems.add("user", "user and password go together");
         }
+    }
+}
+
+impl Check for Dvb {
+    fn check(&self, problems: &mut Problems) {
+        let satellite = self.system.is_satellite();
+        let cable = self.system == DvbSystem::C;
+        let mut needs = |key: &str, wanted: bool, there: bool| match (wanted, there) {
+            (true, false) => problems.add(key, "must be given for this system"),
+            (false, true) => problems.add(key, "means nothing for this system"),
+            _ => {}
+        };
+        needs("symbol_rate", satellite || cable, self.symbol_rate.is_some());
+        needs("polarization", satellite, self.polarization.is_some());
+        needs("bandwidth_hz", !satellite && !cable, self.bandwidth_hz.is_some());
+        if !satellite {
+            needs("diseqc", false, self.diseqc.is_some());
+        }
+        // Bands III to C in Hz; satellites' intermediate and Ku bands in kHz.
+        let range = if satellite { 950_000..=13_000_000 } else { 40_000_000..=1_000_000_000 };
+        if !range.contains(&self.frequency) {
+            let unit = if satellite { "kHz" } else { "Hz" };
+            let (least, most) = (range.start(), range.end());
+            problems.add("frequency", format!("must be {least} to {most} {unit}"));
+        }
+        if self.diseqc.is_some_and(|position| position > 7) {
+            problems.add("diseqc", "must be 0 to 7");
+        }
+        if let Some(modulation) = &self.modulation
+            && !MODULATIONS.contains(&modulation.as_str())
+        {
+            problems.add("modulation", format!("must be one of {}", MODULATIONS.join(", ")));
+        }
+    }
+}
+
+/// Modulations that a card can be told.
+const MODULATIONS: [&str; 10] = [
+    "qpsk", "qam-16", "qam-32", "qam-64", "qam-128", "qam-256", "qam-auto", "8psk", "16apsk",
+    "32apsk",
+];
+
+/// An address with a host, and without what does not belong into a file that people show around.
+fn check_url(url: &Url, schemes: &[&str], problems: &mut Problems) {
+    if !schemes.contains(&url.scheme()) || url.host().is_none() {
+        problems
+            .add("url", format!("must begin with {}:// and name a host", schemes.join(":// or ")));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        problems.add("url", "must hold no password: use user and password");
     }
 }
 

@@ -68,6 +68,8 @@ struct Entry {
 /// One run of the source.
 #[derive(Debug)]
 struct Run {
+    /// The programme that is wanted; none: the first.
+    programme: Option<u16>,
     demuxer: Demuxer,
     /// Its tracks as they go out, beside the identifiers that they came under.
     tracks: Vec<(u16, Track)>,
@@ -82,9 +84,10 @@ struct Run {
 }
 
 impl Run {
-    fn new() -> Self {
-        let demuxer = Demuxer::new(None);
+    fn new(programme: Option<u16>) -> Self {
+        let demuxer = Demuxer::new(programme);
         Self {
+            programme,
             demuxer,
             tracks: Vec::new(),
             lead: None,
@@ -116,7 +119,7 @@ impl<'a> Splicer<'a> {
         Self {
             maker,
             segment,
-            run: Run::new(),
+            run: Run::new(None),
             tracks: Arc::new([]),
             tails: vec![tail],
             slate: None,
@@ -182,12 +185,17 @@ impl<'a> Splicer<'a> {
     /// The run has ended: what follows is another one. `complete`: it ended by itself, so what came
     /// last is whole.
     pub fn end_run(&mut self, complete: bool) {
+        self.end_run_before(complete, self.run.programme);
+    }
+
+    /// As [`end_run`](Self::end_run), before one of another source; of that, this programme, or the first.
+    pub fn end_run_before(&mut self, complete: bool, programme: Option<u16>) {
         if complete {
             let mut events = Vec::new();
             self.run.demuxer.flush(&mut events);
             self.events(events);
         }
-        self.run = Run { tracks: std::mem::take(&mut self.run.tracks), ..Run::new() };
+        self.run = Run { tracks: std::mem::take(&mut self.run.tracks), ..Run::new(programme) };
     }
 
     /// The source is lost: the slate begins, if there is one.
@@ -308,6 +316,10 @@ impl<'a> Splicer<'a> {
         let pts = header.pts.map_or(dts, |pts| unwrap(pts, Some(dts)));
         let payload = &pes[header.payload..];
         let random_access = match kind {
+            // A mark alone may be that of the first picture that somebody sent.
+            Kind::Video if [H264, H265].contains(&stream_type) => {
+                pes::begins_decoding(stream_type, payload)
+            }
             Kind::Video => marked || pes::begins_decoding(stream_type, payload),
             Kind::Audio | Kind::Other => true,
         };

@@ -10,7 +10,7 @@ use gstreamer_app::AppSink;
 use super::hand;
 use super::health::Health;
 use super::look::{self, Look};
-use super::reader::reader;
+use super::reader::{Input, reader};
 use super::watch::Watch;
 use crate::cancel::Cancel;
 use crate::config::{Channel, Source};
@@ -44,10 +44,11 @@ pub fn decode(
     let pictures = Arc::new(Mutex::new(Some(sink.pictures)));
     let sounds = Arc::new(Mutex::new(Some(sink.sounds)));
     let watched = watch.clone();
-    let run = Run { channel, pictures, sounds, oldest, health, watch: watched, cancel };
-    let pipeline = match reader(source)? {
+    let run = Run { channel, source, pictures, sounds, oldest, health, watch: watched, cancel };
+    let reader = reader(source)?;
+    let pipeline = match &reader {
         None => run.test_picture()?,
-        Some(reader) => run.decoder(&reader)?,
+        Some(reader) => run.decoder(&reader.input)?,
     };
     pipeline.play()?;
     let after = Duration::from_millis(channel.lost_after_ms.into());
@@ -59,6 +60,7 @@ pub fn decode(
 
 struct Run<'a> {
     channel: &'a Channel,
+    source: &'a Source,
     pictures: Outlet<crossbeam_channel::Sender<Picture>>,
     sounds: Outlet<crossbeam_channel::Sender<Sound>>,
     oldest: Feed,
@@ -91,12 +93,10 @@ impl Run<'_> {
         Ok(pipeline)
     }
 
-    fn decoder(&self, reader: &gst::Element) -> Result<Pipeline, Error> {
+    fn decoder(&self, input: &Input) -> Result<Pipeline, Error> {
         let pipeline = Pipeline::empty()?;
-        let build = |error: gst::glib::BoolError| Error::Build(error.to_string());
-        let decoder = gst::ElementFactory::make("decodebin").build().map_err(build)?;
-        pipeline.inner().add_many([reader, &decoder]).map_err(build)?;
-        reader.link(&decoder).map_err(build)?;
+        input.enter(pipeline.inner())?;
+        self.choose_programme(&pipeline);
         let (picture, picture_sink) = branch(&format!(
             "queue max-size-buffers=8 max-size-bytes=0 max-size-time=0 ! deinterlace ! videoconvert \
              ! videoscale add-borders=true ! videorate skip-to-first=true ! {} \
@@ -110,45 +110,44 @@ impl Run<'_> {
         ))?;
         self.on_pictures(&picture_sink);
         self.on_sounds(&sound_sink);
-        let weak = pipeline.inner().downgrade();
-        // Whichever of the two the source turns out to have; the other is closed in the end.
-        let waiting = Arc::new(Mutex::new((Some(picture), Some(sound))));
-        let unused = waiting.clone();
-        decoder.connect_pad_added(move |_, pad| {
-            let Some(pipeline) = weak.upgrade() else { return };
-            let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
-            let media = caps.structure(0).map_or("", |s| s.name().as_str());
-            let mut waiting = waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            let bin = match media {
-                "video/x-raw" => waiting.0.take(),
-                "audio/x-raw" => waiting.1.take(),
-                _ => None,
-            };
-            let ignored = || {
-                let fake = gst::ElementFactory::make("fakesink");
-                fake.property("sync", false).property("async", false).build().ok()
-            };
-            let Some(element) = bin.map(|bin| bin.upcast::<gst::Element>()).or_else(ignored) else {
-                return;
-            };
-            let linked = pipeline.add(&element).is_ok()
-                && element.sync_state_with_parent().is_ok()
-                && element.static_pad("sink").is_some_and(|sink| pad.link(&sink).is_ok());
-            if !linked {
-                tracing::warn!(media, "a track of the source cannot be used");
+        // What comes in bursts is shown at its own pace.
+        let paced = matches!(self.source, Source::Hls { .. });
+        for sink in [&picture_sink, &sound_sink] {
+            sink.set_property("sync", paced);
+        }
+        let tracks = Tracks {
+            pipeline: pipeline.inner().downgrade(),
+            // Whichever of the two the source turns out to have; the other is closed in the end.
+            waiting: Arc::new(Mutex::new((Some(picture), Some(sound)))),
+            pictures: self.pictures.clone(),
+            sounds: self.sounds.clone(),
+            undecided: Arc::new(Mutex::new(1)),
+        };
+        match input {
+            Input::Bytes(element) => tracks.decode(Ok(element))?,
+            Input::Streams { element } => {
+                let of_pads = tracks.clone();
+                element.connect_pad_added(move |_, pad| {
+                    *lock(&of_pads.undecided) += 1;
+                    if let Err(error) = of_pads.decode(Err(pad)) {
+                        tracing::warn!(%error, "a stream of the source cannot be used");
+                        of_pads.decided();
+                    }
+                });
+                element.connect_no_more_pads(move |_| tracks.decided());
             }
-        });
-        let (pictures, sounds) = (self.pictures.clone(), self.sounds.clone());
-        decoder.connect_no_more_pads(move |_| {
-            let unused = unused.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            if unused.0.is_some() {
-                close(&pictures);
-            }
-            if unused.1.is_some() {
-                close(&sounds);
-            }
-        });
+        }
         Ok(pipeline)
+    }
+
+    /// Where several programmes come, the one that is wanted.
+    fn choose_programme(&self, pipeline: &Pipeline) {
+        let Some(programme) = self.source.programme() else { return };
+        pipeline.inner().connect_deep_element_added(move |_, _, element| {
+            if element.factory().is_some_and(|factory| factory.name() == "tsdemux") {
+                element.set_property("program-number", i32::from(programme));
+            }
+        });
     }
 
     fn on_pictures(&self, sink: &AppSink) {
@@ -196,6 +195,87 @@ impl Run<'_> {
             out.is_some_and(|out| take(sample, &out))
         };
         on_samples(sink, take, move || close(&at_end));
+    }
+}
+
+/// The tracks of a source, as they are found.
+#[derive(Clone)]
+struct Tracks {
+    pipeline: gst::glib::WeakRef<gst::Pipeline>,
+    waiting: Arc<Mutex<(Option<gst::Bin>, Option<gst::Bin>)>>,
+    pictures: Outlet<crossbeam_channel::Sender<Picture>>,
+    sounds: Outlet<crossbeam_channel::Sender<Sound>>,
+    /// Decoders, and the source itself, that may still find tracks.
+    undecided: Arc<Mutex<u32>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+impl Tracks {
+    /// Decodes what comes out of an element, or of a pad of it.
+    fn decode(&self, from: Result<&gst::Element, &gst::Pad>) -> Result<(), Error> {
+        let build = |error: gst::glib::BoolError| Error::Build(error.to_string());
+        let ended = || Error::Build("the run is over".into());
+        let pipeline = self.pipeline.upgrade().ok_or_else(ended)?;
+        let decoder = gst::ElementFactory::make("decodebin").build().map_err(build)?;
+        pipeline.add(&decoder).map_err(build)?;
+        let (of_pads, in_the_end) = (self.clone(), self.clone());
+        decoder.connect_pad_added(move |_, pad| of_pads.take(pad));
+        decoder.connect_no_more_pads(move |_| in_the_end.decided());
+        match from {
+            Ok(element) => element.link(&decoder).map_err(build),
+            Err(pad) => {
+                decoder.sync_state_with_parent().map_err(build)?;
+                let sink = decoder.static_pad("sink").ok_or_else(ended)?;
+                pad.link(&sink).map(drop).map_err(|error| Error::Build(error.to_string()))
+            }
+        }
+    }
+
+    /// Uses a decoded track, if it is the first of its kind.
+    fn take(&self, pad: &gst::Pad) {
+        let Some(pipeline) = self.pipeline.upgrade() else { return };
+        let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+        let media = caps.structure(0).map_or("", |s| s.name().as_str());
+        let mut waiting = lock(&self.waiting);
+        let bin = match media {
+            "video/x-raw" => waiting.0.take(),
+            "audio/x-raw" => waiting.1.take(),
+            _ => None,
+        };
+        let ignored = || {
+            let fake = gst::ElementFactory::make("fakesink");
+            fake.property("sync", false).property("async", false).build().ok()
+        };
+        let Some(element) = bin.map(|bin| bin.upcast::<gst::Element>()).or_else(ignored) else {
+            return;
+        };
+        let linked = pipeline.add(&element).is_ok()
+            && element.sync_state_with_parent().is_ok()
+            && element.static_pad("sink").is_some_and(|sink| pad.link(&sink).is_ok());
+        if !linked {
+            tracing::warn!(media, "a track of the source cannot be used");
+        }
+    }
+
+    /// One that may still have found tracks has found all.
+    fn decided(&self) {
+        let left = {
+            let mut undecided = lock(&self.undecided);
+            *undecided = undecided.saturating_sub(1);
+            *undecided
+        };
+        if left == 0 {
+            let waiting = lock(&self.waiting);
+            if waiting.0.is_some() {
+                close(&self.pictures);
+            }
+            if waiting.1.is_some() {
+                close(&self.sounds);
+            }
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod lane;
 mod look;
 mod reader;
 mod repeat;
+mod rtmp;
 mod stream;
 mod watch;
 

@@ -13,7 +13,7 @@ use gstreamer_app::AppSink;
 
 use super::hand;
 use super::health::Health;
-use super::reader::reader;
+use super::reader::{Input, reader};
 use super::watch::Watch;
 use crate::cancel::Cancel;
 use crate::config::{Channel, Source};
@@ -21,6 +21,10 @@ use crate::pipeline::{End, Error, Pipeline, bytes, on_samples};
 use crate::ts::packet::{Packet, SIZE, SYNC};
 use crate::ts::pes;
 use crate::unit::H264;
+
+/// Tracks of what is live are found one by one, and each that is added to a transport stream makes another programme of
+/// it: so long is waited until all are there.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// Bytes of a source.
 #[derive(Debug)]
@@ -53,9 +57,18 @@ pub fn stream(
     let queue = Arc::new(Mutex::new(Some(out)));
     let at_end = queue.clone();
     let (stopped, healthy) = (cancel.clone(), health.clone());
+    let packets = match source {
+        Source::File { path } => is_transport_stream(path),
+        other => other.is_transport_stream(),
+    };
+    let settles = !packets && source.is_live();
+    let mut first = None;
     let take = move |sample: gst::Sample| {
         touched.touch();
         healthy.touch();
+        if settles && first.get_or_insert_with(Instant::now).elapsed() < SETTLED {
+            return true;
+        }
         let out = queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
         let (Some(out), Some(buffer)) = (out, sample.buffer()) else { return false };
         let bytes = bytes(buffer);
@@ -67,15 +80,15 @@ pub fn stream(
         at_end.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
     });
     let unusable = Arc::new(AtomicBool::new(false));
-    match source {
-        Source::File { path } if !is_transport_stream(path) => {
-            remux(&pipeline, &reader, sink.upcast_ref(), &unusable)?;
-        }
-        _ => {
-            let sink: &gst::Element = sink.upcast_ref();
-            pipeline.inner().add_many([&reader, sink]).map_err(refused)?;
-            reader.link(sink).map_err(refused)?;
-        }
+    // What comes in bursts goes on at its own pace.
+    sink.set_property("sync", matches!(source, Source::Hls { .. }));
+    reader.input.enter(pipeline.inner())?;
+    let sink: &gst::Element = sink.upcast_ref();
+    pipeline.inner().add(sink).map_err(refused)?;
+    if packets {
+        reader.input.element().link(sink).map_err(refused)?;
+    } else {
+        remux(&pipeline, &reader.input, sink, &unusable)?;
     }
     pipeline.play()?;
     let after = Duration::from_millis(channel.lost_after_ms.into());
@@ -83,7 +96,7 @@ pub fn stream(
     let enough = || live && watch.fell_silent(after) || unusable.load(Relaxed);
     let end = pipeline.wait(cancel, enough)?;
     if unusable.load(Relaxed) {
-        return Err(Error::Build("file has no track that can be passed through".into()));
+        return Err(Error::Build("source has no track that can be passed through".into()));
     }
     Ok(if end == End::Finished && !watch.touched() { End::Empty } else { end })
 }
@@ -114,24 +127,76 @@ fn is_transport_stream(path: &Path) -> bool {
     read.is_ok() && head.chunks(SIZE).all(|packet| packet[0] == SYNC)
 }
 
-/// Puts the tracks of a file, as they are, into a transport stream.
+/// Puts the tracks of a source, as they are, into a transport stream.
 fn remux(
     pipeline: &Pipeline,
-    reader: &gst::Element,
+    input: &Input,
     sink: &gst::Element,
     unusable: &Arc<AtomicBool>,
 ) -> Result<(), Error> {
-    let parser = gst::ElementFactory::make("parsebin").build().map_err(refused)?;
     let mux = gst::ElementFactory::make("mpegtsmux").property("alignment", 7).build();
     let mux = mux.map_err(refused)?;
-    pipeline.inner().add_many([reader, &parser, &mux, sink]).map_err(refused)?;
-    reader.link(&parser).map_err(refused)?;
+    pipeline.inner().add(&mux).map_err(refused)?;
     mux.link(sink).map_err(refused)?;
-    let weak = pipeline.inner().downgrade();
-    let linked_any = Arc::new(AtomicBool::new(false));
-    let linked = linked_any.clone();
-    parser.connect_pad_added(move |_, pad| {
-        let Some(pipeline) = weak.upgrade() else { return };
+    let tracks = Tracks {
+        pipeline: pipeline.inner().downgrade(),
+        mux,
+        linked: Arc::new(AtomicBool::new(false)),
+        unusable: unusable.clone(),
+    };
+    match input {
+        Input::Bytes(element) => tracks.parse(Ok(element)),
+        Input::Streams { element } => {
+            element.connect_pad_added(move |_, pad| {
+                if let Err(error) = tracks.parse(Err(pad)) {
+                    tracing::warn!(%error, "a stream of the source cannot be passed through");
+                }
+            });
+            Ok(())
+        }
+    }
+}
+
+/// The tracks of a source, as they are found.
+#[derive(Clone)]
+struct Tracks {
+    pipeline: gst::glib::WeakRef<gst::Pipeline>,
+    mux: gst::Element,
+    /// Whether any goes through.
+    linked: Arc<AtomicBool>,
+    unusable: Arc<AtomicBool>,
+}
+
+impl Tracks {
+    /// Finds the tracks in what comes out of an element, or of a pad of it.
+    fn parse(&self, from: Result<&gst::Element, &gst::Pad>) -> Result<(), Error> {
+        let ended = || Error::Build("the run is over".into());
+        let pipeline = self.pipeline.upgrade().ok_or_else(ended)?;
+        let parser = gst::ElementFactory::make("parsebin").build().map_err(refused)?;
+        pipeline.add(&parser).map_err(refused)?;
+        let of_pads = self.clone();
+        parser.connect_pad_added(move |_, pad| of_pads.take(pad));
+        // Only its end tells that no more tracks will come.
+        let (linked, unusable) = (self.linked.clone(), self.unusable.clone());
+        parser.connect("drained", false, move |_| {
+            if !linked.load(Relaxed) {
+                unusable.store(true, Relaxed);
+            }
+            None
+        });
+        match from {
+            Ok(element) => element.link(&parser).map_err(refused),
+            Err(pad) => {
+                parser.sync_state_with_parent().map_err(refused)?;
+                let sink = parser.static_pad("sink").ok_or_else(ended)?;
+                pad.link(&sink).map(drop).map_err(|error| Error::Build(error.to_string()))
+            }
+        }
+    }
+
+    /// Passes a track through, if it can be.
+    fn take(&self, pad: &gst::Pad) {
+        let Some(pipeline) = self.pipeline.upgrade() else { return };
         let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
         let Some(media) = caps.structure(0) else { return };
         let chain = track(media).and_then(|description| {
@@ -144,24 +209,15 @@ fn remux(
         let used = chain.is_some();
         let Some(element): Option<gst::Element> = chain.or_else(ignored) else { return };
         let added = pipeline.add(&element).is_ok()
-            && (!used || element.link(&mux).is_ok())
+            && (!used || element.link(&self.mux).is_ok())
             && element.sync_state_with_parent().is_ok()
             && element.static_pad("sink").is_some_and(|sink| pad.link(&sink).is_ok());
         if used && added {
-            linked.store(true, Relaxed);
+            self.linked.store(true, Relaxed);
         } else {
-            tracing::warn!(media = %media.name(), "a track of the file cannot be passed through");
+            tracing::warn!(media = %media.name(), "a track of the source cannot be passed through");
         }
-    });
-    // Only its end tells that no more tracks will come.
-    let unusable = unusable.clone();
-    parser.connect("drained", false, move |_| {
-        if !linked_any.load(Relaxed) {
-            unusable.store(true, Relaxed);
-        }
-        None
-    });
-    Ok(())
+    }
 }
 
 /// What brings a track into the form that a transport stream wants.

@@ -74,6 +74,37 @@ fps = 7
 }
 
 #[test]
+fn mistakes_in_sources_are_named() {
+    let channel = |id: &str, source: &str| {
+        format!("[[channels]]\nid = '{id}'\nname = 'x'\nsource = {{ kind = {source} }}\n")
+    };
+    let sources = [
+        "'rtmp-listener', address = '0.0.0.0:1935', app = 'Live TV', key = { env = 'PATH' }",
+        "'rtmp', url = 'http://x/live'",
+        "'rtsp', url = 'rtsp://me:secret@camera/1'",
+        "'hls', url = 'https://x/live.m3u8', user = 'me'",
+        "'dvb', system = 'dvb-s2', frequency = 11953000, symbol_rate = 27500",
+        "'dvb', system = 'dvb-t', frequency = 474, bandwidth_hz = 8000000, modulation = 'am'",
+    ];
+    let text = sources.iter().enumerate().map(|(i, source)| channel(&format!("c{i}"), source));
+    let (code, _, error) = check(&text.fold(GOOD.to_owned(), |text, more| text + &more));
+    assert_eq!(code, Some(2), "{error}");
+    for says in [
+        "key `app` at line 11",
+        "key `url` at line 15",
+        "key `url` at line 19",
+        "must hold no password",
+        "key `user` at line 23",
+        "key `polarization` at line 27",
+        "key `frequency` at line 31",
+        "key `modulation` at line 31",
+    ] {
+        assert!(error.contains(says), "`{says}` is not in: {error}");
+    }
+    assert!(!error.contains("secret"), "{error}");
+}
+
+#[test]
 fn a_kind_of_source_that_is_not_there_is_named() {
     let (code, _, error) = check(&GOOD.replace("'srt-caller'", "'srt-caler'"));
     assert_eq!(code, Some(2));

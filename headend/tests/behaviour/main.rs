@@ -12,4 +12,5 @@ mod live;
 mod passing;
 mod run_time;
 mod sound;
+mod sources;
 mod splicing;
