@@ -17,6 +17,8 @@ pub mod headless;
 pub mod local;
 pub mod output;
 pub mod platform;
+#[cfg(feature = "window")]
+pub mod playback;
 pub mod player;
 pub mod problem;
 pub mod settings;
