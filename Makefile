@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test clip demo test bench sim lint deny
+.PHONY: help setup setup-test clip demo test bench sim lint translations deny
 
 help: ## list the recipes
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | sort | expand -t 14
@@ -31,6 +31,11 @@ sim: setup ## the scenarios at full size on the simulator (an hour or more), res
 
 lint: setup ## formatting and lints, warnings refused
 	@. deploy/environment.sh; cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings
+
+translations: setup ## the texts of the viewer's window anew into client/po: translate what is empty or fuzzy
+	@. deploy/environment.sh; WRITE_TEMPLATE=1 cargo test -q -p client --lib the_template_has_all_texts && \
+	  msgmerge --quiet --update --backup=none --no-wrap --previous client/po/de.po client/po/braidcast.pot && \
+	  msgfmt --statistics -o /dev/null client/po/de.po
 
 deny: ## licences and advisories of all dependencies (needs cargo-deny and the network)
 	cargo deny check

@@ -9,14 +9,15 @@ cd "$(dirname "$0")/.."
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
-# Building: C for the libraries that hold some, GStreamer's headers. Running: GStreamer's plugins
-# (text in pictures is in -x).
+# Building: C for the libraries that hold some, headers of GStreamer and GTK, gettext's compiler. Running:
+# GStreamer's plugins (text in pictures is in -x), icons and their reader.
 packages=(
   build-essential cmake pkg-config ca-certificates
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
   gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
   gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
   gstreamer1.0-x fonts-dejavu-core
+  libgtk-4-dev gettext adwaita-icon-theme librsvg2-common
 )
 # Taken where the distribution has them: sound, and a window on the graphics card.
 wanted=(gstreamer1.0-gl gstreamer1.0-alsa gstreamer1.0-pulseaudio)
@@ -25,6 +26,8 @@ wanted=(gstreamer1.0-gl gstreamer1.0-alsa gstreamer1.0-pulseaudio)
 if [ "${1:-}" = test ]; then
   # gir1.2-gst-rtsp-server-1.0 and python3-gi: a camera for tests.
   packages+=(gir1.2-gst-rtsp-server-1.0 python3-gi)
+  # The window is driven by its accessibility and by keys, on a display of its own.
+  packages+=(xvfb xdotool imagemagick dbus-daemon at-spi2-core python3-pyatspi)
   packages+=(ffmpeg postgresql procps redis-server valgrind)
 fi
 
@@ -64,8 +67,8 @@ check_without_apt() {
   for need in cc pkg-config cmake; do
     command -v "$need" >/dev/null || { say "please install $need (this is no Debian or Ubuntu, so it cannot be done here)"; exit 1; }
   done
-  if ! pkg-config --atleast-version=1.22 gstreamer-1.0 gstreamer-app-1.0; then
-    say "please install GStreamer 1.22 or newer with its headers and the plugins base, good, bad, ugly and libav"
+  if ! pkg-config --atleast-version=1.22 gstreamer-1.0 gstreamer-app-1.0 || ! pkg-config --atleast-version=4.8 gtk4; then
+    say "please install GTK 4.8 or newer and GStreamer 1.22 or newer with their headers, and GStreamer's plugins base, good, bad, ugly and libav"
     exit 1
   fi
 }

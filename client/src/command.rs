@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use clap::{CommandFactory as _, Parser};
+use clap::Parser;
 use service::Stop;
 use service::config::{self, Secret};
 use url::Url;
@@ -14,12 +14,18 @@ use url::Url;
 use crate::headless;
 use crate::settings::{Config, Share};
 
-/// Watch live television that viewers help to carry.
+/// Where a channel can be seen that is played without a window.
+const ELSEWHERE: &str = "open the local address in a browser, VLC or mpv";
+
+/// Watch live television that viewers help to carry. Without a command: in a window.
 #[derive(Debug, Parser)]
 #[command(name = "braidcast", version, about)]
 struct Arguments {
     #[command(flatten)]
     common: service::Common,
+    /// For the window; a command has its own.
+    #[command(flatten)]
+    account: Account,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -103,15 +109,11 @@ fn run(arguments: &Arguments, started: Instant) -> anyhow::Result<()> {
     let common = &arguments.common;
     service::logs::init(common);
     let Some(mut config) = common.configuration::<Config>()? else { return Ok(()) };
+    arguments.account.apply(&mut config);
     let account = match &arguments.command {
         Some(Command::Play(play)) => &play.account,
         Some(Command::Channels(account) | Command::SignOut(account)) => account,
-        None => Arguments::command()
-            .error(
-                clap::error::ErrorKind::MissingSubcommand,
-                "a command is needed, such as `play CHANNEL`",
-            )
-            .exit(),
+        None => &arguments.account,
     };
     account.apply(&mut config);
     if let Some(Command::Play(play)) = &arguments.command {
@@ -122,6 +124,9 @@ fn run(arguments: &Arguments, started: Instant) -> anyhow::Result<()> {
     let problems = problems.into_vec();
     if !problems.is_empty() {
         return Err(config::Error::Invalid { path: "command line".into(), problems }.into());
+    }
+    if let Some(window) = Window::of(arguments, started) {
+        return window.show(config);
     }
     let Some(server) = config.server.clone() else {
         let what = "give the platform's address with --server URL or in the configuration";
@@ -147,6 +152,61 @@ fn run(arguments: &Arguments, started: Instant) -> anyhow::Result<()> {
     // Nothing that still runs is worth waiting for: all that must be orderly has been awaited.
     runtime.shutdown_timeout(Duration::from_millis(200));
     done
+}
+
+/// A start that shows a window.
+struct Window {
+    #[cfg(feature = "window")]
+    start: crate::window::Start,
+}
+
+impl Window {
+    /// What is to be shown; `None` if the command shows nothing, or plays without a picture because it cannot.
+    #[cfg(feature = "window")]
+    fn of(arguments: &Arguments, started: Instant) -> Option<Self> {
+        use crate::window::{Start, is_possible};
+        let started = Some(started);
+        match &arguments.command {
+            None => Some(Self { start: Start { started, ..Start::default() } }),
+            Some(Command::Play(play)) if !play.headless && play.output.is_none() => {
+                if !is_possible() {
+                    eprintln!("There is no display for a window; {ELSEWHERE}");
+                    return None;
+                }
+                Some(Self {
+                    start: Start {
+                        channel: Some(play.channel.clone()),
+                        stats: play.stats_json.clone(),
+                        duration: play.duration,
+                        started,
+                    },
+                })
+            }
+            Some(_) => None,
+        }
+    }
+
+    #[cfg(feature = "window")]
+    fn show(self, config: Config) -> anyhow::Result<()> {
+        crate::window::run(config, self.start)
+    }
+
+    #[cfg(not(feature = "window"))]
+    fn of(arguments: &Arguments, _started: Instant) -> Option<Self> {
+        match &arguments.command {
+            None => Some(Self {}),
+            Some(Command::Play(play)) if !play.headless => {
+                eprintln!("This build has no window; {ELSEWHERE}");
+                None
+            }
+            Some(_) => None,
+        }
+    }
+
+    #[cfg(not(feature = "window"))]
+    fn show(self, _config: Config) -> anyhow::Result<()> {
+        anyhow::bail!("this build has no window: a command is needed, such as `play CHANNEL`")
+    }
 }
 
 impl Account {
@@ -190,13 +250,14 @@ impl Play {
             duration: self.duration,
             output: self.output.clone(),
             stats: self.stats_json.clone(),
-            window: !self.headless,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]
@@ -217,7 +278,6 @@ mod tests {
         assert_eq!(config.share.uplink(), 500_000);
         let order = play.order(Instant::now(), Duration::ZERO);
         assert_eq!(order.duration, Some(Duration::from_millis(2500)));
-        assert!(!order.window);
     }
 
     #[test]

@@ -41,8 +41,6 @@ pub struct Order {
     pub output: Option<PathBuf>,
     /// Where to write figures.
     pub stats: Option<PathBuf>,
-    /// Whether a window was asked for.
-    pub window: bool,
 }
 
 /// What is announced when ready.
@@ -146,7 +144,6 @@ async fn watch(
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let done = tokio::select! {
         done = end(config, order, &running) => done,
-        () = window(order, &running) => Ok(()),
         () = async {
             let mut failing = false;
             loop {
@@ -160,27 +157,6 @@ async fn watch(
         } => Ok(()),
     };
     Ok(done?)
-}
-
-/// Shows the channel if a window was asked for and is possible, until the user closes it; else never ends.
-async fn window(order: &Order, running: &Arc<Running>) {
-    const ELSEWHERE: &str = "open the local address in a browser, VLC or mpv";
-    if order.window {
-        #[cfg(feature = "window")]
-        match crate::window::is_possible() {
-            true => match crate::window::show(running.clone()).await {
-                Ok(()) if !running.has_ended() => return,
-                // That is told as the end of the channel.
-                Ok(()) => {}
-                Err(error) => eprintln!("{error}; {ELSEWHERE}"),
-            },
-            false => eprintln!("There is no display for a window; {ELSEWHERE}"),
-        }
-        #[cfg(not(feature = "window"))]
-        eprintln!("This build has no window; {ELSEWHERE}");
-    }
-    let _ = running;
-    std::future::pending().await
 }
 
 /// Waits until the order is done.

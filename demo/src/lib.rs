@@ -12,5 +12,5 @@ mod viewer;
 pub use figures::{Bytes, Figures, Parent, Segments, Wire};
 pub use plan::{Channel, Plan, Repeater, Source};
 pub use program::{Program, tail};
-pub use stage::{ADMIN_TOKEN, CHANNEL_SECRET, Stage, clip};
+pub use stage::{ADMIN_TOKEN, CHANNEL_SECRET, PASSWORD, Stage, USER, clip};
 pub use viewer::{Viewer, Watch};

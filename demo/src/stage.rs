@@ -15,9 +15,9 @@ use tokio::net::TcpStream;
 use crate::{Channel, Plan, Program, Repeater, Source, Viewer, Watch};
 
 /// The user that the stage knows.
-pub(crate) const USER: &str = "anna";
+pub const USER: &str = "anna";
 /// Her password.
-pub(crate) const PASSWORD: &str = "a viewer's password";
+pub const PASSWORD: &str = "a viewer's password";
 /// Opens the console and auth's administration.
 pub const ADMIN_TOKEN: &str = "token-of-the-stage-administrator";
 

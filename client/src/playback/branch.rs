@@ -119,7 +119,8 @@ impl Branches {
             }
             None => {}
         }
-        elements.push(gst::ElementFactory::make("videoconvert").property("n-threads", 2_u32).build()?);
+        elements
+            .push(gst::ElementFactory::make("videoconvert").property("n-threads", 2_u32).build()?);
         elements.push(self.screen()?.upcast());
         pipeline.add_many([&queue, &decode])?;
         pipeline.add_many(&elements)?;
@@ -137,7 +138,9 @@ impl Branches {
         let callbacks = gst_app::AppSinkCallbacks::builder()
             .new_sample(move |sink| {
                 let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
-                if let Some(picture) = sample.buffer().zip(sample.caps()).and_then(|(b, c)| picture(b, c)) {
+                if let Some(picture) =
+                    sample.buffer().zip(sample.caps()).and_then(|(b, c)| picture(b, c))
+                {
                     show(picture);
                 }
                 Ok(gst::FlowSuccess::Ok)
@@ -182,7 +185,8 @@ impl Branches {
                 if silent {
                     sink.set_property("sync", true);
                 }
-                let elements = [make("audioconvert")?, make("audioresample")?, volume.clone(), sink];
+                let elements =
+                    [make("audioconvert")?, make("audioresample")?, volume.clone(), sink];
                 pipeline.add(&decode)?;
                 pipeline.add_many(&elements)?;
                 gst::Element::link_many(&elements)?;

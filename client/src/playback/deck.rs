@@ -112,8 +112,9 @@ async fn once(order: &mut Order, feed: &mut Feed) -> Result<End, Error> {
         place.since = Some(zero);
         place.paused = None;
     }
-    deck.begin(zero, *order.paused.borrow_and_update()).await?;
-    if *order.paused.borrow() {
+    let paused = *order.paused.borrow_and_update();
+    deck.begin(zero, paused).await?;
+    if paused {
         lock(&order.place).paused = Some(Instant::now());
     }
     let start = (first.position, first.due);
@@ -250,7 +251,8 @@ impl Deck {
                     if changed.is_err() {
                         return Ok(End::Feed);
                     }
-                    self.pause(*order.paused.borrow_and_update(), &order.place).await?;
+                    let pause = *order.paused.borrow_and_update();
+                    self.pause(pause, &order.place).await?;
                     moved.1 = Instant::now();
                 }
                 changed = order.loudness.changed() => {
@@ -322,9 +324,7 @@ impl Drop for Deck {
 
 fn heard(message: &gst::Message, order: &Order) -> Result<Option<End>, Error> {
     let from_sound = || {
-        message
-            .src()
-            .is_some_and(|source| source.path_string().contains(super::branch::SOUND_SINK))
+        message.src().is_some_and(|source| source.path_string().contains(super::branch::SOUND_SINK))
     };
     match message.view() {
         gst::MessageView::Eos(_) => Ok(Some(End::Feed)),

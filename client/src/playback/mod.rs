@@ -201,9 +201,7 @@ fn choose(tracks: &[Track], of: impl Fn(Kind) -> bool, languages: &[String]) -> 
     };
     let spoken = |track: &Track, wanted: &str| match wanted.strip_prefix('#') {
         Some(pid) => pid.parse() == Ok(track.pid),
-        None => {
-            track.language.as_deref().is_some_and(|language| same_language(language, wanted))
-        }
+        None => track.language.as_deref().is_some_and(|language| same_language(language, wanted)),
     };
     languages
         .iter()

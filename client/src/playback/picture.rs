@@ -6,7 +6,6 @@ use futures::channel::mpsc;
 use gstreamer as gst;
 use gstreamer_video as gst_video;
 use gstreamer_video::prelude::*;
-use gtk::prelude::*;
 use gtk::{gdk, glib};
 
 /// One picture, ready for the screen.
@@ -60,8 +59,8 @@ pub(super) fn picture(buffer: &gst::BufferRef, caps: &gst::CapsRef) -> Option<Pi
     let stride = usize::try_from(*frame.plane_stride().first()?).ok()?;
     let (width, height) = (i32::try_from(info.width()).ok()?, i32::try_from(info.height()).ok()?);
     let pixel = info.par();
-    let aspect = f64::from(width) / f64::from(height) * f64::from(pixel.numer())
-        / f64::from(pixel.denom());
+    let aspect =
+        f64::from(width) / f64::from(height) * f64::from(pixel.numer()) / f64::from(pixel.denom());
     let bytes = glib::Bytes::from_owned(Pixels(frame));
     // Opaque pixels are the same premultiplied, which is what the screen wants.
     let format = gdk::MemoryFormat::B8g8r8a8Premultiplied;

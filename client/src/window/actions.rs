@@ -35,7 +35,6 @@ pub(super) fn define(ui: &Rc<Ui>) {
     plain("previous-channel", |ui| ui.television.zap_back());
     plain("preferences", Ui::open_preferences);
     plain("shortcuts", |ui| super::shortcuts::open(&ui.window));
-    plain("save-report", Ui::save_report);
     plain("about", Ui::about);
     plain("sign-out", |ui| ui.television.sign_out());
     plain("quit", |ui| ui.window.close());
@@ -56,11 +55,11 @@ pub(super) fn define(ui: &Rc<Ui>) {
         }
     });
     ui.window.add_action(&seek);
-    for (name, choose) in [
-        ("sound", Ui::choose_sound as fn(&Rc<Ui>, &str)),
-        ("subtitles", Ui::choose_subtitles),
-    ] {
-        let action = gio::SimpleAction::new_stateful(name, Some(VariantTy::STRING), &"".to_variant());
+    for (name, choose) in
+        [("sound", Ui::choose_sound as fn(&Rc<Ui>, &str)), ("subtitles", Ui::choose_subtitles)]
+    {
+        let action =
+            gio::SimpleAction::new_stateful(name, Some(VariantTy::STRING), &"".to_variant());
         let weak = Rc::downgrade(ui);
         action.connect_activate(move |_, value| {
             if let Some((ui, value)) = weak.upgrade().zip(value.and_then(|value| value.str())) {
@@ -94,7 +93,12 @@ fn text(ui: &Rc<Ui>, name: &str, act: fn(&Rc<Ui>, &str)) {
     });
 }
 
-fn with(ui: &Rc<Ui>, name: &str, kind: &VariantTy, act: impl Fn(&Rc<Ui>, &glib::Variant) + 'static) {
+fn with(
+    ui: &Rc<Ui>,
+    name: &str,
+    kind: &VariantTy,
+    act: impl Fn(&Rc<Ui>, &glib::Variant) + 'static,
+) {
     let weak = Rc::downgrade(ui);
     let action = gio::SimpleAction::new(name, Some(kind));
     action.connect_activate(move |_, value| {

@@ -5,13 +5,14 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use gtk::accessible::Property;
-use gtk::prelude::*;
 use gtk::glib;
+use gtk::prelude::*;
 
 use super::logos::{Logos, Tile};
 use super::times::{clock, span, stretch};
-use super::widgets::{column, fill, icon_button, label, mark, name, progress, row, say, short};
+use super::widgets::{
+    column, fill, icon_button, label, mark, name, progress, row, say, short, spoken,
+};
 use super::words::{put, tr};
 use crate::television::{Mode, View};
 use crate::timeshift::Position;
@@ -62,7 +63,10 @@ impl Banner {
         let next = short("", "next");
         let text = column(4);
         text.set_hexpand(true);
-        fill(&text, &[heading.upcast_ref(), now.upcast_ref(), times.upcast_ref(), next.upcast_ref()]);
+        fill(
+            &text,
+            &[heading.upcast_ref(), now.upcast_ref(), times.upcast_ref(), next.upcast_ref()],
+        );
         let top = row(16);
         fill(&top, &[tile.root.upcast_ref(), text.upcast_ref()]);
         tile.root.set_valign(gtk::Align::Start);
@@ -92,7 +96,11 @@ impl Banner {
         back.set_action_target_value(Some(&(-10_i32).to_variant()));
         let forth = button("media-seek-forward-symbolic", tr("Forward 10 seconds"), "win.seek-by");
         forth.set_action_target_value(Some(&10_i32.to_variant()));
-        let restart = button("media-skip-backward-symbolic", tr("Programme from its beginning"), "win.restart");
+        let restart = button(
+            "media-skip-backward-symbolic",
+            tr("Programme from its beginning"),
+            "win.restart",
+        );
         let mute = button("audio-volume-high-symbolic", tr("Mute"), "win.mute");
         let volume = gtk::Scale::with_range(gtk::Orientation::Horizontal, 0.0, 100.0, 5.0);
         volume.set_width_request(84);
@@ -107,16 +115,30 @@ impl Banner {
             .valign(gtk::Align::Center)
             .build();
         name(&tracks, tr("Sound and subtitles"));
-        let information = button("dialog-information-symbolic", tr("Information"), "win.information");
+        let information =
+            button("dialog-information-symbolic", tr("Information"), "win.information");
         let guide = button("x-office-calendar-symbolic", tr("Guide"), "win.guide");
-        let figures = button("utilities-system-monitor-symbolic", tr("Statistics"), "win.statistics");
+        let figures =
+            button("utilities-system-monitor-symbolic", tr("Statistics"), "win.statistics");
         let full = button("view-fullscreen-symbolic", tr("Full screen"), "win.full-screen");
         let buttons = row(2);
-        fill(&buttons, &[
-            pause.upcast_ref(), back.upcast_ref(), forth.upcast_ref(), restart.upcast_ref(),
-            mute.upcast_ref(), volume.upcast_ref(), spacer.upcast_ref(), tracks.upcast_ref(),
-            information.upcast_ref(), guide.upcast_ref(), figures.upcast_ref(), full.upcast_ref(),
-        ]);
+        fill(
+            &buttons,
+            &[
+                pause.upcast_ref(),
+                back.upcast_ref(),
+                forth.upcast_ref(),
+                restart.upcast_ref(),
+                mute.upcast_ref(),
+                volume.upcast_ref(),
+                spacer.upcast_ref(),
+                tracks.upcast_ref(),
+                information.upcast_ref(),
+                guide.upcast_ref(),
+                figures.upcast_ref(),
+                full.upcast_ref(),
+            ],
+        );
 
         let all = column(10);
         all.add_css_class("banner");
@@ -128,8 +150,29 @@ impl Banner {
             .child(&all)
             .build();
         let this = Rc::new(Self {
-            root, tile, number, title, badge, now, from, bar, until, times, next, behind, line, to_live,
-            time_line, pause, back, forth, restart, mute, volume, tracks, full,
+            root,
+            tile,
+            number,
+            title,
+            badge,
+            now,
+            from,
+            bar,
+            until,
+            times,
+            next,
+            behind,
+            line,
+            to_live,
+            time_line,
+            pause,
+            back,
+            forth,
+            restart,
+            mute,
+            volume,
+            tracks,
+            full,
             following: false.into(),
         });
         this.connect();
@@ -147,7 +190,8 @@ impl Banner {
         let weak = Rc::downgrade(self);
         self.volume.connect_value_changed(move |volume| {
             if weak.upgrade().is_some_and(|this| !this.following.get()) {
-                let _ = volume.activate_action("win.volume", Some(&(volume.value() as i32).to_variant()));
+                let _ = volume
+                    .activate_action("win.volume", Some(&(volume.value() as i32).to_variant()));
             }
         });
     }
@@ -155,7 +199,8 @@ impl Banner {
     /// Takes over what is to be shown.
     pub(super) fn show(&self, view: &View, position: Option<Position>) {
         let channel = view.phase.channel();
-        let Some(channel) = view.line_up.iter().find(|known| Some(known.id.as_str()) == channel) else {
+        let Some(channel) = view.line_up.iter().find(|known| Some(known.id.as_str()) == channel)
+        else {
             return;
         };
         self.tile.show(channel);
@@ -173,7 +218,9 @@ impl Banner {
             self.bar.set_fraction(programme.progress(at));
         }
         let next = view.guide.after(&channel.id, at).next();
-        let text = next.map(|next| put(&put(tr("Next: {time} {title}"), "time", clock(next.start)), "title", &next.title));
+        let text = next.map(|next| {
+            put(&put(tr("Next: {time} {title}"), "time", clock(next.start)), "title", &next.title)
+        });
         say(&self.next, text.as_deref().unwrap_or_default());
         self.next.set_visible(text.is_some());
         self.transport(view, position);
@@ -191,10 +238,14 @@ impl Banner {
             self.line.set_increments(10e6, 60e6);
             self.line.set_value(shown.0 as f64);
             let behind = edge.since(shown);
-            let text = if live || behind < Duration::from_secs(1) { clock(shown.time()) } else { format!("−{}", stretch(behind)) };
+            let text = if live || behind < Duration::from_secs(1) {
+                clock(shown.time())
+            } else {
+                format!("−{}", stretch(behind))
+            };
             say(&self.behind, &text);
-            let spoken = put(tr("{time} behind live"), "time", stretch(behind));
-            self.line.update_property(&[Property::ValueText(if live { tr("Live") } else { &spoken })]);
+            let place = put(tr("Time line, {time} behind live"), "time", stretch(behind));
+            spoken(&self.line, if live { tr("Time line, live") } else { &place });
             self.time_line.set_sensitive(edge.since(oldest) > Duration::from_secs(2));
         }
         self.time_line.set_visible(transport.edge.is_some());

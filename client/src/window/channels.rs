@@ -4,11 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use gtk::accessible::Property;
 use gtk::prelude::*;
 
 use super::logos::{Logos, Tile};
-use super::widgets::{column, fill, label, mark, name, progress, row, say, short};
+use super::widgets::{column, fill, label, mark, name, progress, row, say, short, spoken};
 use super::words::{put, tr};
 use crate::television::{Channel, View};
 
@@ -44,7 +43,7 @@ impl Channels {
         root.add_css_class("sidebar");
         root.set_width_request(300);
         let search = gtk::SearchEntry::builder().placeholder_text(tr("Search channels")).build();
-        search.update_property(&[Property::Label(tr("Search channels"))]);
+        spoken(&search, tr("Search channels"));
         search.add_css_class("search");
         let all = gtk::ToggleButton::with_label(tr("All"));
         let favourites = gtk::ToggleButton::with_label(tr("Favourites"));
@@ -65,7 +64,7 @@ impl Channels {
         let list = gtk::ListBox::new();
         list.add_css_class("channels");
         list.set_selection_mode(gtk::SelectionMode::Single);
-        list.update_property(&[Property::Label(tr("Channels"))]);
+        spoken(&list, tr("Channels"));
         let scroll = gtk::ScrolledWindow::builder()
             .hscrollbar_policy(gtk::PolicyType::Never)
             .vexpand(true)
@@ -209,7 +208,10 @@ impl Channels {
         let same = {
             let rows = self.rows.borrow();
             rows.len() == line_up.len()
-                && rows.iter().zip(line_up).all(|(row, channel)| row.channel.borrow().id == channel.id)
+                && rows
+                    .iter()
+                    .zip(line_up)
+                    .all(|(row, channel)| row.channel.borrow().id == channel.id)
         };
         if same {
             for (row, channel) in self.rows.borrow().iter().zip(line_up) {
@@ -264,7 +266,10 @@ impl Row {
             .css_classes(["star", "flat"])
             .build();
         let line = row(10);
-        fill(&line, &[number.upcast_ref(), tile.root.upcast_ref(), text.upcast_ref(), star.upcast_ref()]);
+        fill(
+            &line,
+            &[number.upcast_ref(), tile.root.upcast_ref(), text.upcast_ref(), star.upcast_ref()],
+        );
         let row = gtk::ListBoxRow::new();
         row.set_child(Some(&line));
         let this = Rc::new(Self {
@@ -300,7 +305,11 @@ impl Row {
         if self.star.icon_name().as_deref() != Some(icon) {
             self.star.set_icon_name(icon);
         }
-        let text = if channel.favourite { tr("Remove {channel} from favourites") } else { tr("Add {channel} to favourites") };
+        let text = if channel.favourite {
+            tr("Remove {channel} from favourites")
+        } else {
+            tr("Add {channel} to favourites")
+        };
         name(&self.star, &put(text, "channel", &channel.name));
     }
 
@@ -316,8 +325,8 @@ impl Row {
         let programme = now.filter(|_| channel.live);
         self.bar.set_visible(programme.is_some());
         self.bar.set_fraction(programme.map_or(0.0, |programme| programme.progress(at)));
-        let spoken = [channel.number.to_string(), channel.name.clone(), text.to_owned()];
-        let spoken: Vec<_> = spoken.into_iter().filter(|part| !part.is_empty()).collect();
-        self.row.update_property(&[Property::Label(&spoken.join(", "))]);
+        let parts = [channel.number.to_string(), channel.name.clone(), text.to_owned()];
+        let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        spoken(&self.row, &parts.join(", "));
     }
 }

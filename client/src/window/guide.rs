@@ -5,13 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use gtk::accessible::Property;
 use gtk::glib;
 use gtk::prelude::*;
 
 use super::logos::{Logos, Tile};
 use super::times::{clock, day, span};
-use super::widgets::{clear, column, fill, icon_button, label, paragraph, row, say, short};
+use super::widgets::{
+    clear, column, fill, icon_button, label, paragraph, role, row, say, short, spoken,
+};
 use super::words::{put, tr};
 use crate::guide::{Guide, Programme};
 use crate::television::{Channel, View};
@@ -63,7 +64,16 @@ impl GuideView {
         let close = icon_button("window-close-symbolic", tr("Close the guide"), "win.guide");
         let bar = row(8);
         bar.add_css_class("bar");
-        fill(&bar, &[date.upcast_ref(), earlier.upcast_ref(), now.upcast_ref(), later.upcast_ref(), close.upcast_ref()]);
+        fill(
+            &bar,
+            &[
+                date.upcast_ref(),
+                earlier.upcast_ref(),
+                now.upcast_ref(),
+                later.upcast_ref(),
+                close.upcast_ref(),
+            ],
+        );
 
         let (heads, lanes) = (column(0), column(0));
         let hours = gtk::Fixed::new();
@@ -71,15 +81,22 @@ impl GuideView {
         let across = gtk::Adjustment::default();
         let down = gtk::Adjustment::default();
         let scroll = |child: &gtk::Widget, h: gtk::PolicyType, v: gtk::PolicyType| {
-            gtk::ScrolledWindow::builder().child(child).hscrollbar_policy(h).vscrollbar_policy(v).build()
+            gtk::ScrolledWindow::builder()
+                .child(child)
+                .hscrollbar_policy(h)
+                .vscrollbar_policy(v)
+                .build()
         };
-        let heads_scroll = scroll(heads.upcast_ref(), gtk::PolicyType::Never, gtk::PolicyType::External);
+        let heads_scroll =
+            scroll(heads.upcast_ref(), gtk::PolicyType::Never, gtk::PolicyType::External);
         heads_scroll.set_vadjustment(Some(&down));
         heads_scroll.set_width_request(HEAD);
         heads_scroll.set_vexpand(true);
-        let hours_scroll = scroll(hours.upcast_ref(), gtk::PolicyType::External, gtk::PolicyType::Never);
+        let hours_scroll =
+            scroll(hours.upcast_ref(), gtk::PolicyType::External, gtk::PolicyType::Never);
         hours_scroll.set_hadjustment(Some(&across));
-        let lanes_scroll = scroll(lanes.upcast_ref(), gtk::PolicyType::Automatic, gtk::PolicyType::Automatic);
+        let lanes_scroll =
+            scroll(lanes.upcast_ref(), gtk::PolicyType::Automatic, gtk::PolicyType::Automatic);
         lanes_scroll.set_hadjustment(Some(&across));
         lanes_scroll.set_vadjustment(Some(&down));
         lanes_scroll.set_hexpand(true);
@@ -93,7 +110,12 @@ impl GuideView {
         let grid = row(0);
         fill(&grid, &[left.upcast_ref(), right.upcast_ref()]);
 
-        let empty = paragraph(tr("Your operator gives no guide. The channels are in the list, and the arrow keys go through them."), "empty");
+        let empty = paragraph(
+            tr(
+                "Your operator gives no guide. The channels are in the list, and the arrow keys go through them.",
+            ),
+            "empty",
+        );
         empty.set_justify(gtk::Justification::Center);
         empty.set_xalign(0.5);
         empty.set_valign(gtk::Align::Center);
@@ -121,12 +143,24 @@ impl GuideView {
 
         let root = column(0);
         root.add_css_class("guide");
-        root.set_accessible_role(gtk::AccessibleRole::Region);
-        root.update_property(&[Property::Label(tr("Guide"))]);
+        role(&root, gtk::AccessibleRole::Region);
+        spoken(&root, tr("Guide"));
         fill(&root, &[bar.upcast_ref(), stack.upcast_ref(), details.upcast_ref()]);
         root.set_visible(false);
         let this = Rc::new(Self {
-            root, date, stack, heads, hours, lanes, across, details, what, when, about, watch, logos,
+            root,
+            date,
+            stack,
+            heads,
+            hours,
+            lanes,
+            across,
+            details,
+            what,
+            when,
+            about,
+            watch,
+            logos,
             built: RefCell::default(),
             chosen: RefCell::default(),
             first: RefCell::default(),
@@ -181,7 +215,12 @@ impl GuideView {
     /// An hour later, earlier, or (0) to the present.
     pub(super) fn by(&self, hours: i32) {
         let to = match hours {
-            0 => SystemTime::now().duration_since(self.begin.get()).unwrap_or_default().as_secs_f64() / 60.0 * MINUTE - 60.0,
+            0 => {
+                SystemTime::now().duration_since(self.begin.get()).unwrap_or_default().as_secs_f64()
+                    / 60.0
+                    * MINUTE
+                    - 60.0
+            }
             hours => self.across.value() + f64::from(hours) * 60.0 * MINUTE,
         };
         let across = self.across.clone();
@@ -244,11 +283,14 @@ impl GuideView {
         lane.set_size_request((REACH.as_secs_f64() / 60.0 * MINUTE) as i32, ROW);
         let now = SystemTime::now();
         let pixels = |at: SystemTime| {
-            at.duration_since(begin).unwrap_or_default().as_secs_f64().min(REACH.as_secs_f64()) / 60.0 * MINUTE
+            at.duration_since(begin).unwrap_or_default().as_secs_f64().min(REACH.as_secs_f64())
+                / 60.0
+                * MINUTE
         };
         for programme in guide.between(&channel.id, begin, begin + REACH) {
             let (left, right) = (pixels(programme.start), pixels(programme.end));
-            let (title, when) = (short(&programme.title, "what"), short(&clock(programme.start), "when"));
+            let (title, when) =
+                (short(&programme.title, "what"), short(&clock(programme.start), "when"));
             let text = column(0);
             text.set_valign(gtk::Align::Center);
             fill(&text, &[title.upcast_ref(), when.upcast_ref()]);
@@ -260,8 +302,13 @@ impl GuideView {
                 button.add_css_class("on");
                 self.first.borrow_mut().push((channel.id.clone(), button.clone()));
             }
-            let spoken = format!("{}, {}, {}", channel.name, programme.title, span(programme.start, programme.end));
-            button.update_property(&[Property::Label(&spoken)]);
+            let text = format!(
+                "{}, {}, {}",
+                channel.name,
+                programme.title,
+                span(programme.start, programme.end)
+            );
+            spoken(&button, &text);
             let weak = Rc::downgrade(self);
             let (id, name, about) = (channel.id.clone(), channel.name.clone(), programme.clone());
             let tell = move || {
@@ -294,15 +341,23 @@ impl GuideView {
         let now = SystemTime::now();
         let on = programme.start <= now && now < programme.end;
         say(&self.what, &programme.title);
-        let when = format!("{name}  ·  {}  ·  {}", day(programme.start, now), span(programme.start, programme.end));
-        let extra = [programme.episode.clone(), programme.year.map(|year| year.to_string()), programme.rating.clone()];
+        let when = format!(
+            "{name}  ·  {}  ·  {}",
+            day(programme.start, now),
+            span(programme.start, programme.end)
+        );
+        let extra = [
+            programme.episode.clone(),
+            programme.year.map(|year| year.to_string()),
+            programme.rating.clone(),
+        ];
         let line: Vec<_> = std::iter::once(when).chain(extra.into_iter().flatten()).collect();
         say(&self.when, &line.join("  ·  "));
         let about = [programme.subtitle.as_deref(), programme.description.as_deref()];
         let about: Vec<_> = about.into_iter().flatten().collect();
         say(&self.about, &about.join(". "));
         self.watch.set_visible(on);
-        self.watch.update_property(&[Property::Label(&put(tr("Watch {channel}"), "channel", name))]);
+        spoken(&self.watch, &put(tr("Watch {channel}"), "channel", name));
         channel.clone_into(&mut self.chosen.borrow_mut());
     }
 }

@@ -21,17 +21,24 @@ pub(super) fn define(ui: &Rc<Ui>) {
 }
 
 fn pressed(ui: &Rc<Ui>, key: Key, modifiers: ModifierType) -> Propagation {
-    let held = modifiers & (ModifierType::CONTROL_MASK | ModifierType::SHIFT_MASK | ModifierType::ALT_MASK);
+    let held = modifiers
+        & (ModifierType::CONTROL_MASK | ModifierType::SHIFT_MASK | ModifierType::ALT_MASK);
     let act = |name: &str, target: Option<Variant>| {
         // The window has the action as long as it stands.
-        let _ = gtk::prelude::WidgetExt::activate_action(&ui.window, &format!("win.{name}"), target.as_ref());
+        let _ = gtk::prelude::WidgetExt::activate_action(
+            &ui.window,
+            &format!("win.{name}"),
+            target.as_ref(),
+        );
         Propagation::Stop
     };
     let by = |name: &str, number: i32| act(name, Some(number.to_variant()));
     match (held, key) {
         (ModifierType::CONTROL_MASK, Key::q | Key::Q) => return act("quit", None),
         (ModifierType::CONTROL_MASK, Key::comma) => return act("preferences", None),
-        (ModifierType::CONTROL_MASK, Key::question) | (_, Key::F1) => return act("shortcuts", None),
+        (ModifierType::CONTROL_MASK, Key::question) | (_, Key::F1) => {
+            return act("shortcuts", None);
+        }
         _ => {}
     }
     if !ui.is_watching() {
@@ -43,7 +50,9 @@ fn pressed(ui: &Rc<Ui>, key: Key, modifiers: ModifierType) -> Propagation {
             ui.toggle_favourite_here();
             return Propagation::Stop;
         }
-        (_, Key::Escape) if !ui.types() => return if ui.back() { Propagation::Stop } else { Propagation::Proceed },
+        (_, Key::Escape) if !ui.types() => {
+            return if ui.back() { Propagation::Stop } else { Propagation::Proceed };
+        }
         (_, Key::F11) => return act("full-screen", None),
         (_, Key::AudioPlay | Key::AudioPause) => return act("pause", None),
         (_, Key::AudioMute) => return act("mute", None),

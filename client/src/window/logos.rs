@@ -7,6 +7,7 @@ use std::rc::Rc;
 use gtk::prelude::*;
 use gtk::{gdk, glib};
 
+use super::widgets::role;
 use crate::television::{Channel, Television};
 
 const COLOURS: u32 = 8;
@@ -31,7 +32,12 @@ pub(super) struct Tile {
 
 impl Logos {
     pub(super) fn new(television: Television, runtime: tokio::runtime::Handle) -> Rc<Self> {
-        Rc::new(Self { television, runtime, known: RefCell::default(), waiting: RefCell::default() })
+        Rc::new(Self {
+            television,
+            runtime,
+            known: RefCell::default(),
+            waiting: RefCell::default(),
+        })
     }
 
     fn fetch(self: &Rc<Self>, address: &str, channel: &str) {
@@ -39,7 +45,10 @@ impl Logos {
         glib::spawn_future_local(async move {
             let television = this.television.clone();
             let bytes = this.runtime.spawn(async move { television.logo(&channel).await }).await;
-            let texture = bytes.ok().flatten().and_then(|bytes| gdk::Texture::from_bytes(&glib::Bytes::from_owned(bytes)).ok());
+            let texture = bytes
+                .ok()
+                .flatten()
+                .and_then(|bytes| gdk::Texture::from_bytes(&glib::Bytes::from_owned(bytes)).ok());
             this.known.borrow_mut().insert(address.clone(), texture.clone());
             let Some(texture) = texture else { return };
             this.waiting.borrow_mut().retain(|(wanted, stack, picture)| {
@@ -61,7 +70,7 @@ impl Tile {
         let letters = gtk::Label::new(None);
         letters.add_css_class("tile");
         // The channel's name is read beside it.
-        letters.set_accessible_role(gtk::AccessibleRole::Presentation);
+        role(&letters, gtk::AccessibleRole::Presentation);
         let picture = gtk::Picture::builder()
             .can_shrink(true)
             .content_fit(gtk::ContentFit::ScaleDown)
@@ -108,7 +117,8 @@ impl Tile {
 
 /// At most three letters that stand for a name: of its words, or its beginning; digits at the end stay.
 fn initials(name: &str) -> String {
-    let words: Vec<&str> = name.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).collect();
+    let words: Vec<&str> =
+        name.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).collect();
     let letters: String = match words.as_slice() {
         [one] => one.chars().take(2).collect(),
         words => words.iter().take(3).filter_map(|word| word.chars().next()).collect(),

@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use gtk::prelude::*;
 use gtk::{gio, glib};
+use service::Stop;
 
 use crate::Error;
 use crate::settings::Config;
@@ -75,16 +76,18 @@ pub fn run(config: Config, start: Start) -> anyhow::Result<()> {
         .context("cannot start the runtime")?;
     let announce = config.announce.clone();
     // Signing in goes on while the window is being made.
-    let television = {
+    let (television, stop) = {
         let _inside = runtime.enter();
-        match Television::start(config) {
+        let stop = Stop::on_signals().context("cannot listen to signals")?;
+        let television = match Television::start(config) {
             Err(Error::Locked(folder)) => {
                 // Another one may have come up in this very moment.
                 let wanted = single::Call::of_this_start(start.channel.as_deref());
                 return single::call(&folder, &wanted).map_err(|_| Error::Locked(folder).into());
             }
             started => started?,
-        }
+        };
+        (television, stop)
     };
     words::choose(television.view().borrow().settings.language.as_deref());
     gstreamer::init().context("GStreamer cannot be used")?;
@@ -103,10 +106,11 @@ pub fn run(config: Config, start: Start) -> anyhow::Result<()> {
         .flags(gio::ApplicationFlags::NON_UNIQUE)
         .build();
     let (handle, shown) = (runtime.handle().clone(), television.clone());
-    let setup = std::cell::Cell::new(Some((start, announce, called)));
+    let outside = ui::Outside { announce, called, stop };
+    let setup = std::cell::Cell::new(Some((start, outside)));
     application.connect_activate(move |application| {
-        let Some((start, announce, called)) = setup.take() else { return };
-        ui::Ui::open(application, shown.clone(), handle.clone(), start, announce, called);
+        let Some((start, outside)) = setup.take() else { return };
+        ui::Ui::open(application, shown.clone(), handle.clone(), start, outside);
     });
     application.run_with_args::<&str>(&[]);
     drop(only);

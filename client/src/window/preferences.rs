@@ -2,12 +2,11 @@
 
 use std::rc::Rc;
 
-use gtk::accessible::Property;
 use gtk::prelude::*;
 
 use super::statistics::upload;
 use super::tracks::{LANGUAGES, language_name};
-use super::widgets::{column, fill, label, paragraph, row, say};
+use super::widgets::{column, fill, label, paragraph, role, row, say, spoken};
 use super::words::{put, tr};
 use crate::choices::{Appearance, Quality, Settings};
 use crate::television::{Television, View};
@@ -27,18 +26,34 @@ pub(super) struct Preferences {
 
 impl Preferences {
     /// Opens the window over `parent`.
-    pub(super) fn open(parent: &gtk::ApplicationWindow, television: &Television, view: &View) -> Rc<Self> {
+    pub(super) fn open(
+        parent: &gtk::ApplicationWindow,
+        television: &Television,
+        view: &View,
+    ) -> Rc<Self> {
         let settings = &view.settings;
         let sharing = switch(television, settings.sharing.choice == Some(true), |settings, on| {
             settings.sharing.choice = Some(on);
         });
-        let rate = spin(television, (100.0, 1_000_000.0, 100.0), settings.sharing.kbits.into(), |settings, value| {
-            settings.sharing.kbits = value;
+        let rate = spin(
+            television,
+            (100.0, 1_000_000.0, 100.0),
+            settings.sharing.kbits.into(),
+            |settings, value| {
+                settings.sharing.kbits = value;
+            },
+        );
+        let month = spin(
+            television,
+            (0.0, 100_000.0, 1.0),
+            settings.sharing.monthly_gb.unwrap_or(0).into(),
+            |settings, value| {
+                settings.sharing.monthly_gb = (value > 0).then_some(value);
+            },
+        );
+        let metered = switch(television, settings.sharing.on_metered, |settings, on| {
+            settings.sharing.on_metered = on
         });
-        let month = spin(television, (0.0, 100_000.0, 1.0), settings.sharing.monthly_gb.unwrap_or(0).into(), |settings, value| {
-            settings.sharing.monthly_gb = (value > 0).then_some(value);
-        });
-        let metered = switch(television, settings.sharing.on_metered, |settings, on| settings.sharing.on_metered = on);
         let meter = paragraph("", "hint");
 
         let body = column(10);
@@ -46,28 +61,79 @@ impl Preferences {
         body.set_margin_bottom(24);
         body.set_margin_start(24);
         body.set_margin_end(24);
-        group(&body, tr("Helping other viewers"), &[
-            item(tr("Pass parts of the channel on"), tr("Encrypted parts of what you watch, to viewers near you."), &sharing),
-            item(tr("At most, kbit/s"), tr("Of your upload."), &rate),
-            item(tr("At most per month, GB"), tr("0: any amount."), &month),
-            item(tr("On connections paid by volume, too"), "", &metered),
-            meter.clone().upcast(),
-        ]);
-        group(&body, tr("Picture and sound"), &[
-            item(tr("Quality"), tr("Automatic takes what your connection carries."), &quality(television, view)),
-            item(tr("Language of the sound"), tr("Where a channel has several."), &languages(television, settings.sound.as_deref(), tr("The channel's first"), |settings, code| settings.sound = code)),
-            item(tr("Subtitles"), "", &languages(television, settings.subtitles.as_deref(), tr("Off"), |settings, code| settings.subtitles = code)),
-        ]);
-        let cache = spin(television, (0.0, 100_000.0, 100.0), settings.cache_mb.into(), |settings, value| settings.cache_mb = value);
-        group(&body, tr("Pause and rewind"), &[item(
-            tr("Room on the disk, MB"),
-            tr("The oldest goes first. 1000 MB are about half an hour at 4 Mbit/s."),
-            &cache,
-        )]);
-        group(&body, tr("Appearance"), &[
-            item(tr("Colours"), "", &appearance(television, settings.appearance)),
-            item(tr("Language"), tr("Holds from the next start on."), &program_language(television, settings.language.as_deref())),
-        ]);
+        group(
+            &body,
+            tr("Helping other viewers"),
+            &[
+                item(
+                    tr("Pass parts of the channel on"),
+                    tr("Encrypted parts of what you watch, to viewers near you."),
+                    &sharing,
+                ),
+                item(tr("At most, kbit/s"), tr("Of your upload."), &rate),
+                item(tr("At most per month, GB"), tr("0: any amount."), &month),
+                item(tr("On connections paid by volume, too"), "", &metered),
+                meter.clone().upcast(),
+            ],
+        );
+        group(
+            &body,
+            tr("Picture and sound"),
+            &[
+                item(
+                    tr("Quality"),
+                    tr("Automatic takes what your connection carries."),
+                    &quality(television, view),
+                ),
+                item(
+                    tr("Language of the sound"),
+                    tr("Where a channel has several."),
+                    &languages(
+                        television,
+                        settings.sound.as_deref(),
+                        tr("The channel's first"),
+                        |settings, code| settings.sound = code,
+                    ),
+                ),
+                item(
+                    tr("Subtitles"),
+                    "",
+                    &languages(
+                        television,
+                        settings.subtitles.as_deref(),
+                        tr("Off"),
+                        |settings, code| settings.subtitles = code,
+                    ),
+                ),
+            ],
+        );
+        let cache = spin(
+            television,
+            (0.0, 100_000.0, 100.0),
+            settings.cache_mb.into(),
+            |settings, value| settings.cache_mb = value,
+        );
+        group(
+            &body,
+            tr("Pause and rewind"),
+            &[item(
+                tr("Room on the disk, MB"),
+                tr("The oldest goes first. 1000 MB are about half an hour at 4 Mbit/s."),
+                &cache,
+            )],
+        );
+        group(
+            &body,
+            tr("Appearance"),
+            &[
+                item(tr("Colours"), "", &appearance(television, settings.appearance)),
+                item(
+                    tr("Language"),
+                    tr("Holds from the next start on."),
+                    &program_language(television, settings.language.as_deref()),
+                ),
+            ],
+        );
         let address = paragraph("", "hint");
         address.set_selectable(true);
         let account = paragraph("", "hint");
@@ -78,7 +144,10 @@ impl Preferences {
         group(&body, tr("Other players on this computer"), &[address.clone().upcast()]);
         group(&body, tr("Account"), &[account.clone().upcast(), out.clone().upcast()]);
 
-        let scroll = gtk::ScrolledWindow::builder().hscrollbar_policy(gtk::PolicyType::Never).child(&body).build();
+        let scroll = gtk::ScrolledWindow::builder()
+            .hscrollbar_policy(gtk::PolicyType::Never)
+            .child(&body)
+            .build();
         let window = dialog(parent, tr("Preferences"), &scroll, (560, 620));
         // Actions of the window below are not found from another window.
         out.connect_clicked({
@@ -104,12 +173,18 @@ impl Preferences {
     pub(super) fn show(&self, view: &View) {
         say(&self.meter, &upload(&view.upload));
         let on = self.sharing.is_active();
-        for widget in [self.rate.upcast_ref::<gtk::Widget>(), self.month.upcast_ref(), self.metered.upcast_ref()] {
+        for widget in [
+            self.rate.upcast_ref::<gtk::Widget>(),
+            self.month.upcast_ref(),
+            self.metered.upcast_ref(),
+        ] {
             widget.set_sensitive(on);
         }
         let text = match view.local {
             Some(address) => put(
-                tr("VLC, mpv, Kodi and browsers play your channels from {address}. Only programs on this computer can reach it."),
+                tr(
+                    "VLC, mpv, Kodi and browsers play your channels from {address}. Only programs on this computer can reach it.",
+                ),
                 "address",
                 format!("http://{address}/"),
             ),
@@ -118,10 +193,13 @@ impl Preferences {
         say(&self.address, &text);
         let text = match &view.account {
             Some(account) => {
-                let text = put(tr("{user} at {server}"), "user", account.user.as_deref().unwrap_or("–"));
+                let text =
+                    put(tr("{user} at {server}"), "user", account.user.as_deref().unwrap_or("–"));
                 let kept = match account.kept {
                     Kept::SecretStore => tr("Kept in the system's secret store."),
-                    Kept::File => tr("Kept in a file that only you can read: this system has no secret store."),
+                    Kept::File => tr(
+                        "Kept in a file that only you can read: this system has no secret store.",
+                    ),
                     Kept::Not => tr("Not kept: you sign in again at the next start."),
                 };
                 format!("{}. {kept}", put(&text, "server", &account.server))
@@ -138,7 +216,12 @@ impl Preferences {
 }
 
 /// A window over the main window that Escape closes.
-pub(super) fn dialog(parent: &gtk::ApplicationWindow, title: &str, child: &impl IsA<gtk::Widget>, size: (i32, i32)) -> gtk::Window {
+pub(super) fn dialog(
+    parent: &gtk::ApplicationWindow,
+    title: &str,
+    child: &impl IsA<gtk::Widget>,
+    size: (i32, i32),
+) -> gtk::Window {
     let window = gtk::Window::builder()
         .title(title)
         .transient_for(parent)
@@ -169,7 +252,7 @@ pub(super) fn dialog(parent: &gtk::ApplicationWindow, title: &str, child: &impl 
 
 fn group(body: &gtk::Box, title: &str, items: &[gtk::Widget]) {
     let heading = label(title, "section");
-    heading.set_accessible_role(gtk::AccessibleRole::Heading);
+    role(&heading, gtk::AccessibleRole::Heading);
     body.append(&heading);
     let group = column(0);
     group.add_css_class("group");
@@ -198,7 +281,7 @@ fn item(text: &str, hint: &str, control: &impl IsA<gtk::Widget>) -> gtk::Widget 
         words.append(&paragraph(hint, "hint"));
     }
     control.set_valign(gtk::Align::Center);
-    control.upcast_ref::<gtk::Widget>().update_property(&[Property::Label(text)]);
+    spoken(control, text);
     let line = row(16);
     fill(&line, &[words.upcast_ref(), control.upcast_ref()]);
     line.upcast()
@@ -214,7 +297,12 @@ fn switch(television: &Television, on: bool, change: fn(&mut Settings, bool)) ->
     switch
 }
 
-fn spin(television: &Television, (low, high, step): (f64, f64, f64), value: f64, change: fn(&mut Settings, u32)) -> gtk::SpinButton {
+fn spin(
+    television: &Television,
+    (low, high, step): (f64, f64, f64),
+    value: f64,
+    change: fn(&mut Settings, u32),
+) -> gtk::SpinButton {
     let spin = gtk::SpinButton::with_range(low, high, step);
     spin.set_value(value);
     spin.set_width_chars(7);
@@ -250,18 +338,27 @@ fn quality(television: &Television, view: &View) -> gtk::DropDown {
         Quality::Automatic => 0,
         Quality::Fixed(name) => names.iter().position(|known| known == name).map_or(0, |i| i + 1),
     };
-    let texts: Vec<&str> = std::iter::once(tr("Automatic")).chain(names.iter().map(String::as_str)).collect();
+    let texts: Vec<&str> =
+        std::iter::once(tr("Automatic")).chain(names.iter().map(String::as_str)).collect();
     let (television, known) = (television.clone(), names.clone());
     choice(&texts, chosen, move |index| {
         let quality = index.checked_sub(1).and_then(|i| known.get(i)).cloned();
-        television.change(move |settings| settings.quality = quality.map_or(Quality::Automatic, Quality::Fixed));
+        television.change(move |settings| {
+            settings.quality = quality.map_or(Quality::Automatic, Quality::Fixed)
+        });
     })
 }
 
-fn languages(television: &Television, chosen: Option<&str>, none: &str, change: fn(&mut Settings, Option<String>)) -> gtk::DropDown {
+fn languages(
+    television: &Television,
+    chosen: Option<&str>,
+    none: &str,
+    change: fn(&mut Settings, Option<String>),
+) -> gtk::DropDown {
     let names: Vec<&str> = LANGUAGES.iter().map(|code| language_name(code)).collect();
     let texts: Vec<&str> = std::iter::once(none).chain(names).collect();
-    let known = |code: &str| LANGUAGES.iter().position(|known| crate::playback::same_language(known, code));
+    let known =
+        |code: &str| LANGUAGES.iter().position(|known| crate::playback::same_language(known, code));
     let index = chosen.and_then(known).map_or(0, |i| i + 1);
     let television = television.clone();
     choice(&texts, index, move |index| {
@@ -285,7 +382,8 @@ fn program_language(television: &Television, chosen: Option<&str>) -> gtk::DropD
     let codes = ["en", "de"];
     // Each in itself: who cannot read this one finds their own.
     let texts = [tr("As the system"), "English", "Deutsch"];
-    let index = chosen.and_then(|code| codes.iter().position(|known| *known == code)).map_or(0, |i| i + 1);
+    let index =
+        chosen.and_then(|code| codes.iter().position(|known| *known == code)).map_or(0, |i| i + 1);
     let television = television.clone();
     choice(&texts, index, move |index| {
         let code = index.checked_sub(1).and_then(|i| codes.get(i)).map(|&code| code.to_owned());

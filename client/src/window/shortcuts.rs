@@ -3,7 +3,7 @@
 use gtk::prelude::*;
 
 use super::preferences::dialog;
-use super::widgets::{column, fill, label, paragraph, row};
+use super::widgets::{column, fill, label, paragraph, role, row};
 use super::words::tr;
 
 /// The keys by what they are for: keys as they are written on them, and what they do.
@@ -60,7 +60,7 @@ pub(super) fn open(parent: &gtk::ApplicationWindow) {
     for (i, (title, keys)) in keys().into_iter().enumerate() {
         let into = &columns[usize::from(i >= 2)];
         let heading = label(title, "section");
-        heading.set_accessible_role(gtk::AccessibleRole::Heading);
+        role(&heading, gtk::AccessibleRole::Heading);
         into.append(&heading);
         for (caps, text) in keys {
             let line = row(12);

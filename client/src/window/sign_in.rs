@@ -3,11 +3,11 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use gtk::accessible::Property;
 use gtk::prelude::*;
 
-use super::widgets::{column, emblem, fill, label, paragraph, row, say};
-use super::words::tr;
+use super::widgets::{column, emblem, fill, label, paragraph, role, row, say, spoken};
+use super::times::rate;
+use super::words::{put, tr};
 use crate::problem::Severity;
 use crate::television::{Phase, SignIn as Wish, Television, View};
 
@@ -33,8 +33,14 @@ impl SignIn {
     pub(super) fn new(television: Television) -> Rc<Self> {
         let icon = emblem(64);
         let title = paragraph(tr("Sign in to watch"), "hero");
-        let lead = paragraph(tr("Your television operator gave you an address, a user name and a password."), "lead");
-        let server = gtk::Entry::builder().placeholder_text("https://tv.example").input_purpose(gtk::InputPurpose::Url).build();
+        let lead = paragraph(
+            tr("Your television operator gave you an address, a user name and a password."),
+            "lead",
+        );
+        let server = gtk::Entry::builder()
+            .placeholder_text("https://tv.example")
+            .input_purpose(gtk::InputPurpose::Url)
+            .build();
         let user = gtk::Entry::new();
         let password = gtk::PasswordEntry::builder().show_peek_icon(true).build();
         let form = column(6);
@@ -48,16 +54,16 @@ impl SignIn {
             caption.set_margin_top(6);
             fill(&form, &[caption.upcast_ref(), field]);
         }
-        server.update_property(&[Property::Label(tr("Server"))]);
-        user.update_property(&[Property::Label(tr("User name"))]);
-        password.update_property(&[Property::Label(tr("Password"))]);
+        spoken(&server, tr("Server"));
+        spoken(&user, tr("User name"));
+        spoken(&password, tr("Password"));
         let remember = gtk::CheckButton::with_label(tr("Stay signed in on this computer"));
         remember.set_active(true);
         remember.set_margin_top(8);
         let (what, doing) = (paragraph("", "error"), paragraph("", "soft"));
         let error = column(2);
         error.add_css_class("error-box");
-        error.set_accessible_role(gtk::AccessibleRole::Alert);
+        role(&error, gtk::AccessibleRole::Alert);
         fill(&error, &[what.upcast_ref(), doing.upcast_ref()]);
         error.set_visible(false);
         let busy = gtk::Spinner::new();
@@ -67,7 +73,7 @@ impl SignIn {
         fill(&inside, &[busy.upcast_ref(), text.upcast_ref()]);
         busy.set_visible(false);
         let submit = gtk::Button::builder().child(&inside).css_classes(["primary"]).build();
-        submit.update_property(&[Property::Label(tr("Sign in"))]);
+        spoken(&submit, tr("Sign in"));
         submit.set_margin_top(10);
         let card = column(10);
         card.add_css_class("card");
@@ -76,13 +82,30 @@ impl SignIn {
         card.set_valign(gtk::Align::Center);
         card.set_margin_top(20);
         card.set_margin_bottom(20);
-        fill(&card, &[
-            icon.upcast_ref(), title.upcast_ref(), lead.upcast_ref(), form.upcast_ref(),
-            remember.upcast_ref(), error.upcast_ref(), submit.upcast_ref(),
-        ]);
+        fill(
+            &card,
+            &[
+                icon.upcast_ref(),
+                title.upcast_ref(),
+                lead.upcast_ref(),
+                form.upcast_ref(),
+                remember.upcast_ref(),
+                error.upcast_ref(),
+                submit.upcast_ref(),
+            ],
+        );
         let root = page(&card);
         let this = Rc::new(Self {
-            root, server, user, password, remember, submit, busy, error, what, doing,
+            root,
+            server,
+            user,
+            password,
+            remember,
+            submit,
+            busy,
+            error,
+            what,
+            doing,
             wrong: Cell::default(),
             filled: Cell::default(),
             television,
@@ -114,7 +137,10 @@ impl SignIn {
         let server = address(&self.server.text());
         let (user, password) = (self.user.text(), self.password.text());
         let missing: Option<(&gtk::Widget, &'static str)> = if server.is_none() {
-            Some((self.server.upcast_ref(), tr("This is not an address. It looks like https://tv.example.")))
+            Some((
+                self.server.upcast_ref(),
+                tr("This is not an address. It looks like https://tv.example."),
+            ))
         } else if user.trim().is_empty() {
             Some((self.user.upcast_ref(), tr("Please enter your user name.")))
         } else if password.is_empty() {
@@ -159,7 +185,12 @@ impl SignIn {
         self.submit.set_sensitive(!busy);
         self.busy.set_visible(busy);
         self.busy.set_spinning(busy);
-        for field in [self.server.upcast_ref::<gtk::Widget>(), self.user.upcast_ref(), self.password.upcast_ref(), self.remember.upcast_ref()] {
+        for field in [
+            self.server.upcast_ref::<gtk::Widget>(),
+            self.user.upcast_ref(),
+            self.password.upcast_ref(),
+            self.remember.upcast_ref(),
+        ] {
             field.set_sensitive(!busy);
         }
         match view.problems.iter().find(|problem| problem.severity() == Severity::Stops) {
@@ -197,24 +228,28 @@ fn address(text: &str) -> Option<url::Url> {
     let text = text.trim();
     let url = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
     let url = url::Url::parse(&url).ok()?;
-    let fits = matches!(url.scheme(), "http" | "https") && url.host_str().is_some_and(|host| !host.is_empty());
+    let fits = matches!(url.scheme(), "http" | "https")
+        && url.host_str().is_some_and(|host| !host.is_empty());
     fits.then_some(url)
 }
 
 /// A page with a card in its middle.
 fn page(card: &gtk::Box) -> gtk::ScrolledWindow {
-    let scroll = gtk::ScrolledWindow::builder().hscrollbar_policy(gtk::PolicyType::Never).child(card).build();
+    let scroll = gtk::ScrolledWindow::builder()
+        .hscrollbar_policy(gtk::PolicyType::Never)
+        .child(card)
+        .build();
     scroll.add_css_class("page");
     scroll
 }
 
 /// The page that asks whether to help other viewers.
-pub(super) fn welcome(television: &Television) -> gtk::ScrolledWindow {
+pub(super) fn welcome(television: &Television, kbits: u32) -> gtk::ScrolledWindow {
     let title = paragraph(tr("Help to carry the channel?"), "hero");
-    let lead = paragraph(
-        tr("While you watch, your computer can pass small encrypted parts of the same channel on to viewers near you. It uses at most 2 Mbit/s of your upload, never on a connection that is paid by volume, and you can change this at any time."),
-        "lead",
+    let text = tr(
+        "While you watch, your computer can pass small encrypted parts of the same channel on to viewers near you. It uses at most {rate} of your upload, never on a connection that is paid by volume, and you can change this at any time.",
     );
+    let lead = paragraph(&put(text, "rate", rate(u64::from(kbits) * 1000)), "lead");
     lead.set_max_width_chars(52);
     let yes = gtk::Button::with_label(tr("Yes, help"));
     yes.add_css_class("primary");
@@ -222,7 +257,9 @@ pub(super) fn welcome(television: &Television) -> gtk::ScrolledWindow {
     no.add_css_class("secondary");
     for (button, choice) in [(&yes, true), (&no, false)] {
         let television = television.clone();
-        button.connect_clicked(move |_| television.change(move |settings| settings.sharing.choice = Some(choice)));
+        button.connect_clicked(move |_| {
+            television.change(move |settings| settings.sharing.choice = Some(choice))
+        });
     }
     let buttons = row(12);
     buttons.set_homogeneous(true);

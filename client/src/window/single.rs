@@ -16,30 +16,29 @@ const LONGEST: u64 = 4096;
 
 /// What a second start wants.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Call {
+pub(super) struct Call {
     /// The channel to play.
-    pub channel: Option<String>,
+    pub(super) channel: Option<String>,
     /// What lets the window come forward on the desktop (XDG activation, startup notification).
-    pub token: Option<String>,
+    pub(super) token: Option<String>,
 }
 
 /// The only window's end.
-pub struct Only {
+pub(super) struct Only {
     path: PathBuf,
 }
 
 impl Call {
     /// What this start wants.
-    pub fn of_this_start(channel: Option<&str>) -> Self {
+    pub(super) fn of_this_start(channel: Option<&str>) -> Self {
         let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let token = variable("XDG_ACTIVATION_TOKEN").or_else(|| variable("DESKTOP_STARTUP_ID"));
         Self { channel: channel.map(str::to_owned), token }
     }
 
     fn write(&self, to: &mut impl io::Write) -> io::Result<()> {
-        let line = |text: &Option<String>| {
-            text.as_deref().unwrap_or_default().replace(['\n', '\r'], " ")
-        };
+        let line =
+            |text: &Option<String>| text.as_deref().unwrap_or_default().replace(['\n', '\r'], " ");
         writeln!(to, "{}\n{}", line(&self.channel), line(&self.token))
     }
 
@@ -54,7 +53,7 @@ impl Call {
 ///
 /// # Errors
 /// If there is none that answers.
-pub fn call(folder: &Path, call: &Call) -> io::Result<()> {
+pub(super) fn call(folder: &Path, call: &Call) -> io::Result<()> {
     let mut stream = UnixStream::connect(folder.join(NAME))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -68,7 +67,7 @@ pub fn call(folder: &Path, call: &Call) -> io::Result<()> {
 ///
 /// # Errors
 /// If the socket cannot be made.
-pub fn listen(folder: &Path) -> io::Result<(Only, mpsc::UnboundedReceiver<Call>)> {
+pub(super) fn listen(folder: &Path) -> io::Result<(Only, mpsc::UnboundedReceiver<Call>)> {
     let path = folder.join(NAME);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use gtk::accessible::Property;
 use gtk::prelude::*;
 use gtk::{gdk, glib};
 
@@ -13,7 +12,7 @@ use super::logos::Logos;
 use super::screen::Screen;
 use super::statistics::Statistics;
 use super::times::clock;
-use super::widgets::{clear, column, fill, label, mark, paragraph, row, say, short};
+use super::widgets::{clear, column, fill, label, mark, paragraph, role, row, say, short, spoken};
 use super::words::{put, tr};
 use crate::problem::{Problem, Severity};
 use crate::television::{Phase, View};
@@ -64,7 +63,7 @@ impl Stage {
         picture.set_can_shrink(true);
         picture.set_hexpand(true);
         picture.set_vexpand(true);
-        picture.update_property(&[Property::Label(tr("Picture"))]);
+        spoken(&picture, tr("Picture"));
         let root = gtk::Overlay::new();
         root.add_css_class("stage");
         root.set_child(Some(&picture));
@@ -89,7 +88,15 @@ impl Stage {
         waiting.set_margin_start(24);
         waiting.set_margin_end(24);
         waiting.set_margin_bottom(60);
-        fill(&waiting, &[waiting_name.upcast_ref(), spinner.upcast_ref(), waiting_what.upcast_ref(), again.upcast_ref()]);
+        fill(
+            &waiting,
+            &[
+                waiting_name.upcast_ref(),
+                spinner.upcast_ref(),
+                waiting_what.upcast_ref(),
+                again.upcast_ref(),
+            ],
+        );
         root.add_overlay(&waiting);
 
         let banner = Banner::new(logos);
@@ -114,7 +121,7 @@ impl Stage {
         super::widgets::name(&away, tr("Put this message away"));
         let trouble_box = row(12);
         trouble_box.add_css_class("trouble");
-        trouble_box.set_accessible_role(gtk::AccessibleRole::Alert);
+        role(&trouble_box, gtk::AccessibleRole::Alert);
         fill(&trouble_box, &[words.upcast_ref(), away.upcast_ref()]);
         let trouble = gtk::Revealer::builder()
             .transition_type(gtk::RevealerTransitionType::SlideDown)
@@ -130,12 +137,27 @@ impl Stage {
         root.add_overlay(&trouble);
 
         let this = Rc::new(Self {
-            root, screen, picture, banner, waiting, waiting_name, waiting_what, spinner, again, digits, toast,
+            root,
+            screen,
+            picture,
+            banner,
+            waiting,
+            waiting_name,
+            waiting_what,
+            spinner,
+            again,
+            digits,
+            toast,
             toast_turn: Cell::default(),
-            trouble, trouble_box, what, doing,
+            trouble,
+            trouble_box,
+            what,
+            doing,
             dismissed: RefCell::default(),
             told: RefCell::default(),
-            information, information_text, statistics,
+            information,
+            information_text,
+            statistics,
             until: Cell::default(),
             since: Cell::new(Instant::now()),
             has_picture: Cell::default(),
@@ -174,7 +196,9 @@ impl Stage {
             this.reveal(STAY);
         });
         self.picture.add_controller(click);
-        let scroll = gtk::EventControllerScroll::new(gtk::EventControllerScrollFlags::VERTICAL | gtk::EventControllerScrollFlags::DISCRETE);
+        let scroll = gtk::EventControllerScroll::new(
+            gtk::EventControllerScrollFlags::VERTICAL | gtk::EventControllerScrollFlags::DISCRETE,
+        );
         let weak = Rc::downgrade(self);
         scroll.connect_scroll(move |_, _, dy| {
             if let Some(this) = weak.upgrade() {
@@ -229,7 +253,10 @@ impl Stage {
     }
 
     fn wait(&self, view: &View) {
-        let name = view.phase.channel().and_then(|id| view.line_up.iter().find(|channel| channel.id == id));
+        let name = view
+            .phase
+            .channel()
+            .and_then(|id| view.line_up.iter().find(|channel| channel.id == id));
         let stopped = matches!(view.phase, Phase::Stopped { .. });
         let choosing = matches!(view.phase, Phase::Choosing);
         let shown = choosing || stopped || !self.has_picture.get();
@@ -245,7 +272,9 @@ impl Stage {
                 let (what, doing) = words(problem);
                 format!("{what}\n{doing}")
             }
-            _ if choosing && view.line_up.is_empty() => tr("Waiting for the list of channels …").to_owned(),
+            _ if choosing && view.line_up.is_empty() => {
+                tr("Waiting for the list of channels …").to_owned()
+            }
             _ if choosing => tr("Choose a channel from the list, or type its number.").to_owned(),
             _ if turning => tr("The picture is coming …").to_owned(),
             _ => String::new(),
@@ -258,7 +287,11 @@ impl Stage {
     fn tell(&self, view: &View) {
         // What stops the picture is told in its place.
         let in_place = self.waiting.is_visible();
-        let worst = view.problems.iter().find(|problem| !(in_place && problem.severity() == Severity::Stops)).cloned();
+        let worst = view
+            .problems
+            .iter()
+            .find(|problem| !(in_place && problem.severity() == Severity::Stops))
+            .cloned();
         let away = worst.is_some() && *self.dismissed.borrow() == worst;
         if let Some(problem) = worst.as_ref().filter(|_| !away) {
             let (what, doing) = words(problem);
@@ -293,7 +326,12 @@ impl Stage {
         match now {
             Some(programme) => {
                 text.append(&paragraph(&programme.title, "title"));
-                let line = [Some(when(programme)), programme.episode.clone(), programme.year.map(|year| year.to_string()), programme.rating.clone()];
+                let line = [
+                    Some(when(programme)),
+                    programme.episode.clone(),
+                    programme.year.map(|year| year.to_string()),
+                    programme.rating.clone(),
+                ];
                 let line: Vec<_> = line.into_iter().flatten().collect();
                 text.append(&paragraph(&line.join("  ·  "), "label"));
                 for part in [&programme.subtitle, &programme.description].into_iter().flatten() {
@@ -303,7 +341,10 @@ impl Stage {
                     text.append(&paragraph(&programme.categories.join(", "), "label"));
                 }
             }
-            None => text.append(&paragraph(tr("Your operator tells nothing about this programme."), "label")),
+            None => text.append(&paragraph(
+                tr("Your operator tells nothing about this programme."),
+                "label",
+            )),
         }
         for next in view.guide.after(id, at).take(4) {
             text.append(&short(&format!("{}  {}", clock(next.start), next.title), "value"));
@@ -312,7 +353,7 @@ impl Stage {
 
     /// Once in a while: what goes away by itself.
     pub(super) fn tick(&self, full: bool) {
-        let held = self.banner.tracks.is_active()
+        let held = self.banner.tracks.popover().is_some_and(|menu| menu.is_visible())
             || self.banner.root.focus_child().is_some()
             || !self.has_picture.get();
         if self.until.get().is_some_and(|until| Instant::now() >= until) && !held {
@@ -387,7 +428,11 @@ pub(super) fn words(problem: &Problem) -> (String, String) {
 
 /// Says how loud it is.
 pub(super) fn loudness(volume: u8, muted: bool) -> String {
-    if muted { tr("Sound off").to_owned() } else { put(tr("Volume {percent} %"), "percent", volume) }
+    if muted {
+        tr("Sound off").to_owned()
+    } else {
+        put(tr("Volume {percent} %"), "percent", volume)
+    }
 }
 
 fn corner(root: &gtk::Overlay, class: &str, across: gtk::Align, down: gtk::Align) -> gtk::Label {
@@ -415,8 +460,8 @@ fn information_panel() -> (gtk::Revealer, gtk::Box) {
     let panel = column(0);
     panel.add_css_class("panel");
     panel.set_width_request(330);
-    panel.set_accessible_role(gtk::AccessibleRole::Region);
-    panel.update_property(&[Property::Label(tr("Information"))]);
+    role(&panel, gtk::AccessibleRole::Region);
+    spoken(&panel, tr("Information"));
     panel.append(&scroll);
     let revealer = gtk::Revealer::builder()
         .transition_type(gtk::RevealerTransitionType::Crossfade)

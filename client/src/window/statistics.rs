@@ -4,16 +4,15 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use gtk::accessible::Property;
 use gtk::cairo;
 use gtk::prelude::*;
 use ticket::Role;
 
 use super::times::{bytes, rate, stretch};
-use super::widgets::{column, fill, label, row, say, short};
+use super::widgets::{column, fill, label, role, row, say, short, spoken};
 use super::words::{put, tr, trn};
-use crate::stats::{Stats, Substream};
 use crate::sharing::{Upload, UploadState};
+use crate::stats::{Stats, Substream};
 use crate::television::View;
 
 /// Height of one sub-stream in the drawing, pixels.
@@ -68,14 +67,14 @@ impl Statistics {
         for (line, (figure, text)) in (0..).zip(figures) {
             let value = short("", "value");
             value.set_hexpand(true);
-            value.update_property(&[Property::Label(text)]);
+            spoken(&value, text);
             grid.attach(&label(text, "label"), 0, line, 1, 1);
             grid.attach(&value, 1, line, 1, 1);
             values.push((figure, value));
         }
         let drawn: Rc<RefCell<Drawn>> = Rc::default();
         let drawing = gtk::DrawingArea::new();
-        drawing.set_accessible_role(gtk::AccessibleRole::Img);
+        role(&drawing, gtk::AccessibleRole::Img);
         drawing.set_content_width(330);
         let shown = drawn.clone();
         drawing.set_draw_func(move |_, context, width, height| {
@@ -85,26 +84,33 @@ impl Statistics {
         let key = super::widgets::paragraph("", "label");
         let sharing = super::widgets::paragraph("", "label");
         let meter = super::widgets::progress();
-        meter.update_property(&[Property::Label(tr("Upload"))]);
+        spoken(&meter, tr("Upload"));
         let panel = column(10);
         panel.add_css_class("panel");
-        panel.set_accessible_role(gtk::AccessibleRole::Region);
-        panel.update_property(&[Property::Label(tr("Statistics"))]);
+        role(&panel, gtk::AccessibleRole::Region);
+        spoken(&panel, tr("Statistics"));
         let heading = row(8);
         let title = label(tr("Statistics"), "title");
         title.set_hexpand(true);
-        let close = super::widgets::icon_button("window-close-symbolic", tr("Close statistics"), "win.statistics");
+        let close = super::widgets::icon_button(
+            "window-close-symbolic",
+            tr("Close statistics"),
+            "win.statistics",
+        );
         close.add_css_class("flat-on-dark");
         fill(&heading, &[title.upcast_ref(), close.upcast_ref()]);
         let body = column(10);
-        fill(&body, &[
-            grid.upcast_ref(),
-            label(tr("Who feeds you"), "title").upcast_ref(),
-            drawing.upcast_ref(),
-            key.upcast_ref(),
-            sharing.upcast_ref(),
-            meter.upcast_ref(),
-        ]);
+        fill(
+            &body,
+            &[
+                grid.upcast_ref(),
+                label(tr("Who feeds you"), "title").upcast_ref(),
+                drawing.upcast_ref(),
+                key.upcast_ref(),
+                sharing.upcast_ref(),
+                meter.upcast_ref(),
+            ],
+        );
         let scroll = gtk::ScrolledWindow::builder()
             .hscrollbar_policy(gtk::PolicyType::Never)
             .propagate_natural_height(true)
@@ -143,7 +149,7 @@ impl Statistics {
         }
         let summary = summary(&stats.substreams);
         say(&self.key, &summary);
-        self.drawing.update_property(&[Property::Label(&summary)]);
+        spoken(&self.drawing, &summary);
         self.drawing.set_content_height(i32::from(stats.n.max(4)) * STRAND + 8);
         self.drawn.replace(Drawn { n: stats.n, substreams: stats.substreams.clone() });
         self.drawing.queue_draw();
@@ -159,17 +165,21 @@ pub(super) fn upload(upload: &Upload) -> String {
     let month = put(tr("{amount} this month"), "amount", bytes(upload.month_bytes));
     match upload.state {
         UploadState::On => {
-            let now = put(tr("Helping with {rate} of at most {limit}"), "rate", rate(upload.now_bits));
+            let now =
+                put(tr("Helping with {rate} of at most {limit}"), "rate", rate(upload.now_bits));
             format!("{}, {month}", put(&now, "limit", rate(upload.limit_bits)))
         }
         UploadState::Metered => tr("Not helping: this connection is paid by volume").to_owned(),
-        UploadState::MonthlyLimit => format!("{}: {month}", tr("Not helping: the month's limit is reached")),
+        UploadState::MonthlyLimit => {
+            format!("{}: {month}", tr("Not helping: the month's limit is reached"))
+        }
         UploadState::NotAsked | UploadState::Off => tr("Not helping other viewers").to_owned(),
     }
 }
 
 fn text(figure: Figure, stats: &Stats) -> String {
-    let seconds = |millis: u64| put(tr("{seconds} s"), "seconds", format!("{:.1}", millis as f64 / 1e3));
+    let seconds =
+        |millis: u64| put(tr("{seconds} s"), "seconds", format!("{:.1}", millis as f64 / 1e3));
     match figure {
         Figure::Rendition if stats.rendition.is_empty() => "–".to_owned(),
         Figure::Rendition => {
@@ -181,12 +191,21 @@ fn text(figure: Figure, stats: &Stats) -> String {
         Figure::Lag => seconds(stats.lag_ms),
         Figure::Edge => seconds(stats.behind_edge_ms),
         Figure::Segments => {
-            let text = put(tr("{played}, {lost} lost, {rebuilt} rebuilt"), "played", stats.segments.played);
+            let text = put(
+                tr("{played}, {lost} lost, {rebuilt} rebuilt"),
+                "played",
+                stats.segments.played,
+            );
             put(&put(&text, "lost", stats.segments.lost), "rebuilt", stats.segments.rebuilt)
         }
         Figure::Stalls if stats.stalls == 0 => tr("none").to_owned(),
         Figure::Stalls => {
-            let causes: Vec<_> = stats.stall_causes.iter().filter(|(_, count)| **count > 0).map(|(name, _)| cause(name)).collect();
+            let causes: Vec<_> = stats
+                .stall_causes
+                .iter()
+                .filter(|(_, count)| **count > 0)
+                .map(|(name, _)| cause(name))
+                .collect();
             let time = stretch(std::time::Duration::from_millis(stats.stall_ms));
             format!("{} ({time}): {}", stats.stalls, causes.join(", "))
         }
@@ -197,7 +216,11 @@ fn text(figure: Figure, stats: &Stats) -> String {
             format!("{}, {}", bytes(all), put(tr("{percent} % from viewers"), "percent", share))
         }
         Figure::Up => {
-            let to = put(trn("{n} sub-stream", "{n} sub-streams", stats.pushed.into()), "n", stats.pushed);
+            let to = put(
+                trn("{n} sub-stream", "{n} sub-streams", stats.pushed.into()),
+                "n",
+                stats.pushed,
+            );
             format!("{}, {to}", bytes(stats.bytes_out))
         }
         Figure::Failovers => stats.failovers.to_string(),
@@ -215,7 +238,7 @@ fn cause(name: &str) -> &'static str {
     }
 }
 
-fn role(role: Role) -> &'static str {
+fn part(role: Role) -> &'static str {
     match role {
         Role::Headend => tr("Broadcaster"),
         Role::Repeater => tr("Repeater"),
@@ -263,13 +286,18 @@ fn summary(substreams: &[Substream]) -> String {
         let of = put(trn("{n} sub-stream", "{n} sub-streams", count as u64), "n", count);
         let place = place(parent);
         let gap = if place.is_empty() { "" } else { " " };
-        format!("{}{gap}{place}: {of}", role(parent.role))
+        format!("{}{gap}{place}: {of}", part(parent.role))
     });
     each.collect::<Vec<_>>().join("; ")
 }
 
 /// Strands from those who feed, on the left, to the sub-streams on the right, which together are the picture.
-fn draw(context: &cairo::Context, width: f64, height: f64, drawn: &Drawn) -> Result<(), cairo::Error> {
+fn draw(
+    context: &cairo::Context,
+    width: f64,
+    height: f64,
+    drawn: &Drawn,
+) -> Result<(), cairo::Error> {
     let n = f64::from(drawn.n.max(1));
     let parents = parents(&drawn.substreams);
     let step = (height - 8.0) / n;
@@ -304,10 +332,14 @@ fn draw(context: &cairo::Context, width: f64, height: f64, drawn: &Drawn) -> Res
         context.arc(left - 6.0, middle, 4.5, 0.0, std::f64::consts::TAU);
         context.fill()?;
         context.set_source_rgba(1.0, 1.0, 1.0, 0.92);
-        let lines = [role(parent.role).to_owned(), place(parent)];
+        let lines = [part(parent.role).to_owned(), place(parent)];
         let lines: Vec<_> = lines.iter().filter(|line| !line.is_empty()).collect();
         let two = room > 26.0 && lines.len() > 1;
-        let text = if two { lines[0].clone() } else { lines.iter().map(|line| line.as_str()).collect::<Vec<_>>().join(" ") };
+        let text = if two {
+            lines[0].clone()
+        } else {
+            lines.iter().map(|line| line.as_str()).collect::<Vec<_>>().join(" ")
+        };
         right_aligned(context, &text, left - 16.0, if two { middle - 2.0 } else { middle + 3.5 })?;
         if two {
             context.set_source_rgba(1.0, 1.0, 1.0, 0.6);
@@ -317,7 +349,12 @@ fn draw(context: &cairo::Context, width: f64, height: f64, drawn: &Drawn) -> Res
     Ok(())
 }
 
-fn right_aligned(context: &cairo::Context, text: &str, right: f64, y: f64) -> Result<(), cairo::Error> {
+fn right_aligned(
+    context: &cairo::Context,
+    text: &str,
+    right: f64,
+    y: f64,
+) -> Result<(), cairo::Error> {
     let extents = context.text_extents(text)?;
     context.move_to((right - extents.x_advance()).max(0.0), y);
     context.show_text(text)

@@ -75,6 +75,9 @@ mod tests {
         assert_eq!(stretch(Duration::from_secs(3723)), "1:02:03");
         assert_eq!(bytes(12_340_000), "12.3 MB");
         assert_eq!(rate(640_000), "640 kbit/s");
-        assert_eq!(span(UNIX_EPOCH, UNIX_EPOCH + Duration::from_secs(5400)).split(' ').nth(3), Some("(90"));
+        assert_eq!(
+            span(UNIX_EPOCH, UNIX_EPOCH + Duration::from_secs(5400)).split(' ').nth(3),
+            Some("(90")
+        );
     }
 }

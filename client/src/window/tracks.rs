@@ -56,7 +56,9 @@ fn system_language() -> Option<String> {
 
 /// What a track is remembered by: its language if no other of its kind speaks it, else its PID.
 pub(super) fn key(track: &Track, all: &[Track]) -> String {
-    let alike = all.iter().filter(|other| same_kind(other.kind, track.kind) && other.language == track.language);
+    let alike = all
+        .iter()
+        .filter(|other| same_kind(other.kind, track.kind) && other.language == track.language);
     match &track.language {
         Some(language) if alike.count() == 1 => language.clone(),
         _ => format!("#{}", track.pid),
@@ -68,7 +70,12 @@ fn same_kind(a: Kind, b: Kind) -> bool {
 }
 
 /// Remembers a choice for one channel.
-pub(super) fn remember(settings: &mut Settings, channel: &str, sound: Option<String>, subtitles: Option<String>) {
+pub(super) fn remember(
+    settings: &mut Settings,
+    channel: &str,
+    sound: Option<String>,
+    subtitles: Option<String>,
+) {
     let tracks: &mut Tracks = settings.tracks.entry(channel.to_owned()).or_default();
     if sound.is_some() {
         tracks.sound = sound;
@@ -88,7 +95,10 @@ pub(super) fn menu(all: &[Track]) -> gio::Menu {
         }
         for (count, track) in (1..).zip(all.iter().filter(|track| kind(track.kind))) {
             let item = gio::MenuItem::new(Some(&text(track, count)), None);
-            item.set_action_and_target_value(Some(&format!("win.{action}")), Some(&gtk::glib::prelude::ToVariant::to_variant(&key(track, all))));
+            item.set_action_and_target_value(
+                Some(&format!("win.{action}")),
+                Some(&gtk::glib::prelude::ToVariant::to_variant(&key(track, all))),
+            );
             items.append_item(&item);
         }
         if gtk::gio::prelude::MenuModelExt::n_items(&items) > 0 {
@@ -109,7 +119,9 @@ fn text(track: &Track, count: u32) -> String {
     match (track.kind, track.impaired) {
         (Kind::Sound, true) => format!("{name} ({})", tr("audio description")),
         (_, true) => format!("{name} ({})", tr("for the hard of hearing")),
-        (Kind::Teletext(page), false) => format!("{name} ({})", put(tr("teletext {page}"), "page", page)),
+        (Kind::Teletext(page), false) => {
+            format!("{name} ({})", put(tr("teletext {page}"), "page", page))
+        }
         _ => name,
     }
 }
@@ -124,14 +136,19 @@ mod tests {
 
     #[test]
     fn a_track_is_remembered_by_its_language_if_that_is_enough() {
-        let all = [sound(1, Some("deu")), sound(2, Some("eng")), sound(3, Some("eng")), sound(4, None)];
+        let all =
+            [sound(1, Some("deu")), sound(2, Some("eng")), sound(3, Some("eng")), sound(4, None)];
         let keys: Vec<_> = all.iter().map(|track| key(track, &all)).collect();
         assert_eq!(keys, ["deu", "#2", "#3", "#4"]);
     }
 
     #[test]
     fn what_was_chosen_on_a_channel_goes_first() {
-        let mut settings = Settings { sound: Some("fra".into()), subtitles: Some("deu".into()), ..Settings::default() };
+        let mut settings = Settings {
+            sound: Some("fra".into()),
+            subtitles: Some("deu".into()),
+            ..Settings::default()
+        };
         assert_eq!(choice(&settings, "one", false).sound[0], "fra");
         assert_eq!(choice(&settings, "one", false).subtitles, ["deu"]);
         remember(&mut settings, "one", Some("#7".into()), None);

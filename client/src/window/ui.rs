@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use futures::channel::mpsc;
-use gtk::accessible::Property;
 use gtk::prelude::*;
 use gtk::{gio, glib};
+use service::Stop;
 use tokio::runtime::Handle;
 
 use super::channels::Channels;
@@ -21,7 +21,7 @@ use super::preferences::Preferences;
 use super::sign_in::{SignIn, welcome};
 use super::single::Call;
 use super::stage::{Stage, loudness};
-use super::widgets::{column, icon_button, row};
+use super::widgets::{column, icon_button, row, spoken};
 use super::words::{put, tr};
 use super::{Start, actions, keys, statistics, tracks};
 use crate::playback::tables::Track;
@@ -35,6 +35,16 @@ const TICK: Duration = Duration::from_millis(250);
 const TYPED: Duration = Duration::from_millis(1400);
 /// Numbers have at most so many digits.
 const DIGITS: usize = 4;
+
+/// What reaches the window beside the core.
+pub(super) struct Outside {
+    /// Where scripts are told the local address.
+    pub(super) announce: Option<PathBuf>,
+    /// Later starts.
+    pub(super) called: Option<mpsc::UnboundedReceiver<Call>>,
+    /// Signals.
+    pub(super) stop: Stop,
+}
 
 /// The window.
 pub(super) struct Ui {
@@ -63,6 +73,7 @@ pub(super) struct Ui {
     silent: Cell<bool>,
     inhibited: Cell<Option<u32>>,
     start: Start,
+    stop: Stop,
     announce: RefCell<Option<PathBuf>>,
     first_picture: Cell<Option<Instant>>,
     ticks: Cell<u64>,
@@ -75,9 +86,9 @@ impl Ui {
         television: Television,
         runtime: Handle,
         start: Start,
-        announce: Option<PathBuf>,
-        called: Option<mpsc::UnboundedReceiver<Call>>,
+        outside: Outside,
     ) {
+        let Outside { announce, called, stop } = outside;
         let view = television.view().borrow().clone();
         let size = &view.settings.window;
         let window = gtk::ApplicationWindow::builder()
@@ -112,7 +123,7 @@ impl Ui {
         let pages = gtk::Stack::new();
         pages.add_named(&waiting(), Some("waiting"));
         pages.add_named(&sign_in.root, Some("sign-in"));
-        pages.add_named(&welcome(&television), Some("welcome"));
+        pages.add_named(&welcome(&television, view.settings.sharing.kbits), Some("welcome"));
         pages.add_named(&main, Some("main"));
         window.set_child(Some(&pages));
 
@@ -142,6 +153,7 @@ impl Ui {
             inhibited: Cell::default(),
             announce: RefCell::new(announce),
             start,
+            stop,
             first_picture: Cell::default(),
             ticks: Cell::default(),
         });
@@ -227,15 +239,14 @@ impl Ui {
             }
             None => glib::ControlFlow::Break,
         });
-        for signal in [libc_signal::INTERRUPT, libc_signal::TERMINATE] {
-            let weak = Rc::downgrade(self);
-            glib::unix_signal_add_local(signal, move || {
-                if let Some(ui) = weak.upgrade() {
-                    ui.window.close();
-                }
-                glib::ControlFlow::Continue
-            });
-        }
+        let weak = Rc::downgrade(self);
+        let stop = self.stop.clone();
+        glib::spawn_future_local(async move {
+            stop.requested().await;
+            if let Some(ui) = weak.upgrade() {
+                ui.window.close();
+            }
+        });
     }
 
     fn connect(self: &Rc<Self>) {
@@ -315,9 +326,14 @@ impl Ui {
         self.follow(&view);
         self.stage.show(&view, self.position());
         self.name_window(&view);
-        let loud = Loudness { volume: f64::from(view.settings.volume) / 100.0, muted: view.settings.muted };
+        let loud = Loudness {
+            volume: f64::from(view.settings.volume) / 100.0,
+            muted: view.settings.muted,
+        };
         self.playback.borrow().set_loudness(loud);
-        self.inhibit(matches!(view.phase, Phase::Playing { .. }) && view.transport.mode != Mode::Paused);
+        self.inhibit(
+            matches!(view.phase, Phase::Playing { .. }) && view.transport.mode != Mode::Paused,
+        );
         if let Some(preferences) = &*self.preferences.borrow() {
             preferences.show(&view);
         }
@@ -371,7 +387,10 @@ impl Ui {
                 if self.first_picture.get().is_none() {
                     self.first_picture.set(Some(Instant::now()));
                     if let Some(started) = self.start.started {
-                        tracing::info!(ms = started.elapsed().as_millis() as u64, "the first picture is shown");
+                        tracing::info!(
+                            ms = started.elapsed().as_millis() as u64,
+                            "the first picture is shown"
+                        );
                     }
                 }
                 let view = self.view.borrow().clone();
@@ -380,7 +399,11 @@ impl Ui {
             Event::Tracks { all, sound, subtitles } => {
                 let key = |index: Option<usize>| index.map(|i| tracks::key(&all[i], &all));
                 actions::set_track(&self.window, "sound", &key(sound).unwrap_or_default());
-                actions::set_track(&self.window, "subtitles", &key(subtitles).unwrap_or_else(|| "off".to_owned()));
+                actions::set_track(
+                    &self.window,
+                    "subtitles",
+                    &key(subtitles).unwrap_or_else(|| "off".to_owned()),
+                );
                 self.stage.banner.tracks.set_menu_model(Some(&tracks::menu(&all)));
                 self.tracks.replace(all);
             }
@@ -437,7 +460,8 @@ impl Ui {
     }
 
     fn name_window(&self, view: &View) {
-        let channel = view.line_up.iter().find(|channel| Some(channel.id.as_str()) == view.phase.channel());
+        let channel =
+            view.line_up.iter().find(|channel| Some(channel.id.as_str()) == view.phase.channel());
         let title = channel.map_or("Braidcast", |channel| &channel.name);
         super::widgets::say(&self.title, title);
         let whole = match channel {
@@ -453,8 +477,13 @@ impl Ui {
     fn inhibit(&self, awake: bool) {
         match (awake, self.inhibited.get()) {
             (true, None) => {
-                let what = gtk::ApplicationInhibitFlags::IDLE | gtk::ApplicationInhibitFlags::SUSPEND;
-                let cookie = self.application.inhibit(Some(&self.window), what, Some(tr("Television is playing")));
+                let what =
+                    gtk::ApplicationInhibitFlags::IDLE | gtk::ApplicationInhibitFlags::SUSPEND;
+                let cookie = self.application.inhibit(
+                    Some(&self.window),
+                    what,
+                    Some(tr("Television is playing")),
+                );
                 self.inhibited.set(Some(cookie));
             }
             (false, Some(cookie)) => {
@@ -502,7 +531,8 @@ impl Ui {
 
     /// Whether a button has the focus.
     pub(super) fn presses(&self) -> bool {
-        self.focused().is_some_and(|widget| widget.is::<gtk::Button>() || widget.is::<gtk::MenuButton>())
+        self.focused()
+            .is_some_and(|widget| widget.is::<gtk::Button>() || widget.is::<gtk::MenuButton>())
     }
 
     /// Whether a menu is open.
@@ -526,11 +556,13 @@ impl Ui {
         let number: u32 = typed.parse().unwrap_or(0);
         let view = self.view.borrow().clone();
         let name = view.line_up.iter().find(|channel| channel.number == number);
-        self.stage.type_number(&name.map_or(typed, |channel| format!("{number}  {}", channel.name)));
+        self.stage
+            .type_number(&name.map_or(typed, |channel| format!("{number}  {}", channel.name)));
         let turn = self.digits_turn.get() + 1;
         self.digits_turn.set(turn);
         // A longer number can only begin like this one.
-        let longer = view.line_up.iter().any(|channel| number > 0 && starts(channel.number, number));
+        let longer =
+            view.line_up.iter().any(|channel| number > 0 && starts(channel.number, number));
         let wait = if longer { TYPED } else { TYPED / 4 };
         let weak = Rc::downgrade(self);
         glib::timeout_add_local_once(wait, move || {
@@ -643,12 +675,12 @@ impl Ui {
 
     pub(super) fn choose_sound(self: &Rc<Self>, key: &str) {
         let (channel, key) = (self.channel.borrow().clone(), key.to_owned());
-        self.chosen(move |settings| tracks::remember(settings, &channel, Some(key), None));
+        self.chosen(move |settings| tracks::remember(settings, &channel, Some(key.clone()), None));
     }
 
     pub(super) fn choose_subtitles(self: &Rc<Self>, key: &str) {
         let (channel, key) = (self.channel.borrow().clone(), key.to_owned());
-        self.chosen(move |settings| tracks::remember(settings, &channel, None, Some(key)));
+        self.chosen(move |settings| tracks::remember(settings, &channel, None, Some(key.clone())));
     }
 
     /// A track was chosen: it is remembered, and playing goes on with it.
@@ -678,9 +710,11 @@ impl Ui {
     }
 
     pub(super) fn open_preferences(self: &Rc<Self>) {
-        let open = self.preferences.borrow().as_ref().is_some_and(|preferences| !preferences.is_closed());
+        let open =
+            self.preferences.borrow().as_ref().is_some_and(|preferences| !preferences.is_closed());
         if !open {
-            let preferences = Preferences::open(&self.window, &self.television, &self.view.borrow());
+            let preferences =
+                Preferences::open(&self.window, &self.television, &self.view.borrow());
             self.preferences.replace(Some(preferences));
         }
     }
@@ -696,42 +730,6 @@ impl Ui {
             .license_type(gtk::License::Apache20)
             .build();
         about.present();
-    }
-
-    pub(super) fn save_report(self: &Rc<Self>) {
-        let chooser = gtk::FileChooserNative::new(
-            Some(tr("Save a report for your operator")),
-            Some(&self.window),
-            gtk::FileChooserAction::Save,
-            Some(tr("Save")),
-            Some(tr("Cancel")),
-        );
-        chooser.set_current_name("braidcast-report.txt");
-        let weak = Rc::downgrade(self);
-        // The dialog is kept by its own closure until it was answered.
-        let kept = RefCell::new(Some(chooser.clone()));
-        chooser.connect_response(move |chooser, answer| {
-            kept.take();
-            let file = chooser.file().and_then(|file| file.path());
-            let Some(ui) = weak.upgrade().filter(|_| answer == gtk::ResponseType::Accept) else { return };
-            if let Some(path) = file {
-                ui.write_report(path);
-            }
-        });
-        chooser.show();
-    }
-
-    fn write_report(self: &Rc<Self>, path: PathBuf) {
-        let (television, runtime, weak) = (self.television.clone(), self.runtime.clone(), Rc::downgrade(self));
-        glib::spawn_future_local(async move {
-            let written = runtime.spawn_blocking(move || std::fs::write(path, television.report())).await;
-            let Some(ui) = weak.upgrade() else { return };
-            ui.stage.say(&match written {
-                Ok(Ok(())) => tr("The report is saved").to_owned(),
-                Ok(Err(error)) => put(tr("The report cannot be saved: {why}"), "why", error),
-                Err(_) => tr("The report cannot be saved").to_owned(),
-            });
-        });
     }
 }
 
@@ -759,7 +757,11 @@ fn feed(source: Source) -> Feed {
 /// The window's own bar.
 fn header() -> (gtk::HeaderBar, gtk::Label) {
     let bar = gtk::HeaderBar::new();
-    bar.pack_start(&icon_button("sidebar-show-symbolic", tr("Show or hide the list of channels"), "win.sidebar"));
+    bar.pack_start(&icon_button(
+        "sidebar-show-symbolic",
+        tr("Show or hide the list of channels"),
+        "win.sidebar",
+    ));
     bar.pack_start(&icon_button("x-office-calendar-symbolic", tr("Guide"), "win.guide"));
     let title = super::widgets::short("Braidcast", "title");
     title.set_xalign(0.5);
@@ -772,10 +774,22 @@ fn header() -> (gtk::HeaderBar, gtk::Label) {
         }
         menu.append_section(None, &section);
     };
-    items(&[(tr("Guide"), "win.guide"), (tr("Statistics"), "win.statistics"), (tr("Full screen"), "win.full-screen")]);
-    items(&[(tr("Preferences"), "win.preferences"), (tr("Keys"), "win.shortcuts"), (tr("Save a report …"), "win.save-report")]);
-    items(&[(tr("Sign out"), "win.sign-out"), (tr("About Braidcast"), "win.about"), (tr("Quit"), "win.quit")]);
-    let button = gtk::MenuButton::builder().icon_name("open-menu-symbolic").menu_model(&menu).primary(true).build();
+    items(&[
+        (tr("Guide"), "win.guide"),
+        (tr("Statistics"), "win.statistics"),
+        (tr("Full screen"), "win.full-screen"),
+    ]);
+    items(&[(tr("Preferences"), "win.preferences"), (tr("Keys"), "win.shortcuts")]);
+    items(&[
+        (tr("Sign out"), "win.sign-out"),
+        (tr("About Braidcast"), "win.about"),
+        (tr("Quit"), "win.quit"),
+    ]);
+    let button = gtk::MenuButton::builder()
+        .icon_name("open-menu-symbolic")
+        .menu_model(&menu)
+        .primary(true)
+        .build();
     super::widgets::name(&button, tr("Menu"));
     bar.pack_end(&button);
     (bar, title)
@@ -786,7 +800,7 @@ fn waiting() -> gtk::Box {
     let spinner = gtk::Spinner::new();
     spinner.set_size_request(36, 36);
     spinner.set_spinning(true);
-    spinner.update_property(&[Property::Label(tr("Signing in …"))]);
+    spoken(&spinner, tr("Signing in …"));
     let text = super::widgets::label(tr("Signing in …"), "soft");
     text.set_xalign(0.5);
     let page = column(14);
@@ -796,10 +810,4 @@ fn waiting() -> gtk::Box {
     page.append(&spinner);
     page.append(&text);
     page
-}
-
-/// Numbers of signals, the same on every Linux.
-mod libc_signal {
-    pub(super) const INTERRUPT: i32 = 2;
-    pub(super) const TERMINATE: i32 = 15;
 }

@@ -1,6 +1,5 @@
 //! Small pieces that every view is made of.
 
-use gtk::accessible::Property;
 use gtk::prelude::*;
 
 /// A label of a style class.
@@ -29,9 +28,35 @@ pub(super) fn short(text: &str, class: &str) -> gtk::Label {
 }
 
 /// Tells screen readers what a widget is called, and others when they point at it.
-pub(super) fn name(widget: &(impl IsA<gtk::Widget> + IsA<gtk::Accessible>), text: &str) {
+pub(super) fn name(widget: &impl IsA<gtk::Widget>, text: &str) {
     widget.set_tooltip_text(Some(text));
-    widget.update_property(&[Property::Label(text)]);
+    spoken(widget, text);
+}
+
+/// Tells screen readers what a widget is called. The bindings have GTK's own call for this only from GTK 4.10 on; before,
+/// a widget is called what the label says whose mnemonic leads to it, also if that label is not shown.
+pub(super) fn spoken(widget: &impl IsA<gtk::Widget>, text: &str) {
+    let widget = widget.upcast_ref::<gtk::Widget>();
+    let label = widget.list_mnemonic_labels().into_iter().find_map(|label| {
+        label.downcast::<gtk::Label>().ok().filter(|label| label.widget_name() == SPOKEN)
+    });
+    if let Some(label) = label {
+        return say(&label, text);
+    }
+    let label = gtk::Label::new(Some(text));
+    label.set_widget_name(SPOKEN);
+    label.set_mnemonic_widget(Some(widget));
+    // It lives as long as the widget.
+    widget.connect_destroy(move |_| {
+        let _ = &label;
+    });
+}
+
+const SPOKEN: &str = "spoken";
+
+/// What a widget is for screen readers. To be set before it is shown.
+pub(super) fn role(widget: &impl IsA<gtk::Widget>, role: gtk::AccessibleRole) {
+    widget.set_property("accessible-role", role);
 }
 
 /// A button with an icon that does an action of the window.

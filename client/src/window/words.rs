@@ -9,8 +9,7 @@ use std::sync::OnceLock;
 use gtk::glib;
 
 /// The translations that there are.
-const CATALOGUES: [(&str, &[u8]); 1] =
-    [("de", include_bytes!(concat!(env!("OUT_DIR"), "/de.mo")))];
+const CATALOGUES: [(&str, &[u8]); 1] = [("de", include_bytes!(concat!(env!("OUT_DIR"), "/de.mo")))];
 
 static CHOSEN: OnceLock<Option<Catalogue>> = OnceLock::new();
 
@@ -86,21 +85,5 @@ impl Catalogue {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn catalogues_are_read_and_damaged_ones_refused() {
-        let (_, german) = CATALOGUES[0];
-        let german = Catalogue::read(german).unwrap();
-        assert_eq!(german.get("Channels").unwrap(), ["Sender"]);
-        assert!(german.get("").unwrap()[0].contains("Language: de"));
-        assert!(Catalogue::read(b"no catalogue").is_none());
-        assert!(Catalogue::read(&CATALOGUES[0].1[..40]).is_none());
-    }
-
-    #[test]
-    fn values_are_put_in_by_name() {
-        assert_eq!(put("{n} of {m}", "m", 3), "{n} of 3");
-    }
-}
+#[path = "words_tests.rs"]
+mod tests;
