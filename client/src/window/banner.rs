@@ -115,11 +115,10 @@ impl Banner {
             .valign(gtk::Align::Center)
             .build();
         name(&tracks, tr("Sound and subtitles"));
-        let information =
-            button("dialog-information-symbolic", tr("Information"), "win.information");
+        let information = button("help-about-symbolic", tr("Information"), "win.information");
         let guide = button("x-office-calendar-symbolic", tr("Guide"), "win.guide");
         let figures =
-            button("utilities-system-monitor-symbolic", tr("Statistics"), "win.statistics");
+            button("network-transmit-receive-symbolic", tr("Statistics"), "win.statistics");
         let full = button("view-fullscreen-symbolic", tr("Full screen"), "win.full-screen");
         let buttons = row(2);
         fill(

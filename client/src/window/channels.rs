@@ -50,7 +50,6 @@ impl Channels {
         favourites.set_group(Some(&all));
         all.set_active(true);
         let choice = row(0);
-        choice.add_css_class("linked");
         choice.add_css_class("segmented");
         choice.set_homogeneous(true);
         fill(&choice, &[all.upcast_ref(), favourites.upcast_ref()]);
@@ -78,6 +77,7 @@ impl Channels {
         stack.add_named(&scroll, Some("list"));
         stack.add_named(&empty, Some("empty"));
         let foot = short("", "side-foot");
+        foot.set_max_width_chars(1);
         fill(&root, &[top.upcast_ref(), stack.upcast_ref(), foot.upcast_ref()]);
 
         let this = Rc::new(Self {
@@ -255,6 +255,9 @@ impl Row {
         let tile = Tile::new(logos, (46, 34));
         let title = short("", "name");
         let now = short("", "now");
+        // They take what room there is, and ask for none.
+        title.set_max_width_chars(1);
+        now.set_max_width_chars(1);
         let bar = progress();
         let text = column(2);
         text.set_hexpand(true);

@@ -75,6 +75,7 @@ pub fn run(config: Config, start: Start) -> anyhow::Result<()> {
         .build()
         .context("cannot start the runtime")?;
     let announce = config.announce.clone();
+    let server = config.server.clone();
     // Signing in goes on while the window is being made.
     let (television, stop) = {
         let _inside = runtime.enter();
@@ -106,7 +107,7 @@ pub fn run(config: Config, start: Start) -> anyhow::Result<()> {
         .flags(gio::ApplicationFlags::NON_UNIQUE)
         .build();
     let (handle, shown) = (runtime.handle().clone(), television.clone());
-    let outside = ui::Outside { announce, called, stop };
+    let outside = ui::Outside { announce, server, called, stop };
     let setup = std::cell::Cell::new(Some((start, outside)));
     application.connect_activate(move |application| {
         let Some((start, outside)) = setup.take() else { return };

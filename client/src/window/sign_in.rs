@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use gtk::prelude::*;
 
-use super::widgets::{column, emblem, fill, label, paragraph, role, row, say, spoken};
 use super::times::rate;
+use super::widgets::{column, emblem, fill, label, paragraph, role, row, say, spoken};
 use super::words::{put, tr};
 use crate::problem::Severity;
 use crate::television::{Phase, SignIn as Wish, Television, View};
@@ -26,11 +26,13 @@ pub(super) struct SignIn {
     /// Something of this page is wrong, before anybody is asked.
     wrong: Cell<Option<&'static str>>,
     filled: Cell<bool>,
+    /// The address that the configuration has.
+    configured: Option<url::Url>,
     television: Television,
 }
 
 impl SignIn {
-    pub(super) fn new(television: Television) -> Rc<Self> {
+    pub(super) fn new(television: Television, configured: Option<url::Url>) -> Rc<Self> {
         let icon = emblem(64);
         let title = paragraph(tr("Sign in to watch"), "hero");
         let lead = paragraph(
@@ -108,6 +110,7 @@ impl SignIn {
             doing,
             wrong: Cell::default(),
             filled: Cell::default(),
+            configured,
             television,
         });
         let weak = Rc::downgrade(&this);
@@ -173,7 +176,7 @@ impl SignIn {
     /// Takes over what is to be shown.
     pub(super) fn show(&self, view: &View) {
         if !self.filled.replace(true) {
-            if let Some(server) = &view.settings.server {
+            if let Some(server) = view.settings.server.as_ref().or(self.configured.as_ref()) {
                 self.server.set_text(server.as_str());
             }
             if let Some(user) = &view.settings.user {

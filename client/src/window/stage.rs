@@ -66,6 +66,7 @@ impl Stage {
         spoken(&picture, tr("Picture"));
         let root = gtk::Overlay::new();
         root.add_css_class("stage");
+        root.set_hexpand(true);
         root.set_child(Some(&picture));
 
         let waiting_name = label("", "big");

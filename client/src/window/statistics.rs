@@ -124,7 +124,7 @@ impl Statistics {
             .valign(gtk::Align::Fill)
             .margin_top(16)
             .margin_end(16)
-            .margin_bottom(16)
+            .margin_bottom(128)
             .child(&panel)
             .visible(false)
             .build();

@@ -40,6 +40,8 @@ const DIGITS: usize = 4;
 pub(super) struct Outside {
     /// Where scripts are told the local address.
     pub(super) announce: Option<PathBuf>,
+    /// Auth's address, if it is configured.
+    pub(super) server: Option<url::Url>,
     /// Later starts.
     pub(super) called: Option<mpsc::UnboundedReceiver<Call>>,
     /// Signals.
@@ -62,6 +64,8 @@ pub(super) struct Ui {
     pub(super) stage: Rc<Stage>,
     pub(super) guide: Rc<GuideView>,
     title: gtk::Label,
+    /// Buttons for which something must be watched.
+    only_watching: gtk::Box,
     preferences: RefCell<Option<Rc<Preferences>>>,
     view: RefCell<Arc<View>>,
     /// What the playback was started for.
@@ -88,7 +92,7 @@ impl Ui {
         start: Start,
         outside: Outside,
     ) {
-        let Outside { announce, called, stop } = outside;
+        let Outside { announce, server, called, stop } = outside;
         let view = television.view().borrow().clone();
         let size = &view.settings.window;
         let window = gtk::ApplicationWindow::builder()
@@ -103,7 +107,7 @@ impl Ui {
         let logos = Logos::new(television.clone(), runtime.clone());
         let (slot, pictures) = Slot::new();
         let (playback, events) = Playback::new(runtime.clone(), slot.clone());
-        let (bar, title) = header();
+        let (bar, title, only_watching) = header();
         window.set_titlebar(Some(&bar));
 
         let stage = Stage::new(&logos);
@@ -119,7 +123,7 @@ impl Ui {
         let main = row(0);
         main.append(&side);
         main.append(&stage.root);
-        let sign_in = SignIn::new(television.clone());
+        let sign_in = SignIn::new(television.clone(), server);
         let pages = gtk::Stack::new();
         pages.add_named(&waiting(), Some("waiting"));
         pages.add_named(&sign_in.root, Some("sign-in"));
@@ -142,6 +146,7 @@ impl Ui {
             stage,
             guide,
             title,
+            only_watching,
             preferences: RefCell::default(),
             view: RefCell::new(view),
             generation: Cell::default(),
@@ -319,6 +324,7 @@ impl Ui {
                 _ => {}
             }
         }
+        self.only_watching.set_visible(page == "main");
         self.sign_in.show(&view);
         self.channels.show(&view);
         super::widgets::say(&self.channels.foot, &statistics::upload(&view.upload));
@@ -755,14 +761,13 @@ fn feed(source: Source) -> Feed {
 }
 
 /// The window's own bar.
-fn header() -> (gtk::HeaderBar, gtk::Label) {
+fn header() -> (gtk::HeaderBar, gtk::Label, gtk::Box) {
     let bar = gtk::HeaderBar::new();
-    bar.pack_start(&icon_button(
-        "sidebar-show-symbolic",
-        tr("Show or hide the list of channels"),
-        "win.sidebar",
-    ));
-    bar.pack_start(&icon_button("x-office-calendar-symbolic", tr("Guide"), "win.guide"));
+    let left = row(4);
+    let list = tr("Show or hide the list of channels");
+    left.append(&icon_button("sidebar-show-symbolic", list, "win.sidebar"));
+    left.append(&icon_button("x-office-calendar-symbolic", tr("Guide"), "win.guide"));
+    bar.pack_start(&left);
     let title = super::widgets::short("Braidcast", "title");
     title.set_xalign(0.5);
     bar.set_title_widget(Some(&title));
@@ -792,7 +797,7 @@ fn header() -> (gtk::HeaderBar, gtk::Label) {
         .build();
     super::widgets::name(&button, tr("Menu"));
     bar.pack_end(&button);
-    (bar, title)
+    (bar, title, left)
 }
 
 /// What is shown until it is known what to show.
