@@ -34,6 +34,14 @@ def wait(what, condition, patience=PATIENCE):
         time.sleep(TICK)
 
 
+def showing(node):
+    """Whether something has a place in the window. GTK 4.8 does not tell more."""
+    if "Component" not in node.get_interfaces():
+        return False
+    place = node.queryComponent().getExtents(pyatspi.WINDOW_COORDS)
+    return place.width > 0 and place.height > 0
+
+
 class Window:
     """The viewer's window."""
 
@@ -70,7 +78,7 @@ class Window:
         for node in self.all():
             if node.name != name or (role and node.getRoleName() != role):
                 continue
-            if not shown or node.getState().contains(pyatspi.STATE_SHOWING):
+            if not shown or showing(node):
                 return node
         return None
 
@@ -81,7 +89,7 @@ class Window:
         return wait(
             f"something that begins with {text!r}",
             lambda: next((n for n in self.all() if n.name.startswith(text)
-                          and n.getState().contains(pyatspi.STATE_SHOWING)), None),
+                          and showing(n)), None),
         )
 
     def gone(self, name, role=None):
@@ -102,6 +110,16 @@ class Window:
                 return
         raise Missing(f"{name!r} cannot be typed into")
 
+    def click(self, node):
+        """Clicks into the middle of something."""
+        place = node.queryComponent().getExtents(pyatspi.WINDOW_COORDS)
+        where = subprocess.run(["xdotool", "getactivewindow", "getwindowgeometry", "--shell"],
+                               check=True, capture_output=True, text=True).stdout
+        corner = dict(line.split("=") for line in where.split() if "=" in line)
+        x = int(corner["X"]) + place.x + place.width // 2
+        y = int(corner["Y"]) + place.y + place.height // 2
+        subprocess.run(["xdotool", "mousemove", str(x), str(y), "click", "1"], check=True)
+
     def key(self, *keys):
         subprocess.run(["xdotool", "key", "--delay", "40", *keys], check=True)
 
@@ -110,7 +128,7 @@ class Window:
         lines = []
         try:
             for node in self.all():
-                if node.name and node.getState().contains(pyatspi.STATE_SHOWING):
+                if node.name and showing(node):
                     lines.append(f"{node.getRoleName()}: {node.name}")
         except Exception as error:
             lines.append(repr(error))

@@ -31,6 +31,7 @@ pub(super) fn define(ui: &Rc<Ui>) {
     plain("statistics", Ui::toggle_statistics);
     plain("sidebar", Ui::toggle_sidebar);
     plain("search", Ui::search);
+    plain("watch", |ui| ui.stage.focus());
     plain("retry", |ui| ui.television.retry());
     plain("previous-channel", |ui| ui.television.zap_back());
     plain("preferences", Ui::open_preferences);

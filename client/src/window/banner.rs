@@ -81,7 +81,7 @@ impl Banner {
         to_live.add_css_class("live");
         to_live.set_valign(gtk::Align::Center);
         to_live.set_action_name(Some("win.live"));
-        name(&to_live, tr("Jump to live"));
+        to_live.set_tooltip_text(Some(tr("Jump to live")));
         let time_line = row(10);
         fill(&time_line, &[behind.upcast_ref(), line.upcast_ref(), to_live.upcast_ref()]);
 

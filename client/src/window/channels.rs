@@ -121,9 +121,8 @@ impl Channels {
         });
         self.search.connect_stop_search(|search| {
             search.set_text("");
-            if let Some(root) = search.root() {
-                root.set_focus(gtk::Widget::NONE);
-            }
+            // The window has the action as long as it stands.
+            let _ = search.activate_action("win.watch", None);
         });
         let weak = Rc::downgrade(self);
         self.list.connect_row_activated(move |list, row| {
@@ -148,9 +147,7 @@ impl Channels {
             let id = first.channel.borrow().id.to_variant();
             let _ = self.list.activate_action("win.zap", Some(&id));
             self.search.set_text("");
-            if let Some(root) = self.search.root() {
-                root.set_focus(gtk::Widget::NONE);
-            }
+            let _ = self.list.activate_action("win.watch", None);
         }
     }
 

@@ -28,6 +28,9 @@ const REACH: Duration = Duration::from_secs(12 * 3600);
 /// Times are marked so often.
 const HALF_HOUR: u64 = 1800;
 
+/// What the view was built from.
+type Built = (Arc<Guide>, Vec<Channel>, SystemTime);
+
 /// The view.
 pub(super) struct GuideView {
     pub(super) root: gtk::Box,
@@ -43,7 +46,7 @@ pub(super) struct GuideView {
     about: gtk::Label,
     watch: gtk::Button,
     logos: Rc<Logos>,
-    built: RefCell<Option<(Arc<Guide>, Vec<Channel>, SystemTime)>>,
+    built: RefCell<Option<Built>>,
     /// The channel of the details.
     chosen: RefCell<String>,
     first: RefCell<Vec<(String, gtk::Button)>>,

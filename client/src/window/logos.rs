@@ -12,13 +12,16 @@ use crate::television::{Channel, Television};
 
 const COLOURS: u32 = 8;
 
+/// Who waits for a logo: its address, and where it goes.
+type Waiting = (String, glib::WeakRef<gtk::Stack>, glib::WeakRef<gtk::Picture>);
+
 /// Logos that were fetched.
 pub(super) struct Logos {
     television: Television,
     runtime: tokio::runtime::Handle,
     /// By address; `None` while one is fetched or if there is none.
     known: RefCell<HashMap<String, Option<gdk::Texture>>>,
-    waiting: RefCell<Vec<(String, glib::WeakRef<gtk::Stack>, glib::WeakRef<gtk::Picture>)>>,
+    waiting: RefCell<Vec<Waiting>>,
 }
 
 /// The place of a logo.

@@ -6,7 +6,7 @@ use gtk::prelude::*;
 
 use super::statistics::upload;
 use super::tracks::{LANGUAGES, language_name};
-use super::widgets::{column, fill, label, paragraph, role, row, say, spoken};
+use super::widgets::{column, fill, label, paragraph, role, row, say};
 use super::words::{put, tr};
 use crate::choices::{Appearance, Quality, Settings};
 use crate::television::{Television, View};
@@ -139,7 +139,6 @@ impl Preferences {
         let account = paragraph("", "hint");
         let out = gtk::Button::with_label(tr("Sign out"));
         out.add_css_class("secondary");
-        out.set_action_name(Some("win.sign-out"));
         out.set_halign(gtk::Align::Start);
         group(&body, tr("Other players on this computer"), &[address.clone().upcast()]);
         group(&body, tr("Account"), &[account.clone().upcast(), out.clone().upcast()]);
@@ -161,8 +160,6 @@ impl Preferences {
                 }
             }
         });
-        out.set_action_name(None);
-        out.set_sensitive(true);
         let this = Rc::new(Self { window, sharing, rate, month, metered, meter, address, account });
         this.show(view);
         this.window.present();
@@ -281,7 +278,6 @@ fn item(text: &str, hint: &str, control: &impl IsA<gtk::Widget>) -> gtk::Widget 
         words.append(&paragraph(hint, "hint"));
     }
     control.set_valign(gtk::Align::Center);
-    spoken(control, text);
     let line = row(16);
     fill(&line, &[words.upcast_ref(), control.upcast_ref()]);
     line.upcast()

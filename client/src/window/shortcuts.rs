@@ -6,8 +6,11 @@ use super::preferences::dialog;
 use super::widgets::{column, fill, label, paragraph, role, row};
 use super::words::tr;
 
+/// Keys as they are written on them, and what they do.
+type Key = (&'static [&'static str], &'static str);
+
 /// The keys by what they are for: keys as they are written on them, and what they do.
-fn keys() -> [(&'static str, Vec<(&'static [&'static str], &'static str)>); 4] {
+fn keys() -> [(&'static str, Vec<Key>); 4] {
     [
         (
             tr("Channels"),

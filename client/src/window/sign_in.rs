@@ -6,7 +6,7 @@ use std::rc::Rc;
 use gtk::prelude::*;
 
 use super::times::rate;
-use super::widgets::{column, emblem, fill, label, paragraph, role, row, say, spoken};
+use super::widgets::{column, emblem, fill, label, paragraph, role, row, say};
 use super::words::{put, tr};
 use crate::problem::Severity;
 use crate::television::{Phase, SignIn as Wish, Television, View};
@@ -56,9 +56,6 @@ impl SignIn {
             caption.set_margin_top(6);
             fill(&form, &[caption.upcast_ref(), field]);
         }
-        spoken(&server, tr("Server"));
-        spoken(&user, tr("User name"));
-        spoken(&password, tr("Password"));
         let remember = gtk::CheckButton::with_label(tr("Stay signed in on this computer"));
         remember.set_active(true);
         remember.set_margin_top(8);
@@ -75,7 +72,6 @@ impl SignIn {
         fill(&inside, &[busy.upcast_ref(), text.upcast_ref()]);
         busy.set_visible(false);
         let submit = gtk::Button::builder().child(&inside).css_classes(["primary"]).build();
-        spoken(&submit, tr("Sign in"));
         submit.set_margin_top(10);
         let card = column(10);
         card.add_css_class("card");

@@ -105,8 +105,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_second_start_reaches_the_first_and_a_socket_left_over_does_no_harm() {
+    #[tokio::test]
+    async fn a_second_start_reaches_the_first_and_a_socket_left_over_does_no_harm() {
         let folder = tempfile::tempdir().unwrap();
         let wanted = Call { channel: Some("one".into()), token: Some("a\nb".into()) };
         assert!(call(folder.path(), &wanted).is_err(), "nobody is there");
@@ -116,9 +116,9 @@ mod tests {
         let (only, mut called) = listen(folder.path()).unwrap();
         call(folder.path(), &wanted).unwrap();
         call(folder.path(), &Call::default()).unwrap();
-        let first = futures::executor::block_on(called.next()).unwrap();
+        let first = called.next().await.unwrap();
         assert_eq!(first, Call { token: Some("a b".into()), ..wanted.clone() });
-        assert_eq!(futures::executor::block_on(called.next()).unwrap(), Call::default());
+        assert_eq!(called.next().await.unwrap(), Call::default());
         drop(only);
         assert!(call(folder.path(), &wanted).is_err());
     }

@@ -63,6 +63,8 @@ impl Stage {
         picture.set_can_shrink(true);
         picture.set_hexpand(true);
         picture.set_vexpand(true);
+        // Where the focus is while nothing else has it: keys are for the picture.
+        picture.set_focusable(true);
         spoken(&picture, tr("Picture"));
         let root = gtk::Overlay::new();
         root.add_css_class("stage");
@@ -209,6 +211,11 @@ impl Stage {
             glib::Propagation::Stop
         });
         self.picture.add_controller(scroll);
+    }
+
+    /// Takes the focus from whatever has it.
+    pub(super) fn focus(&self) {
+        self.picture.grab_focus();
     }
 
     /// Shows the banner for a while.
@@ -468,7 +475,7 @@ fn information_panel() -> (gtk::Revealer, gtk::Box) {
         .transition_type(gtk::RevealerTransitionType::Crossfade)
         .halign(gtk::Align::Start)
         .valign(gtk::Align::Start)
-        .margin_top(18)
+        .margin_top(92)
         .margin_start(18)
         .child(&panel)
         .visible(false)

@@ -174,6 +174,10 @@ impl Ui {
             ui.window.maximize();
         }
         ui.window.present();
+        if ui.is_watching() {
+            // The first field of the page would have it.
+            ui.stage.focus();
+        }
     }
 
     /// Everything that comes from outside, each in its own future that ends with the window.
@@ -319,7 +323,7 @@ impl Ui {
                 "sign-in" => self.sign_in.focus(),
                 "main" => {
                     self.sign_in.forget();
-                    gtk::prelude::GtkWindowExt::set_focus(&self.window, gtk::Widget::NONE);
+                    self.stage.focus();
                 }
                 _ => {}
             }
@@ -644,7 +648,7 @@ impl Ui {
     pub(super) fn toggle_guide(self: &Rc<Self>) {
         self.guide.toggle(&self.view.borrow());
         if !self.guide.is_shown() {
-            gtk::prelude::GtkWindowExt::set_focus(&self.window, gtk::Widget::NONE);
+            self.stage.focus();
         }
     }
 
@@ -709,7 +713,7 @@ impl Ui {
         } else if self.window.is_fullscreen() {
             self.window.set_fullscreened(false);
         } else {
-            gtk::prelude::GtkWindowExt::set_focus(&self.window, gtk::Widget::NONE);
+            self.stage.focus();
             return false;
         }
         true

@@ -16,6 +16,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// A display; it is gone when this is dropped.
 struct Display {
     _server: Child,
+    _manager: Child,
     name: String,
 }
 
@@ -31,7 +32,15 @@ impl Display {
         let out = server.stdout.take().context("its output")?;
         let number = tokio::time::timeout(LIMIT, BufReader::new(out).lines().next_line()).await??;
         let name = format!(":{}", number.context("Xvfb names its display")?.trim());
-        Ok(Self { _server: server, name })
+        // Full screen is what a window manager gives.
+        let manager = Command::new("openbox")
+            .env("DISPLAY", &name)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .context("start openbox")?;
+        Ok(Self { _server: server, _manager: manager, name })
     }
 }
 
@@ -87,7 +96,7 @@ async fn a_viewer_signs_in_zaps_pauses_and_signs_out() -> Result<()> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("ui/drive.py");
     let (user, password) = (demo::USER, demo::PASSWORD);
     let driver = Command::new("dbus-run-session")
-        .args(["--", "python3"])
+        .args(["--", "/usr/bin/python3"])
         .arg(script)
         .arg(program()?)
         .args([&stage.auth_url(), user, password])
