@@ -70,21 +70,9 @@ fn program() -> Result<PathBuf> {
     found.into_iter().find(|path| path.is_file()).context("braidcast is not built")
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_viewer_signs_in_zaps_pauses_and_signs_out() -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    let root = folder.path();
-    let mut channels = Vec::new();
-    for colour in ["red", "green", "blue"] {
-        let source = Source::File(clip(root, colour).await?);
-        channels.push(Channel { video: (640, 360, 600), ..Channel::new(colour, source) });
-    }
-    let mut stage = Stage::set(Plan {
-        channels,
-        repeaters: vec![Repeater::at("127.0.1.250"), Repeater::at("127.0.1.251")],
-        headend_feeds_viewers: false,
-    })
-    .await?;
+/// Runs one of the scripts of `tests/ui` on a display and a session bus of its own: with the program, how to sign in, the
+/// state folder in `root`, and `more`.
+async fn drive(script: &str, root: &Path, stage: &Stage, more: &[&Path]) -> Result<()> {
     let state = root.join("state");
     std::fs::create_dir(&state)?;
     // In the repeaters' network.
@@ -93,14 +81,14 @@ async fn a_viewer_signs_in_zaps_pauses_and_signs_out() -> Result<()> {
         "[network]\nbind = \"127.0.1.20:0\"\n[local]\nlisten = \"127.0.0.1:0\"\n",
     )?;
     let display = Display::start().await?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("ui/drive.py");
-    let (user, password) = (demo::USER, demo::PASSWORD);
+    // The distribution's Python: it has the bindings.
     let driver = Command::new("dbus-run-session")
         .args(["--", "/usr/bin/python3"])
-        .arg(script)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("ui").join(script))
         .arg(program()?)
-        .args([&stage.auth_url(), user, password])
+        .args([&stage.auth_url(), demo::USER, demo::PASSWORD])
         .arg(&state)
+        .args(more)
         .env("DISPLAY", &display.name)
         .env("HOME", root)
         .env("XDG_RUNTIME_DIR", root)
@@ -119,5 +107,43 @@ async fn a_viewer_signs_in_zaps_pauses_and_signs_out() -> Result<()> {
         String::from_utf8_lossy(&driven.stderr),
         demo::tail(&log)
     );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_signs_in_zaps_pauses_and_signs_out() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let root = folder.path();
+    let mut channels = Vec::new();
+    for colour in ["red", "green", "blue"] {
+        let source = Source::File(clip(root, colour).await?);
+        channels.push(Channel { video: (640, 360, 600), ..Channel::new(colour, source) });
+    }
+    let mut stage = Stage::set(Plan {
+        channels,
+        repeaters: vec![Repeater::at("127.0.1.250"), Repeater::at("127.0.1.251")],
+        headend_feeds_viewers: false,
+    })
+    .await?;
+    drive("drive.py", root, &stage, &[]).await?;
+    stage.strike().await
+}
+
+/// No test: takes the pictures of the documentation (`make pictures`).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes pictures for the documentation"]
+async fn pictures() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let clip = demo::clip().context("make clip")?.canonicalize()?;
+    let channel =
+        |id: &str, source| Channel { video: (1280, 720, 2500), ..Channel::new(id, source) };
+    let mut stage = Stage::set(Plan {
+        channels: vec![channel("clip", Source::File(clip)), channel("test", Source::Test)],
+        repeaters: vec![Repeater::at("127.0.1.250"), Repeater::at("127.0.2.250")],
+        headend_feeds_viewers: false,
+    })
+    .await?;
+    let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/pictures");
+    drive("pictures.py", folder.path(), &stage, &[&out]).await?;
     stage.strike().await
 }
