@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test clip demo test bench sim lint pictures translations deny
+.PHONY: help setup setup-test clip demo test bench sim lint translations deny
 
 help: ## list the recipes
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | sort | expand -t 14
@@ -31,9 +31,6 @@ sim: setup ## the scenarios at full size on the simulator (an hour or more), res
 
 lint: setup ## formatting and lints, warnings refused
 	@. deploy/environment.sh; cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings
-
-pictures: setup-test clip ## the pictures of the viewer's window into docs/pictures/
-	@. deploy/environment.sh; cargo build --workspace --bins && cargo test -p system-tests --test system -- --ignored pictures --nocapture
 
 translations: setup ## the texts of the viewer's window anew into client/po: translate what is empty or fuzzy
 	@. deploy/environment.sh; WRITE_TEMPLATE=1 cargo test -q -p client --lib the_template_has_all_texts && \

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use gtk::prelude::*;
 
 use super::times::rate;
-use super::widgets::{column, emblem, fill, label, paragraph, role, row, say};
+use super::widgets::{column, emblem, fill, label, paragraph, role, row, say, spoken};
 use super::words::{put, tr};
 use crate::problem::Severity;
 use crate::television::{Phase, SignIn as Wish, Television, View};
@@ -72,6 +72,7 @@ impl SignIn {
         fill(&inside, &[busy.upcast_ref(), text.upcast_ref()]);
         busy.set_visible(false);
         let submit = gtk::Button::builder().child(&inside).css_classes(["primary"]).build();
+        spoken(&submit, tr("Sign in"));
         submit.set_margin_top(10);
         let card = column(10);
         card.add_css_class("card");
