@@ -11,7 +11,7 @@ use gtk::prelude::*;
 use super::logos::{Logos, Tile};
 use super::times::{clock, span, stretch};
 use super::widgets::{
-    column, fill, icon_button, label, mark, name, progress, row, say, short, spoken,
+    change_icon, column, fill, icon_button, label, mark, name, progress, row, say, short, spoken,
 };
 use super::words::{put, tr};
 use crate::television::{Mode, View};
@@ -294,9 +294,7 @@ impl Banner {
 }
 
 fn icon_and_name(button: &gtk::Button, icon: &str, text: &str) {
-    if button.icon_name().as_deref() != Some(icon) {
-        button.set_icon_name(icon);
-    }
+    change_icon(button, icon);
     if button.tooltip_text().as_deref() != Some(text) {
         name(button, text);
     }

@@ -7,7 +7,9 @@ use std::time::SystemTime;
 use gtk::prelude::*;
 
 use super::logos::{Logos, Tile};
-use super::widgets::{column, fill, label, mark, name, progress, row, say, short, spoken};
+use super::widgets::{
+    change_icon, column, fill, label, mark, name, progress, row, say, short, spoken,
+};
 use super::words::{put, tr};
 use crate::television::{Channel, View};
 
@@ -302,9 +304,7 @@ impl Row {
         mark(&self.row, "off-air", !channel.live);
         self.star.set_active(channel.favourite);
         let icon = if channel.favourite { "starred-symbolic" } else { "non-starred-symbolic" };
-        if self.star.icon_name().as_deref() != Some(icon) {
-            self.star.set_icon_name(icon);
-        }
+        change_icon(&self.star, icon);
         let text = if channel.favourite {
             tr("Remove {channel} from favourites")
         } else {

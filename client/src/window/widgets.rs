@@ -37,10 +37,7 @@ pub(super) fn name(widget: &impl IsA<gtk::Widget>, text: &str) {
 /// a widget is called what the label says whose mnemonic leads to it, also if that label is not shown.
 pub(super) fn spoken(widget: &impl IsA<gtk::Widget>, text: &str) {
     let widget = widget.upcast_ref::<gtk::Widget>();
-    let label = widget.list_mnemonic_labels().into_iter().find_map(|label| {
-        label.downcast::<gtk::Label>().ok().filter(|label| label.widget_name() == SPOKEN)
-    });
-    if let Some(label) = label {
+    if let Some(label) = spoken_label(widget) {
         return say(&label, text);
     }
     let label = gtk::Label::new(Some(text));
@@ -53,6 +50,25 @@ pub(super) fn spoken(widget: &impl IsA<gtk::Widget>, text: &str) {
 }
 
 const SPOKEN: &str = "spoken";
+
+fn spoken_label(widget: &gtk::Widget) -> Option<gtk::Label> {
+    widget.list_mnemonic_labels().into_iter().find_map(|label| {
+        label.downcast::<gtk::Label>().ok().filter(|label| label.widget_name() == SPOKEN)
+    })
+}
+
+/// Gives a button another icon. GTK calls a button by its icon then, so it is told the name again.
+pub(super) fn change_icon(button: &impl IsA<gtk::Button>, icon: &str) {
+    let button = button.upcast_ref::<gtk::Button>();
+    if button.icon_name().as_deref() == Some(icon) {
+        return;
+    }
+    button.set_icon_name(icon);
+    if let Some(label) = spoken_label(button.upcast_ref()) {
+        label.set_mnemonic_widget(gtk::Widget::NONE);
+        label.set_mnemonic_widget(Some(button));
+    }
+}
 
 /// What a widget is for screen readers. To be set before it is shown.
 pub(super) fn role(widget: &impl IsA<gtk::Widget>, role: gtk::AccessibleRole) {
