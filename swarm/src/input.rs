@@ -113,6 +113,12 @@ pub enum Input {
         /// Who.
         peers: Vec<PeerHint>,
     },
+    /// Peers that were good in an earlier session ([`crate::Engine::good_peers`]), at most 32 are taken: they are tried
+    /// first, and are named to nobody before they have been met.
+    Remembered {
+        /// Who.
+        peers: Vec<PeerHint>,
+    },
     /// The platform's clock: microseconds since 1970 minus the node's monotonic microseconds.
     Clock {
         /// The offset.

@@ -14,6 +14,8 @@ use segment::Header;
 const PROMPT: Duration = Duration::from_millis(600);
 /// Who misses a shard has asked somebody else for it by then.
 const ASKED_OTHERS: Duration = Duration::from_millis(250);
+/// Drops for two receivers within this are the sender's fault.
+const TOGETHER: Duration = Duration::from_secs(1);
 /// Numbers are segments since 1970: none is near this, so that reckoning with them cannot overflow.
 const MAX_NUMBER: u64 = 1 << 60;
 /// How far ahead of the platform's clock a segment may be captured.
@@ -184,13 +186,26 @@ impl Engine {
         if let (Delivery::Sent(_), Some(partner)) = (delivery, self.partners.get(to)) {
             add(&mut self.counters.bytes_out, partner.info.role, bytes.into());
         }
-        // What a server drops for one slow receiver says nothing of its own uplink.
+        if !self.is_viewer() {
+            self.dropped(to, shard, delivery);
+            return;
+        }
         let pushed = self.pushes.total();
         // Bursts wait behind what is pushed: that they do is no sign of overload.
-        if self.is_viewer()
-            && self.was_pushed(shard, delivery)
-            && self.uplink.delivered(delivery, pushed, self.now)
-        {
+        if self.was_pushed(shard, delivery) && self.uplink.delivered(delivery, pushed, self.now) {
+            self.shed_overload();
+        }
+    }
+
+    /// A server without a limit of its own learns that it has one. What it drops for one slow receiver says nothing of
+    /// that: only if pushes to two are dropped within a moment is it overloaded; then the newest child goes.
+    fn dropped(&mut self, to: Pid, shard: ShardRef, delivery: Delivery) {
+        if delivery != Delivery::Dropped || !self.was_pushed(shard, delivery) {
+            return;
+        }
+        let before = self.complaint.replace((to, self.now));
+        let other = before.is_some_and(|(peer, at)| peer != to && self.now.since(at) < TOGETHER);
+        if other && self.uplink.fall(self.pushes.total(), self.now) {
             self.shed_overload();
         }
     }

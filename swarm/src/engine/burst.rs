@@ -14,6 +14,10 @@ use crate::{Message, ShardRef, TimeoutReason};
 const WAIT: Duration = Duration::from_millis(250);
 /// A burst that has not ended by then is given up.
 const BURST: Duration = Duration::from_secs(2);
+/// When bursts that wait for uplink or data are looked at again.
+const GO_ON: Duration = Duration::from_millis(100);
+/// More bursts at once would all be late: others are asked, or the parents.
+const AT_ONCE: usize = 6;
 /// The most starts that wait.
 const MAX_PENDING: usize = 64;
 /// What one start costs of a peer's allowance.
@@ -24,7 +28,8 @@ impl Engine {
         let may = self.charge(from, COST) && self.serves(from);
         // A burst takes a whole stream's worth of uplink and more for a moment.
         let spare = !self.is_viewer() || self.free_for(from) >= self.config.k.into();
-        if !may || !spare || self.pending.len() >= MAX_PENDING {
+        let busy = self.uplink.limited() && self.pending.len() >= AT_ONCE;
+        if !may || !spare || busy || self.pending.len() >= MAX_PENDING {
             self.send(from, Message::Starting { range: None });
             return;
         }
@@ -83,6 +88,9 @@ impl Engine {
                 self.pending.push(start);
             }
         }
+        if !self.pending.is_empty() {
+            self.timers.arm(TimeoutReason::Parents, self.now + GO_ON);
+        }
     }
 
     /// Sends what is held of a burst, in order of deadline, data shards first.
@@ -110,6 +118,11 @@ impl Engine {
                 .take(start.k.into())
                 .map(|index| (ShardRef { number, index }, slot.layers_of(index)))
                 .collect();
+            // Pushes come first: a burst takes what they leave, and goes on when there is more.
+            let bytes = slot.shard_bytes.saturating_mul(shards.len() as u32);
+            if !self.uplink.spend(bytes, self.pushes.total(), self.now) {
+                return;
+            }
             for (shard, layers) in shards {
                 self.send_shard(start.peer, shard, layers, Urgency::Start);
             }

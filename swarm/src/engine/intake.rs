@@ -16,6 +16,8 @@ const ANSWER: Duration = Duration::from_millis(100);
 const AGAIN: Duration = Duration::from_millis(200);
 /// A refusal keeps a parent from being asked again.
 const BACK_OFF: Duration = Duration::from_secs(1);
+/// It doubles with each further one, up to so many.
+const MAX_REFUSALS: u8 = 3;
 /// A partner is searched at most this often.
 const SEARCH: Duration = Duration::from_millis(800);
 /// A loss that has not been made good by then is not counted any more.
@@ -144,19 +146,28 @@ impl Engine {
         let Some(partner) = self.partners.get_mut(from) else { return };
         partner.answered = Some(now);
         if grant.refused.is_empty() {
+            partner.refusals = 0;
             return;
         }
+        let mut lied = false;
         match grant.reason {
-            Some(Refusal::Loop | Refusal::NotHeld) => {
+            Some(Refusal::Loop) => partner.withdraw(grant.refused),
+            Some(Refusal::NotHeld) => {
+                // It may have lost it just now; who goes on offering what it does not hold is a liar.
+                let offered = !partner.offered.and(grant.refused).is_empty();
                 partner.withdraw(grant.refused);
+                lied = offered;
             }
             Some(Refusal::NotServed) => partner.withdraw(Substreams(u64::MAX)),
             Some(Refusal::Full) | None => {
                 partner.free = 0;
-                partner.back_off = now + BACK_OFF;
+                partner.refusals = (partner.refusals + 1).min(MAX_REFUSALS);
+                partner.back_off = now + BACK_OFF * (1 << (partner.refusals - 1));
             }
         }
-        self.lose(from, grant.refused);
+        if !lied || !self.offend(from, Offence::FalseAvailability) {
+            self.lose(from, grant.refused);
+        }
     }
 
     pub(super) fn shed_by(&mut self, from: Pid, substreams: Substreams, reason: Shed) {

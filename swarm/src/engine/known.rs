@@ -18,6 +18,10 @@ const FRESH: Duration = Duration::from_secs(60);
 /// The most banned peers remembered.
 const MAX_BANNED: usize = 1000;
 
+/// How long it is kept how a partner behaved, and of how many.
+const PARTED: Duration = Duration::from_secs(120);
+const MAX_PARTED: usize = 200;
+
 /// Hearsay does not change what is known first hand, unless that is older than this.
 const STALE: Duration = Duration::from_secs(120);
 /// The most peers known by one partner's word alone: it cannot fill the table.
@@ -39,11 +43,24 @@ pub(super) struct Entry {
     /// When it was last dialled, and whether an answer is awaited.
     dialled: Option<Time>,
     dialling: bool,
+    /// Whether it was a good parent in an earlier session.
+    good: bool,
+}
+
+/// What a partner may be blamed for, and what it may still ask for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Conduct {
+    pub(super) demerits: u32,
+    pub(super) allowance: u32,
+    pub(super) excess: u32,
+    pub(super) at: Time,
 }
 
 /// A peer that may be dialled.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Dialable {
+    /// Nothing is known of it from an earlier session.
+    new: bool,
     pub(super) nearness: Nearness,
     /// Heard of so long ago, in steps of 16 s.
     age: u64,
@@ -61,6 +78,7 @@ pub(super) struct Known {
     here: Location,
     peers: Vec<Entry>,
     banned: BTreeMap<PeerId, (Offence, Time)>,
+    parted: BTreeMap<PeerId, Conduct>,
 }
 
 impl Known {
@@ -132,6 +150,7 @@ impl Known {
             heard,
             dialled: None,
             dialling: false,
+            good: false,
         };
         if self.peers.len() == self.peers.capacity() {
             // Not doubled: most of the memory of an engine is here.
@@ -211,6 +230,44 @@ impl Known {
         self.banned.get(peer).map(|&(offence, _)| offence)
     }
 
+    /// Keeps how a partner behaved when it parts, so that coming again wipes nothing out.
+    pub(super) fn part(&mut self, peer: PeerId, conduct: Conduct) {
+        if self.parted.len() >= MAX_PARTED
+            && let Some(oldest) =
+                self.parted.iter().min_by_key(|(_, old)| old.at).map(|(&id, _)| id)
+        {
+            self.parted.remove(&oldest);
+        }
+        self.parted.insert(peer, conduct);
+    }
+
+    /// How a peer behaved when it was a partner last, if that is not long ago.
+    pub(super) fn conduct(&mut self, peer: &PeerId, now: Time) -> Option<Conduct> {
+        self.parted.remove(peer).filter(|conduct| now.since(conduct.at) < PARTED)
+    }
+
+    /// Peers that were good once, in an earlier session: they are tried first.
+    pub(super) fn remember(&mut self, hint: PeerHint, now: Time) {
+        let peer = hint.peer;
+        // It is not passed on before it has been met.
+        self.hear(hint, None, now - FRESH);
+        if let Some(entry) = self.entry(&peer) {
+            entry.good = true;
+        }
+    }
+
+    /// What is known of one peer, as a hint.
+    pub(super) fn hint(&self, peer: &PeerId, now: Time) -> Option<PeerHint> {
+        let entry = self.peers.get(self.place(peer).ok()?)?;
+        Some(PeerHint {
+            peer: entry.peer,
+            role: entry.role,
+            location: entry.location,
+            addrs: entry.addrs.to_vec(),
+            age_s: now.since(entry.heard).as_secs().min(60) as u8,
+        })
+    }
+
     /// Peers that may be dialled; `starving`: those that could not be reached are tried again soon.
     pub(super) fn to_dial(&self, now: Time, starving: bool) -> impl Iterator<Item = Dialable> {
         let retry = if starving { RETRY_SOON } else { RETRY };
@@ -218,6 +275,7 @@ impl Known {
             !entry.dialling && entry.dialled.is_none_or(|at| now.since(at) >= retry)
         };
         self.peers.iter().filter(may).map(move |entry| Dialable {
+            new: !entry.good,
             nearness: entry.nearness,
             age: now.since(entry.heard).as_secs() / 16,
             peer: entry.peer,

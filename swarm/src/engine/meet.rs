@@ -5,7 +5,7 @@ use std::time::Duration;
 use ticket::{PeerId, Role};
 
 use super::Engine;
-use super::known::Dialable;
+use super::known::{Conduct, Dialable};
 use super::partner::{Partner, Pid};
 use crate::output::{Offence, Parting};
 use crate::{
@@ -20,6 +20,10 @@ const ASK_EVERY: Duration = Duration::from_secs(5);
 const MAX_EXCESS: u32 = 50;
 /// Candidates are refreshed at least this often.
 const REFRESH: Duration = Duration::from_secs(60);
+/// Who parts with less than this of what it may ask for does not get it anew by coming again.
+const FAIR: u32 = 128;
+/// The most peers remembered from one session to the next.
+const MAX_GOOD: usize = 32;
 /// A viewer without a full set of parents for so long meets others.
 const LACKING: Duration = Duration::from_millis(1500);
 /// So many at a time.
@@ -55,6 +59,13 @@ impl Engine {
         let nearness = self.config.location.nearness(&info.location);
         let partner = Partner::new(peer, info, nearness, self.now);
         let Some(pid) = self.partners.insert(partner) else { return };
+        if let (Some(before), Some(partner)) =
+            (self.known.conduct(&peer, self.now), self.partners.get_mut(pid))
+        {
+            partner.demerits = before.demerits;
+            (partner.allowance, partner.excess) = (before.allowance, before.excess);
+            partner.allowance_at = before.at;
+        }
         let offer = self.offer_to(pid, Substreams::first(self.config.n), true);
         let told = offer.available.iter().map(|entry| entry.index).collect();
         let free = offer.free;
@@ -95,6 +106,11 @@ impl Engine {
     pub(super) fn disconnected(&mut self, peer: Pid) {
         let Some(partner) = self.partners.get(peer) else { return };
         self.known.answered(&partner.id, false, self.now);
+        if partner.demerits > 0 || partner.excess > 0 || partner.allowance < FAIR {
+            let Partner { id, demerits, allowance, excess, .. } = *partner;
+            let at = partner.allowance_at;
+            self.known.part(id, Conduct { demerits, allowance, excess, at });
+        }
         self.pushes.forget(peer, partner.takes);
         self.pulls.retain(|pull| pull.peer != peer);
         self.pending.retain(|pending| pending.peer != peer);
@@ -104,6 +120,25 @@ impl Engine {
         self.start_lost(peer);
         self.lose_parent(peer);
         self.timers.arm(TimeoutReason::Peers, self.now + Duration::from_millis(200));
+    }
+
+    /// Peers of an earlier session.
+    pub(super) fn remembered(&mut self, peers: Vec<PeerHint>) {
+        for hint in peers.into_iter().take(MAX_GOOD) {
+            if hint.peer != self.config.me {
+                self.known.remember(PeerHint { age_s: 0, ..hint }, self.now);
+            }
+        }
+        self.dial();
+    }
+
+    /// Peers that are good to have: those that feed this node, the longest first, and servers.
+    pub(super) fn good(&self) -> Vec<PeerHint> {
+        let good = self.partners.values().filter(|p| !p.feeds.is_empty() || !p.is_viewer());
+        let mut good: Vec<_> = good.map(|p| (p.since, p.id)).collect();
+        good.sort_unstable();
+        let hint = |(_, id)| self.known.hint(&id, self.now);
+        good.into_iter().filter_map(hint).take(MAX_GOOD).collect()
     }
 
     pub(super) fn candidates(&mut self, peers: Vec<PeerHint>) {

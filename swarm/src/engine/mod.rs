@@ -53,7 +53,7 @@ use self::uplink::Uplink;
 use self::waiting::Waiting;
 use self::window::Window;
 use crate::output::Parting;
-use crate::{Config, Input, Message, Output, Stats, Substreams, Time, TimeoutReason};
+use crate::{Config, Input, Message, Output, PeerHint, Stats, Substreams, Time, TimeoutReason};
 
 /// One node's part in one swarm.
 pub struct Engine {
@@ -128,7 +128,7 @@ impl Engine {
             paths: vec![None; n],
             pushes: Pushes::new(n),
             open: Substreams::NONE,
-            uplink: Uplink::new(config.uplink, config.max_pushed, now),
+            uplink: Uplink::new(config.uplink, config.max_pushed, config.k, now),
             pulls: Vec::new(),
             waiting: Vec::new(),
             let_down: Recent::default(),
@@ -186,6 +186,7 @@ impl Engine {
                 }
             }
             Input::Candidates { peers } => self.candidates(peers),
+            Input::Remembered { peers } => self.remembered(peers),
             Input::Clock { offset } => self.clock(offset),
             Input::Uplink { rate } => {
                 self.uplink.limit(rate, self.now);
@@ -209,6 +210,12 @@ impl Engine {
     /// When to call with [`Input::Timeout`], and why.
     pub fn next_timeout(&self) -> Option<(Time, TimeoutReason)> {
         if self.left { None } else { self.timers.next() }
+    }
+
+    /// Peers worth trying first when the node comes again to this swarm, the best first, at most 32: for the shell to
+    /// keep and to give back as [`Input::Remembered`].
+    pub fn good_peers(&self) -> Vec<PeerHint> {
+        self.good()
     }
 
     /// What was counted, as of `now`.

@@ -148,6 +148,8 @@ pub(super) struct Partner {
     pub(super) searched: Option<Time>,
     /// Not asked for sub-streams before this.
     pub(super) back_off: Time,
+    /// Subscriptions that it refused since the last that it granted.
+    pub(super) refusals: u8,
     /// Demerits; they fade with time.
     pub(super) demerits: u32,
     /// What it may still ask for now: shards to pull or to be burst.
@@ -197,6 +199,7 @@ impl Partner {
             probe: None,
             searched: None,
             back_off: now,
+            refusals: 0,
             demerits: 0,
             allowance: 256,
             allowance_at: now,

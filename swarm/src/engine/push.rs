@@ -184,7 +184,13 @@ impl Engine {
         let urgency = if few { Urgency::Repair } else { Urgency::Start };
         let cost = backlog.len() as u32 / 2;
         if !backlog.is_empty() && self.charge(to, cost) {
+            let pushed = self.pushes.total();
             for (shard, layers) in backlog {
+                let bytes = self.window.get(shard.number).map_or(0, |slot| slot.shard_bytes);
+                // A start takes what pushes leave; what it lacks is pulled.
+                if !few && !self.is_viewer() && !self.uplink.spend(bytes, pushed, self.now) {
+                    break;
+                }
                 self.send_shard(to, shard, layers, urgency);
             }
         }

@@ -31,13 +31,15 @@ pub(super) struct Uplink {
     /// One sub-stream, bits per second, as measured.
     substream: u64,
     max_pushed: Option<u32>,
+    k: u8,
     /// Bits that may be sent beside pushes, as of `spent`.
     spare: u64,
     spent: Time,
 }
 
 impl Uplink {
-    pub(super) fn new(limit: Option<u64>, max_pushed: Option<u32>, now: Time) -> Self {
+    /// `k` sub-streams are a stream.
+    pub(super) fn new(limit: Option<u64>, max_pushed: Option<u32>, k: u8, now: Time) -> Self {
         let limit = limit.map(|rate| rate.min(MOST));
         Self {
             limit,
@@ -47,6 +49,7 @@ impl Uplink {
             changed: now,
             substream: 0,
             max_pushed,
+            k,
             spare: limit.unwrap_or_default(),
             spent: now,
         }
@@ -70,10 +73,28 @@ impl Uplink {
         self.substream = if self.substream == 0 { rate } else { (self.substream * 31 + rate) / 32 };
     }
 
+    /// What may be sent in all, bits per second. A server that is told how much it may push, and no rate, may send a
+    /// third more, or a stream and a half: what its operator left for first pictures and for holes. One that pushes less than
+    /// three streams is not held to that: it would be too little for a burst.
+    fn budget(&self) -> Option<u64> {
+        let pushes =
+            self.max_pushed.filter(|&most| self.substream > 0 && most >= 3 * u32::from(self.k));
+        let allowed = pushes.map(|most| {
+            let most = u64::from(most);
+            (most * 4 / 3).max(most + u64::from(self.k) * 3 / 2) * self.substream
+        });
+        self.estimate.or(allowed)
+    }
+
+    /// Whether there is a limit to what may be sent.
+    pub(super) fn limited(&self) -> bool {
+        self.budget().is_some()
+    }
+
     /// Takes from what is left for pulled shards and bursts; whether there was enough. Without this, repair would hold up
     /// what is pushed just when the uplink is short.
     pub(super) fn spend(&mut self, bytes: u32, pushed: u32, now: Time) -> bool {
-        let Some(estimate) = self.estimate else { return true };
+        let Some(estimate) = self.budget() else { return true };
         let pushes = u64::from(pushed) * self.substream;
         let rate = estimate.saturating_sub(pushes).max(estimate / 10);
         let earned = rate.saturating_mul(now.since(self.spent).as_micros() as u64) / 1_000_000;

@@ -1,5 +1,7 @@
 //! The engine's behaviour on a virtual network, one behaviour in each file.
 
+mod chain_heals;
+mod comes_again;
 mod exchange_under_caps;
 mod holes_are_pulled;
 mod hostile_inputs;
@@ -12,4 +14,5 @@ mod plays_over_one_repeater;
 mod rendezvous_gone;
 mod replays_from_seed;
 mod same_moment;
+mod server_overload;
 mod source_gap;
