@@ -11,6 +11,7 @@ mod node;
 pub mod protocol;
 mod session;
 mod socket;
+mod tcp;
 mod uplink;
 
 pub use endpoint::{Connection, ConnectionError, Endpoint, Incoming, Purpose};

@@ -18,9 +18,12 @@ use rustls::{
     SignatureScheme,
 };
 use ticket::{Identity, PeerId};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::Purpose;
 
+/// What tunnels are called in ALPN.
+const TUNNEL: &[u8] = b"braidcast-tunnel/1";
 /// A longer certificate is refused unread, bytes. Our own are about 250.
 const MAX_CERTIFICATE: usize = 1024;
 /// What stands before the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo (RFC 8410).
@@ -201,17 +204,32 @@ impl Tls {
 
     /// For inbound connections of these purposes.
     pub(crate) fn server(&self, accept: &[Purpose]) -> io::Result<QuicServerConfig> {
+        let names = accept.iter().map(|purpose| purpose.alpn().to_vec()).collect();
+        QuicServerConfig::try_from(self.accepting(names)?).map_err(io::Error::other)
+    }
+
+    /// For tunnels that others open.
+    pub(crate) fn tunnel_acceptor(&self) -> io::Result<TlsAcceptor> {
+        Ok(Arc::new(self.accepting(vec![TUNNEL.to_vec()])?).into())
+    }
+
+    /// For a tunnel to `peer`.
+    pub(crate) fn tunnel_connector(&self, peer: PeerId) -> io::Result<TlsConnector> {
+        Ok(Arc::new(self.dialling(peer, TUNNEL, Arc::default())?).into())
+    }
+
+    fn accepting(&self, names: Vec<Vec<u8>>) -> io::Result<rustls::ServerConfig> {
         let verifier = Arc::new(Anybody { provider: self.provider.clone() });
         let mut config = rustls::ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(io::Error::other)?
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(Own(self.key.clone())));
-        config.alpn_protocols = accept.iter().map(|purpose| purpose.alpn().to_vec()).collect();
+        config.alpn_protocols = names;
         // A resumed session would skip the proof of keys.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        QuicServerConfig::try_from(config).map_err(io::Error::other)
+        Ok(config)
     }
 
     /// For one outbound connection to `peer`; `other` is set if somebody else answers.
@@ -221,6 +239,16 @@ impl Tls {
         purpose: Purpose,
         other: Arc<AtomicBool>,
     ) -> io::Result<QuicClientConfig> {
+        let config = self.dialling(peer, purpose.alpn(), other)?;
+        QuicClientConfig::try_from(config).map_err(io::Error::other)
+    }
+
+    fn dialling(
+        &self,
+        peer: PeerId,
+        name: &[u8],
+        other: Arc<AtomicBool>,
+    ) -> io::Result<rustls::ClientConfig> {
         let verifier = Arc::new(Expect { peer, provider: self.provider.clone(), other });
         let mut config = rustls::ClientConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])
@@ -228,10 +256,10 @@ impl Tls {
             .dangerous()
             .with_custom_certificate_verifier(verifier)
             .with_client_cert_resolver(Arc::new(Own(self.key.clone())));
-        config.alpn_protocols = vec![purpose.alpn().to_vec()];
+        config.alpn_protocols = vec![name.to_vec()];
         config.enable_sni = false;
         config.resumption = Resumption::disabled();
-        QuicClientConfig::try_from(config).map_err(io::Error::other)
+        Ok(config)
     }
 }
 

@@ -14,6 +14,9 @@ pub(super) enum Kind {
     Other,
 }
 
+/// A first byte that is neither: what has been dealt with already.
+pub(super) const NOTHING: u8 = 0x3f;
+
 impl Kind {
     pub(super) fn of(datagram: &[u8]) -> Self {
         match datagram.first() {

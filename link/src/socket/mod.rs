@@ -14,6 +14,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use quinn::udp::{RecvMeta, Transmit};
@@ -22,6 +23,7 @@ use socket2::{Domain, Protocol, Type};
 use tokio::sync::mpsc;
 
 use self::demux::Kind;
+use crate::tcp::Table;
 pub(crate) use self::gate::Gate;
 use self::gate::Poller;
 pub(crate) use self::pace::Pace;
@@ -67,13 +69,14 @@ pub(crate) struct Fittings {
     pub(crate) meter: Arc<Meter>,
     stun: mpsc::Sender<Stun>,
     gate: Option<Arc<dyn Gate>>,
+    pub(crate) tunnels: Arc<Table>,
 }
 
 impl Fittings {
     /// Also gives the end at which STUN comes out. Without a gate QUIC is sent as it comes.
     pub(crate) fn new(gate: Option<Arc<dyn Gate>>) -> (Self, mpsc::Receiver<Stun>) {
         let (stun, messages) = mpsc::channel(STUN);
-        (Self { meter: Arc::default(), stun, gate }, messages)
+        (Self { meter: Arc::default(), stun, gate, tunnels: Arc::default() }, messages)
     }
 }
 
@@ -125,10 +128,32 @@ impl Socket {
         }
     }
 
+    /// Sends one datagram over UDP, whatever tunnels there are: to see whether it is answered.
+    pub(crate) fn send_probe(&self, to: SocketAddr, bytes: &[u8]) {
+        let transmit = Transmit {
+            destination: to,
+            ecn: None,
+            contents: bytes,
+            segment_size: None,
+            src_ip: None,
+        };
+        // What is not sent is not answered.
+        if self.inner.try_send(&transmit).is_ok() {
+            self.fittings.meter.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        }
+    }
+
     /// Takes out of what came whatever is not QUIC.
     fn sort(&self, buffer: &mut [u8], meta: &mut RecvMeta) {
         self.fittings.meter.received.fetch_add(meta.len as u64, Ordering::Relaxed);
         let (from, to) = (crate::endpoint::canonical(meta.addr), meta.dst_ip);
+        for datagram in buffer[..meta.len].chunks_mut(meta.stride.max(1)) {
+            if self.fittings.tunnels.came(from, datagram)
+                && let Some(first) = datagram.first_mut()
+            {
+                *first = demux::NOTHING;
+            }
+        }
         demux::keep_quic(buffer, meta, |kind, datagram| {
             if kind == Kind::Stun && datagram.len() <= LONGEST_STUN {
                 let to = to.map(|ip| ip.to_canonical());
@@ -160,7 +185,12 @@ impl AsyncUdpSocket for Socket {
         if gate.is_some_and(|gate| !gate.try_pass(transmit)) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let sent = self.inner.try_send(transmit);
+        let Transmit { destination, contents, segment_size, .. } = transmit;
+        let sent = if self.fittings.tunnels.carry(*destination, contents, *segment_size, now()) {
+            Ok(())
+        } else {
+            self.inner.try_send(transmit)
+        };
         if sent.is_ok() {
             let bytes = transmit.contents.len() as u64;
             self.fittings.meter.sent.fetch_add(bytes, Ordering::Relaxed);
@@ -176,6 +206,13 @@ impl AsyncUdpSocket for Socket {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
+        if let (Some(buffer), Some(meta)) = (bufs.first_mut(), meta.first_mut())
+            && let Poll::Ready((len, addr)) = self.fittings.tunnels.poll_arrived(cx, buffer)
+        {
+            self.fittings.meter.received.fetch_add(len as u64, Ordering::Relaxed);
+            *meta = RecvMeta { addr, len, stride: len, ecn: None, dst_ip: None };
+            return Poll::Ready(Ok(1));
+        }
         let result = self.inner.poll_recv(cx, bufs, meta);
         if let Poll::Ready(Ok(count)) = result {
             for (buffer, meta) in bufs.iter_mut().zip(meta).take(count) {
@@ -202,6 +239,11 @@ impl AsyncUdpSocket for Socket {
     fn may_fragment(&self) -> bool {
         self.inner.may_fragment()
     }
+}
+
+/// tokio's, so that tests can stop it.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 #[cfg(test)]

@@ -9,12 +9,12 @@
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use quinn::udp::Transmit;
 use tokio::time::{Sleep, sleep};
 
 use super::gate::{Gate, Waiter};
+use super::now;
 use crate::uplink::{Bucket, Uplink};
 
 /// Shorter ones pass at once, bytes.
@@ -101,11 +101,6 @@ impl Waiter for Wait {
             }
         }
     }
-}
-
-/// tokio's, so that tests can stop it.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 #[cfg(test)]
