@@ -1,12 +1,13 @@
 //! One UDP socket, and QUIC connections on it whose both ends have proved their identity.
 
+mod network;
 mod tls;
 mod transport;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use quinn::crypto::rustls::HandshakeData;
@@ -15,10 +16,14 @@ use quinn::{
 };
 use rustls::pki_types::CertificateDer;
 use ticket::{Identity, PeerId};
-use tokio::time::timeout;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::network::Network;
 use self::tls::Tls;
 use crate::socket::{Fittings, Gate, Meter, Pace, Socket};
+use crate::tcp::{self, Dial, Table, Watch};
 use crate::uplink::Uplink;
 
 /// A handshake that takes longer is given up.
@@ -115,9 +120,20 @@ struct Shared {
     identity: Arc<Identity>,
     tls: Tls,
     transport: Arc<TransportConfig>,
+    uplink: Option<Arc<Uplink>>,
     meter: Arc<Meter>,
+    /// The socket of now.
+    socket: RwLock<Arc<Socket>>,
     /// Inbound handshakes under way.
     handshakes: Arc<AtomicUsize>,
+    /// Where UDP is blocked.
+    tunnels: Arc<Table>,
+    /// A viewer's eye on whom it talks to.
+    watch: OnceLock<Arc<Watch>>,
+    /// Tells when the node has come into another network.
+    moved: tokio::sync::watch::Sender<()>,
+    /// Ends what the endpoint has begun.
+    end: DropGuard,
 }
 
 /// An established connection to a peer that has proved its identity.
@@ -216,7 +232,8 @@ impl Endpoint {
         let pace = uplink.map(|uplink| Arc::new(Pace::new(uplink.clone())) as Arc<dyn Gate>);
         let (fittings, _stun) = Fittings::new(pace);
         let meter = fittings.meter.clone();
-        let socket = Socket::bind(addr, fittings)?;
+        let tunnels = fittings.tunnels.clone();
+        let socket = Arc::new(Socket::bind(addr, fittings)?);
         let server = if accept.is_empty() {
             None
         } else {
@@ -230,13 +247,32 @@ impl Endpoint {
         let quic = quinn::Endpoint::new_with_abstract_socket(
             transport::endpoint(&identity),
             server,
-            Arc::new(socket),
+            socket.clone(),
             Arc::new(TokioRuntime),
         )?;
         let local = quic.local_addr()?;
         let handshakes = Arc::new(AtomicUsize::new(0));
-        let shared = Shared { quic, local, identity, tls, transport, meter, handshakes };
-        Ok(Self { shared: Arc::new(shared) })
+        let socket = RwLock::new(socket);
+        let shared = Shared {
+            quic,
+            local,
+            identity,
+            tls,
+            transport,
+            uplink: uplink.cloned(),
+            meter,
+            socket,
+            handshakes,
+            tunnels,
+            watch: OnceLock::new(),
+            moved: tokio::sync::watch::Sender::new(()),
+            end: CancellationToken::new().drop_guard(),
+        };
+        let endpoint = Self { shared: Arc::new(shared) };
+        if uplink.is_some() {
+            endpoint.look_out();
+        }
+        Ok(endpoint)
     }
 
     /// Who this node is.
@@ -270,6 +306,7 @@ impl Endpoint {
             .tls
             .client(peer, purpose, other.clone())
             .map_err(|error| ConnectionError::Refused(error.to_string()))?;
+        let watching = self.shared.watch.get().map(|watch| watch.enter(addr, peer));
         let mut config = ClientConfig::new(Arc::new(crypto));
         config.transport_config(self.shared.transport.clone());
         // The name is not sent: see `tls`.
@@ -279,7 +316,16 @@ impl Endpoint {
             .connect_with(config, addr, "braidcast")
             .map_err(|_| ConnectionError::Unreachable)?;
         match timeout(HANDSHAKE, connecting).await {
-            Ok(Ok(quic)) => Connection::new(quic),
+            Ok(Ok(quic)) => {
+                if let Some(watching) = watching {
+                    let lasting = quic.clone();
+                    tokio::spawn(async move {
+                        lasting.closed().await;
+                        drop(watching);
+                    });
+                }
+                Connection::new(quic)
+            }
             Ok(Err(_)) if other.load(Ordering::Relaxed) => Err(ConnectionError::OtherPeer),
             Ok(Err(error)) => Err(error.into()),
             Err(_) => Err(ConnectionError::Unreachable),
@@ -301,6 +347,112 @@ impl Endpoint {
                 return Some(Incoming { quic, _slot: Slot::take(&self.shared.handshakes) });
             }
         }
+    }
+
+    /// Takes tunnels through TCP too, for nodes whose UDP is blocked, until the endpoint is dropped; gives the address.
+    /// They look for them at the port of UDP, at 443 and at 7443.
+    ///
+    /// # Errors
+    /// If the address cannot be bound.
+    pub fn listen_tcp(&self, addr: SocketAddr) -> io::Result<SocketAddr> {
+        let acceptor = self.shared.tls.tunnel_acceptor()?;
+        let listener = std::net::TcpListener::bind(addr)?;
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        let local = listener.local_addr()?;
+        tokio::spawn(tcp::listen(listener, acceptor, self.shared.tunnels.clone(), self.ending()));
+        Ok(local)
+    }
+
+    /// Takes tunnels at these ports of the socket's own address, 0 being the socket's own port; those that cannot be
+    /// had are passed over. Gives those that were.
+    pub fn listen_tcp_at(&self, ports: &[u16]) -> Vec<SocketAddr> {
+        let own = self.local_addr();
+        let bound = ports.iter().filter_map(|port| {
+            let port = if *port == 0 { own.port() } else { *port };
+            match self.listen_tcp(SocketAddr::new(own.ip(), port)) {
+                Ok(addr) => Some(addr),
+                Err(error) => {
+                    tracing::debug!(port, %error, "no TCP at this port");
+                    None
+                }
+            }
+        });
+        let bound: Vec<_> = bound.collect();
+        if bound.is_empty() && !ports.is_empty() {
+            tracing::warn!("no TCP port could be bound: viewers whose UDP is blocked cannot come");
+        }
+        bound
+    }
+
+    /// Whether something goes through a tunnel now, because UDP seems to be blocked.
+    pub fn is_tunnelled(&self) -> bool {
+        self.shared.watch.get().is_some_and(|watch| watch.is_blocked())
+    }
+
+    /// Tells when the node has come into another network, or has slept.
+    pub(crate) fn moved(&self) -> tokio::sync::watch::Receiver<()> {
+        self.shared.moved.subscribe()
+    }
+
+    fn ending(&self) -> CancellationToken {
+        self.shared.end.token().clone()
+    }
+
+    fn socket(&self) -> Arc<Socket> {
+        self.shared.socket.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Begins to look whether UDP is blocked, and whether the network is still the same.
+    fn look_out(&self) {
+        let weak = Arc::downgrade(&self.shared);
+        let dialler = weak.clone();
+        let dial: Dial = Arc::new(move |addr, peer| {
+            let connector = dialler.upgrade().map(|shared| shared.tls.tunnel_connector(peer));
+            Box::pin(async move {
+                let connector = connector.ok_or(io::ErrorKind::NotConnected)??;
+                let stream = TcpStream::connect(addr).await?;
+                tcp::tune(&stream);
+                // The name is not sent: see `tls`.
+                connector.connect(addr.ip().into(), stream).await
+            })
+        });
+        let sender = weak.clone();
+        let udp = Arc::new(move |to: SocketAddr, bytes: &[u8]| {
+            if let Some(shared) = sender.upgrade() {
+                Self { shared }.socket().send_probe(to, bytes);
+            }
+        });
+        let watch = Watch::start(self.shared.tunnels.clone(), dial, udp, self.ending());
+        let _ = self.shared.watch.set(watch.clone());
+        tokio::spawn(self.ending().run_until_cancelled_owned(async move {
+            let mut network = Network::new();
+            loop {
+                sleep(network::LOOK).await;
+                let Some(somebody) = watch.anybody() else { continue };
+                if network.has_changed(somebody) {
+                    let Some(shared) = weak.upgrade() else { return };
+                    Self { shared }.move_on();
+                }
+            }
+        }));
+    }
+
+    /// The network is another one: connections are told (RFC 9000 section 9), tunnels begin anew, and what was learnt of
+    /// the uplink is forgotten.
+    fn move_on(&self) {
+        tracing::info!("the network has changed");
+        if let Some(watch) = self.shared.watch.get() {
+            watch.reset();
+        }
+        if let Some(uplink) = &self.shared.uplink {
+            uplink.reset(None);
+        }
+        // The same socket: it is bound to no network. quinn takes it for a new one, and speaks up on every connection.
+        if let Err(error) = self.shared.quic.rebind_abstract(self.socket()) {
+            tracing::debug!(%error, "the socket stays as it was");
+        }
+        self.shared.moved.send_replace(());
     }
 
     /// Tells all connections `reason`, and waits (at most a second) until they are told.

@@ -23,10 +23,10 @@ use socket2::{Domain, Protocol, Type};
 use tokio::sync::mpsc;
 
 use self::demux::Kind;
-use crate::tcp::Table;
 pub(crate) use self::gate::Gate;
 use self::gate::Poller;
 pub(crate) use self::pace::Pace;
+use crate::tcp::Table;
 
 /// What the system is asked to buffer each way, bytes; it may give less. Segments of many channels
 /// arrive in bursts.

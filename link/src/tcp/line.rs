@@ -25,7 +25,7 @@ const IDLE: Duration = Duration::from_secs(20);
 const STUCK: Duration = Duration::from_secs(10);
 
 /// Settings of the TCP connection under it.
-pub(super) fn tune(stream: &TcpStream) {
+pub(crate) fn tune(stream: &TcpStream) {
     // What is not granted still works.
     let _ = stream.set_nodelay(true);
     let _ = socket2::SockRef::from(stream).set_send_buffer_size(SEND_BUFFER);

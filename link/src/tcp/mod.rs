@@ -18,6 +18,7 @@ mod silence;
 mod table;
 mod watch;
 
+pub(crate) use self::line::tune;
 pub(crate) use self::listen::listen;
 pub(crate) use self::table::{Table, is_tunnel};
 pub(crate) use self::watch::{Dial, Watch};

@@ -117,6 +117,11 @@ impl Watch {
         self.lock().tunnels > 0
     }
 
+    /// Someone who is watched.
+    pub(crate) fn anybody(&self) -> Option<SocketAddr> {
+        self.lock().watched.keys().min().copied()
+    }
+
     /// Another network: tunnels of the old one are closed, and nothing is held against anybody.
     pub(crate) fn reset(&self) {
         let mut state = self.lock();
@@ -131,9 +136,8 @@ impl Watch {
     async fn run(self: Arc<Self>) {
         while !self.end.is_cancelled() {
             let idle = self.lock().watched.is_empty();
-            let pause = async {
-                if idle { self.changed.notified().await } else { sleep(LOOK).await }
-            };
+            let pause =
+                async { if idle { self.changed.notified().await } else { sleep(LOOK).await } };
             if self.end.run_until_cancelled(pause).await.is_none() {
                 return;
             }
@@ -158,8 +162,7 @@ impl Watch {
             }
             watched.busy = true;
             *opening += 1;
-            let (this, addr, peer, end) =
-                (self.clone(), *addr, watched.peer, watched.end.clone());
+            let (this, addr, peer, end) = (self.clone(), *addr, watched.peer, watched.end.clone());
             tokio::spawn(async move {
                 let ended = end.run_until_cancelled(this.detour(addr, peer)).await;
                 this.ended(addr, ended.unwrap_or(Ok(())).is_ok());
@@ -195,8 +198,7 @@ impl Watch {
         let (tunnel, outbox) = mpsc::channel(line::OUTBOX);
         let _used = Used::new(self);
         let open = Open::new(&self.table, addr, tunnel);
-        let carry =
-            line::run(stream, || self.table.written(addr), self.table.inbox(), outbox);
+        let carry = line::run(stream, || self.table.written(addr), self.table.inbox(), outbox);
         tokio::pin!(carry);
         let mut pause = PROBE;
         let result = loop {
@@ -230,7 +232,8 @@ impl Watch {
 
     /// The ports one after the other, overlapping; the first that proves to be the peer is taken.
     async fn open(&self, addr: SocketAddr, peer: PeerId) -> io::Result<TlsStream<TcpStream>> {
-        let ports = std::iter::once(addr.port()).chain(PORTS.into_iter().filter(|p| *p != addr.port()));
+        let ports =
+            std::iter::once(addr.port()).chain(PORTS.into_iter().filter(|p| *p != addr.port()));
         let tries = (0u32..).zip(ports).map(|(i, port)| {
             let dial = self.dial.clone();
             Box::pin(async move {
