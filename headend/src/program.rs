@@ -28,6 +28,8 @@ pub struct Config {
     pub identity: PathBuf,
     /// The UDP socket; its address serves outgoing HTTP too, if it names one.
     pub bind: SocketAddr,
+    /// TCP ports for viewers whose UDP is blocked; 0: that of UDP.
+    pub tcp: Vec<u16>,
     /// Addresses that others should use.
     pub advertise: Vec<SocketAddr>,
     /// Whom it feeds.
@@ -82,6 +84,7 @@ impl Default for Config {
             credential: None,
             identity: "headend.key".into(),
             bind: SocketAddr::from(([0, 0, 0, 0], 7882)),
+            tcp: vec![0],
             advertise: Vec::new(),
             serve: Serve::default(),
             state: "headend.state".into(),

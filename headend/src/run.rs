@@ -76,6 +76,7 @@ pub async fn run(config: Config, file: Option<PathBuf>, stop: Stop) -> Result<()
     }
     let (http, server) = serve(config.http.listen, router, stop.clone()).await?;
     let quic = node.local_addr();
+    node.endpoint().listen_tcp_at(&config.tcp);
     tracing::info!(peer_id = %node.id(), %quic, %http, channels = config.channels.len(), "headend is up");
     let places = serde_json::json!({ "http": http, "quic": quic, "peer_id": node.id() });
     announce(config.announce.as_deref(), &places)?;

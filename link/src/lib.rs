@@ -7,6 +7,8 @@
 //! - [`Session`]: keeps a node signed in, its ticket and clock fresh, and joins channels by name.
 
 mod endpoint;
+#[cfg(test)]
+mod home;
 mod node;
 pub mod protocol;
 mod session;
@@ -17,6 +19,7 @@ mod uplink;
 pub use endpoint::{Connection, ConnectionError, Endpoint, Incoming, Purpose};
 pub use node::{Admit, JoinSpec, Node, NodeConfig, NodeStats, Played, Swarm, SwarmStats};
 pub use session::{Joined, Login, Part, Pulse, Session, SessionConfig, SessionError, SessionState};
+pub use tcp::is_tunnel;
 pub use uplink::UplinkState;
 
 /// Parsers that are not public, for the fuzz targets.

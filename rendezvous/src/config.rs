@@ -56,6 +56,8 @@ pub struct Http {
 pub struct Quic {
     /// Address and UDP port; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// TCP ports for nodes whose UDP is blocked; 0: that of UDP.
+    pub tcp: Vec<u16>,
 }
 
 /// Section `[advertise]`.
@@ -160,7 +162,7 @@ impl Default for Http {
 
 impl Default for Quic {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 7881)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 7881)), tcp: vec![0, 7443] }
     }
 }
 

@@ -84,6 +84,8 @@ impl Server {
         let status = Status::new();
         let router = http::router(hub.clone(), admin, status.clone(), registry);
         let (http, serving) = service::serve(config.http.listen, router, stop.clone()).await?;
+        // What HTTP has is not to be had.
+        endpoint.listen_tcp_at(&config.quic.tcp);
 
         let client = Client::new(config.auth.url.clone(), config.auth.bind)?;
         let advertised = advertised(config, quic, http);

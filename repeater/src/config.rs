@@ -21,6 +21,8 @@ pub struct Config {
     pub identity: PathBuf,
     /// The UDP socket; its address serves outgoing HTTP too, if it names one.
     pub bind: SocketAddr,
+    /// TCP ports for viewers whose UDP is blocked; 0: that of UDP.
+    pub tcp: Vec<u16>,
     /// Addresses that others should use.
     pub advertise: Vec<SocketAddr>,
     /// Carry only these; empty: all.
@@ -76,6 +78,7 @@ impl Default for Config {
             credential: None,
             identity: "repeater.key".into(),
             bind: SocketAddr::from(([0, 0, 0, 0], 7884)),
+            tcp: vec![0],
             advertise: Vec::new(),
             channels: Vec::new(),
             announce: None,

@@ -54,6 +54,7 @@ pub async fn run(config: Config, stop: Stop) -> Result<()> {
         serve(config.http.listen, status::router(status, registry), stop.clone()).await?;
 
     let quic = node.local_addr();
+    node.endpoint().listen_tcp_at(&config.tcp);
     tracing::info!(peer_id = %node.id(), %quic, %http, "repeater is up");
     let places = serde_json::json!({ "http": http, "quic": quic, "peer_id": node.id() });
     announce(config.announce.as_deref(), &places)?;

@@ -20,7 +20,8 @@ mod watch;
 
 pub(crate) use self::line::tune;
 pub(crate) use self::listen::listen;
-pub(crate) use self::table::{Table, is_tunnel};
+pub(crate) use self::table::Table;
+pub use self::table::is_tunnel;
 pub(crate) use self::watch::{Dial, Watch};
 
 /// Ports that are tried beside that of UDP: one that firewalls let pass, and one that is nobody else's.

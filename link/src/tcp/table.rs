@@ -34,8 +34,8 @@ pub(super) fn marked(from: SocketAddr) -> SocketAddr {
     SocketAddrV6::new(ip, from.port(), 0, MARK).into()
 }
 
-/// Whether somebody came through a tunnel: nobody can connect to this address.
-pub(crate) fn is_tunnel(addr: SocketAddr) -> bool {
+/// Whether a connection's remote address stands for a tunnel through TCP: nobody can connect to it.
+pub fn is_tunnel(addr: SocketAddr) -> bool {
     matches!(addr, SocketAddr::V6(v6) if v6.scope_id() == MARK)
 }
 

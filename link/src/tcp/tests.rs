@@ -10,6 +10,7 @@ use ticket::Identity;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::{sleep, timeout};
 
+use crate::home::Home;
 use crate::{Connection, Endpoint, Purpose};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -147,6 +148,67 @@ async fn somebody_else_at_the_port_is_not_taken() {
     let other = Identity::generate().id();
     assert!(viewer.connect(addr, other, Purpose::Rendezvous).await.is_err());
     assert!(!viewer.is_tunnelled());
+}
+
+/// The address changes under a connection, over UDP and then through a tunnel.
+#[test]
+fn a_connection_outlives_a_change_of_address() {
+    let mut home = match Home::new("m", 100) {
+        Ok(home) => home,
+        Err(why) => return eprintln!("skipped: no network namespaces here ({why})"),
+    };
+    let (tell, told) = std::sync::mpsc::channel();
+    let world = home.world.ip;
+    home.world.block_on(move || async move {
+        let identity = Arc::new(Identity::generate());
+        let endpoint =
+            Endpoint::bind((world, 0).into(), identity.clone(), &[Purpose::Rendezvous]).unwrap();
+        tell.send((endpoint.local_addr(), identity.id())).unwrap();
+        // Says ten times a second from where it hears.
+        let connection = endpoint.accept().await.unwrap().establish().await.unwrap();
+        while let Ok(mut stream) = connection.quic.open_uni().await {
+            let from = crate::endpoint::canonical(connection.quic.remote_address());
+            let _ = stream.write_all(from.ip().to_string().as_bytes()).await;
+            let _ = stream.finish();
+            sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let (server, peer) = told.recv().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let over = Arc::new(AtomicBool::new(false));
+    let end = over.clone();
+    let listening = home.inside.block_on(move || async move {
+        let uplink = crate::uplink::Uplink::new(None);
+        let identity = Arc::new(Identity::generate());
+        let any = (Ipv4Addr::UNSPECIFIED, 0).into();
+        let viewer = Endpoint::bind_behind(any, identity, &[], Some(&uplink)).unwrap();
+        let connection = viewer.connect(server, peer, Purpose::Rendezvous).await.unwrap();
+        let moved = viewer.moved();
+        while !end.load(Ordering::Relaxed) {
+            let stream = timeout(PATIENCE, connection.quic.accept_uni()).await;
+            let Ok(Ok(mut stream)) = stream else { return false };
+            let Ok(said) = stream.read_to_end(100).await else { return false };
+            tell.send((Instant::now(), String::from_utf8(said).unwrap())).unwrap();
+        }
+        moved.has_changed().unwrap_or_default()
+    });
+    let first = told.recv_timeout(PATIENCE).unwrap().1;
+    assert_eq!(first, home.inside.ip.to_string());
+    std::thread::sleep(Duration::from_millis(1_000));
+    let mut last = told.try_iter().last().unwrap().0;
+    home.readdress(3);
+    let (mut gap, new) = (Duration::ZERO, home.inside.ip.to_string());
+    loop {
+        let (at, said) = told.recv_timeout(PATIENCE).expect("it is not heard any more");
+        gap = gap.max(at - last);
+        last = at;
+        if said == new {
+            break;
+        }
+    }
+    over.store(true, Ordering::Relaxed);
+    println!("the longest gap at a change of address: {gap:?}");
+    assert!(listening.join().unwrap(), "the change was not seen");
 }
 
 /// Bytes that are no TLS do no harm.

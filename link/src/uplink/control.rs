@@ -22,6 +22,8 @@ const START: f64 = 1.1;
 /// Steady growth in each slice: a sixteenth in a second, and faster the longer no queue was seen, once more is sent than
 /// was carried before by this much.
 const NEAR: f64 = 1.1;
+/// Two rates are alike if one is no more than this above the other.
+const ALIKE: f64 = 1.15;
 const STEADY: f64 = 0.003;
 const STEADY_MOST: f64 = 0.04;
 /// What remains of that when less is sent than may be.
@@ -61,6 +63,8 @@ pub(crate) struct Control {
     suspected: bool,
     /// What was delivered when the queue showed, bytes per second.
     carried: Option<f64>,
+    /// Whether that was seen again.
+    confirmed: bool,
     slice: Instant,
     /// Of the last slices, the newest last.
     counts: VecDeque<Counts>,
@@ -97,6 +101,7 @@ impl Control {
             starting: true,
             suspected: false,
             carried: None,
+            confirmed: false,
             slice: now,
             counts: VecDeque::from([Counts::default()]),
             hold: now,
@@ -113,7 +118,7 @@ impl Control {
 
     /// Another network: nothing known holds. `carried` is what one carried before, if it is known, bytes per second.
     pub(crate) fn reset(&mut self, now: Instant, carried: Option<f64>) {
-        *self = Self { carried, ..Self::new(now) };
+        *self = Self { carried, confirmed: carried.is_some(), ..Self::new(now) };
     }
 
     /// What may be sent, bytes per second.
@@ -325,6 +330,12 @@ impl Control {
         if self.carried.is_none_or(|carried| delivered > carried / 4.0) && delivered > LEAST {
             // Slowly downwards: a share of the uplink is often somebody else's.
             let old = self.carried.unwrap_or(delivered);
+            // Twice the same is no accident; a machine that is busy shows queues at any rate.
+            self.confirmed = if delivered > old * ALIKE {
+                false
+            } else {
+                self.confirmed || self.carried.is_some() && delivered * ALIKE > old
+            };
             self.carried =
                 Some(if delivered > old { delivered } else { old * 0.98 + delivered * 0.02 });
         }
@@ -342,8 +353,8 @@ impl Control {
         } else {
             let calm = now.saturating_duration_since(self.calm_since).as_secs_f64();
             // Nothing is known yet: sooner.
-            let pace = if self.carried.is_some() { 1.5 } else { 3.0 };
-            let near = self.carried.is_some_and(|carried| self.rate < NEAR * carried);
+            let pace = if self.confirmed { 1.5 } else { 3.0 };
+            let near = self.confirmed && self.carried.is_some_and(|carried| self.rate < NEAR * carried);
             let step = if near { STEADY } else { (STEADY * (pace * calm).exp2()).min(STEADY_MOST) };
             step * (room - 0.2).max(0.0)
         };

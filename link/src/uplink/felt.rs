@@ -13,8 +13,8 @@ use ticket::{Identity, PeerId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::home::{Home, Place};
 use super::*;
+use crate::home::{Home, Place};
 use crate::node::bench::Sender;
 use crate::{Endpoint, Purpose};
 
@@ -254,7 +254,7 @@ fn feel(home: &Home, polite: bool) -> Felt {
 /// Prints a table; what is asserted leaves room for a machine that is busy.
 #[test]
 fn a_game_in_the_same_home_hardly_feels_an_upload() {
-    let home = match Home::new(MBITS) {
+    let home = match Home::new("f", MBITS) {
         Ok(home) => home,
         Err(why) => return eprintln!("skipped: no network namespaces here ({why})"),
     };

@@ -8,8 +8,6 @@ mod base;
 mod control;
 #[cfg(test)]
 mod felt;
-#[cfg(test)]
-mod home;
 mod pacer;
 mod sense;
 

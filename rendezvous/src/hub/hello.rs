@@ -144,6 +144,7 @@ impl Hub {
 /// Where a node can be reached: what it says, else where it is seen. A viewer on the internet may
 /// only name its own address (with another port), so that nobody can send a swarm to a stranger.
 fn addresses(role: Role, advertised: &[SocketAddr], observed: SocketAddr) -> Vec<SocketAddr> {
+    let tunnelled = link::is_tunnel(observed);
     let observed = SocketAddr::new(observed.ip().to_canonical(), observed.port());
     let local = match observed.ip() {
         std::net::IpAddr::V4(ip) => ip.is_private() || ip.is_loopback() || ip.is_link_local(),
@@ -158,7 +159,8 @@ fn addresses(role: Role, advertised: &[SocketAddr], observed: SocketAddr) -> Vec
     };
     let mut addrs: Vec<SocketAddr> =
         advertised.iter().filter(believed).take(ADDRESSES).copied().collect();
-    if addrs.is_empty() {
+    // Whose UDP is blocked cannot be connected to.
+    if addrs.is_empty() && !tunnelled {
         addrs.push(observed);
     }
     addrs

@@ -12,6 +12,7 @@ use super::super::part::Judged;
 use super::super::wire::{Absence, Close, PeerFrame};
 use super::{Driver, MAX_RENEWALS, MAX_STRAYS};
 use crate::endpoint::canonical;
+use crate::is_tunnel;
 
 /// Who sent a bad shard does not come back in this life of the node.
 const BAN: Duration = Duration::from_secs(24 * 3600);
@@ -131,7 +132,12 @@ impl Driver {
             role: conn.ticket.role,
             location: conn.ticket.loc,
             rtt: conn.quic.rtt(),
-            addrs: vec![canonical(conn.quic.remote_address())],
+            // Whose UDP is blocked cannot be connected to.
+            addrs: Some(conn.quic.remote_address())
+                .filter(|addr| !is_tunnel(*addr))
+                .map(canonical)
+                .into_iter()
+                .collect(),
         };
         self.inputs.push_back((swarm, Input::Connected { peer: conn.peer, info }));
     }

@@ -46,6 +46,8 @@ const SULK: Duration = Duration::from_secs(10);
 enum End {
     Stop,
     Lost,
+    /// The node is in another network: it has other addresses now.
+    Moved,
     Refused(Refusal, String),
 }
 
@@ -111,6 +113,7 @@ impl Line {
                     self.teller.rendezvous(Err(&lost));
                     Duration::ZERO
                 }
+                End::Moved => Duration::ZERO,
                 End::Refused(refusal, reason) => self.turned_away(refusal, reason),
             };
             match self.reconnect(pause).await {
@@ -237,6 +240,7 @@ impl Line {
     async fn serve(&mut self, wire: &mut Wire) -> End {
         tracing::debug!(server = ?wire.server, "rendezvous is connected");
         let stop = self.stop.clone();
+        let mut moved = self.node.endpoint().moved();
         loop {
             if !wire.send(&mut self.book.out).await {
                 return End::Lost;
@@ -245,6 +249,7 @@ impl Line {
             let Book { report_at, renew_at, pulse_at, .. } = self.book;
             tokio::select! {
                 () = stop.cancelled() => return End::Stop,
+                Ok(()) = moved.changed() => return End::Moved,
                 event = wire.events.recv() => match event {
                     None => return End::Lost,
                     Some(Event::Refused { refusal, reason }) => {

@@ -9,14 +9,14 @@ use nix::sched::{CloneFlags, setns};
 
 /// One end of the line.
 #[derive(Clone)]
-pub(super) struct Place {
+pub(crate) struct Place {
     name: String,
-    pub(super) ip: Ipv4Addr,
+    pub(crate) ip: Ipv4Addr,
 }
 
 impl Place {
     /// Runs something there, in a thread of its own.
-    pub(super) fn run<T: Send + 'static>(
+    pub(crate) fn run<T: Send + 'static>(
         &self,
         act: impl FnOnce() -> T + Send + 'static,
     ) -> JoinHandle<T> {
@@ -28,7 +28,7 @@ impl Place {
     }
 
     /// Runs something asynchronous there.
-    pub(super) fn block_on<T: Send + 'static, F: Future<Output = T>>(
+    pub(crate) fn block_on<T: Send + 'static, F: Future<Output = T>>(
         &self,
         act: impl FnOnce() -> F + Send + 'static,
     ) -> JoinHandle<T> {
@@ -40,9 +40,9 @@ impl Place {
 }
 
 /// The home and the rest of the world.
-pub(super) struct Home {
-    pub(super) inside: Place,
-    pub(super) world: Place,
+pub(crate) struct Home {
+    pub(crate) inside: Place,
+    pub(crate) world: Place,
 }
 
 fn ip(line: &str) -> Result<(), String> {
@@ -59,13 +59,13 @@ fn run(program: &str, line: &str) -> Result<(), String> {
 }
 
 impl Home {
-    /// An uplink of so many Mbit/s, whose queue holds a second.
+    /// An uplink of so many Mbit/s, whose queue holds a second. `tag` tells tests apart.
     ///
     /// # Errors
     /// Where namespaces cannot be made: why.
-    pub(super) fn new(mbits: u32) -> Result<Self, String> {
+    pub(crate) fn new(tag: &str, mbits: u32) -> Result<Self, String> {
         let place = |kind: &str, last| Place {
-            name: format!("bc{}{kind}", std::process::id()),
+            name: format!("bc{}{tag}{kind}", std::process::id()),
             ip: Ipv4Addr::new(10, 99, 0, last),
         };
         let home = Self { inside: place("h", 1), world: place("w", 2) };
@@ -82,6 +82,17 @@ impl Home {
         let queue = format!("rate {mbits}mbit burst 2000 latency 1000ms");
         run("tc", &format!("-n {inside} qdisc add dev up0 root tbf {queue}"))?;
         Ok(home)
+    }
+}
+
+impl Home {
+    /// The home gets another address, as behind another router.
+    pub(crate) fn readdress(&mut self, last: u8) {
+        let Place { name, ip: old } = &self.inside;
+        let new = Ipv4Addr::new(10, 99, 0, last);
+        ip(&format!("-n {name} addr del {old}/24 dev up0")).unwrap();
+        ip(&format!("-n {name} addr add {new}/24 dev up0")).unwrap();
+        self.inside.ip = new;
     }
 }
 
