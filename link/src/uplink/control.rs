@@ -354,7 +354,8 @@ impl Control {
             let calm = now.saturating_duration_since(self.calm_since).as_secs_f64();
             // Nothing is known yet: sooner.
             let pace = if self.confirmed { 1.5 } else { 3.0 };
-            let near = self.confirmed && self.carried.is_some_and(|carried| self.rate < NEAR * carried);
+            let near =
+                self.confirmed && self.carried.is_some_and(|carried| self.rate < NEAR * carried);
             let step = if near { STEADY } else { (STEADY * (pace * calm).exp2()).min(STEADY_MOST) };
             step * (room - 0.2).max(0.0)
         };
