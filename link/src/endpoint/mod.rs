@@ -228,7 +228,7 @@ impl Endpoint {
         uplink: Option<&Arc<Uplink>>,
     ) -> io::Result<Self> {
         let tls = Tls::new(&identity)?;
-        let transport = transport::transport(uplink);
+        let transport = transport::transport(uplink, None);
         let pace = uplink.map(|uplink| Arc::new(Pace::new(uplink.clone())) as Arc<dyn Gate>);
         let (fittings, _stun) = Fittings::new(pace);
         let meter = fittings.meter.clone();
@@ -308,7 +308,10 @@ impl Endpoint {
             .map_err(|error| ConnectionError::Refused(error.to_string()))?;
         let watching = self.shared.watch.get().map(|watch| watch.enter(addr, peer));
         let mut config = ClientConfig::new(Arc::new(crypto));
-        config.transport_config(self.shared.transport.clone());
+        config.transport_config(match watching {
+            Some(_) => transport::transport(self.shared.uplink.as_ref(), watching),
+            None => self.shared.transport.clone(),
+        });
         // The name is not sent: see `tls`.
         let connecting = self
             .shared
@@ -316,16 +319,7 @@ impl Endpoint {
             .connect_with(config, addr, "braidcast")
             .map_err(|_| ConnectionError::Unreachable)?;
         match timeout(HANDSHAKE, connecting).await {
-            Ok(Ok(quic)) => {
-                if let Some(watching) = watching {
-                    let lasting = quic.clone();
-                    tokio::spawn(async move {
-                        lasting.closed().await;
-                        drop(watching);
-                    });
-                }
-                Connection::new(quic)
-            }
+            Ok(Ok(quic)) => Connection::new(quic),
             Ok(Err(_)) if other.load(Ordering::Relaxed) => Err(ConnectionError::OtherPeer),
             Ok(Err(error)) => Err(error.into()),
             Err(_) => Err(ConnectionError::Unreachable),

@@ -11,6 +11,7 @@ use quinn::{
 };
 use ticket::Identity;
 
+use crate::tcp::Watching;
 use crate::uplink::{PoliteConfig, Uplink};
 
 /// After this long without a packet a connection is dead. Parents that fall silent are replaced by
@@ -33,8 +34,12 @@ const SEND_WINDOW: u64 = 1 << 20;
 /// burst paced by round trips is late.
 const INITIAL_WINDOW: u64 = 256 << 10;
 
-/// Settings of every connection; of a node whose home comes first, with its uplink.
-pub(crate) fn transport(uplink: Option<&Arc<Uplink>>) -> Arc<TransportConfig> {
+/// Settings of every connection; of a node whose home comes first, with its uplink. Who is watched is watched as long
+/// as a connection has these settings.
+pub(crate) fn transport(
+    uplink: Option<&Arc<Uplink>>,
+    watching: Option<Watching>,
+) -> Arc<TransportConfig> {
     let mut acks = AckFrequencyConfig::default();
     // One acknowledgement for ten packets: 15 to 40 % more throughput per core with small bursts. A home's uplink is
     // slow and listened to: more often.
@@ -60,7 +65,8 @@ pub(crate) fn transport(uplink: Option<&Arc<Uplink>>) -> Arc<TransportConfig> {
         .ack_frequency_config(Some(acks))
         .congestion_controller_factory(match uplink {
             Some(uplink) => {
-                Arc::new(PoliteConfig { inner: Arc::new(cubic), uplink: uplink.clone() })
+                let inner = Arc::new(cubic);
+                Arc::new(PoliteConfig { inner, uplink: uplink.clone(), _watching: watching })
             }
             None => Arc::new(cubic),
         });

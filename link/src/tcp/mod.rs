@@ -22,7 +22,7 @@ pub(crate) use self::line::tune;
 pub(crate) use self::listen::listen;
 pub(crate) use self::table::Table;
 pub use self::table::is_tunnel;
-pub(crate) use self::watch::{Dial, Watch};
+pub(crate) use self::watch::{Dial, Watch, Watching};
 
 /// Ports that are tried beside that of UDP: one that firewalls let pass, and one that is nobody else's.
 const PORTS: [u16; 2] = [443, 7443];

@@ -12,6 +12,7 @@ use quinn::congestion::{Controller, ControllerFactory, ControllerMetrics};
 use quinn_proto::RttEstimator;
 
 use super::Uplink;
+use crate::tcp::Watching;
 
 /// An acknowledgement says that it was held back by less than this.
 const HELD_BACK: Duration = Duration::from_millis(40);
@@ -21,6 +22,8 @@ pub(crate) struct PoliteConfig {
     /// What each connection does by itself.
     pub(crate) inner: Arc<dyn ControllerFactory + Send + Sync>,
     pub(crate) uplink: Arc<Uplink>,
+    /// Lasts as long as the connection.
+    pub(crate) _watching: Option<Watching>,
 }
 
 impl ControllerFactory for PoliteConfig {
