@@ -273,6 +273,10 @@ impl Ui {
                 let full = window.is_fullscreen();
                 ui.stage.banner.full_screen(full);
                 ui.side.set_visible(!full);
+                // What is hidden would pass the focus on to some button.
+                if ui.is_watching() {
+                    ui.stage.focus();
+                }
                 ui.stage.wake();
             }
         });
@@ -596,6 +600,7 @@ impl Ui {
             return;
         }
         self.side.set_reveal_child(!shown);
+        self.stage.focus();
     }
 
     pub(super) fn search(self: &Rc<Self>) {
