@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, Subcommand};
 use service::Common;
 use service::config::{self, Rate};
-use sim::{How, Progress, Report, Scenario};
+use sim::{How, Progress, Real, Report, Scenario};
 
 /// Runs thousands of real peer engines on a virtual clock: what a channel will do tonight, before tonight.
 #[derive(Debug, Parser)]
@@ -17,7 +18,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) common: Common,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -32,6 +33,25 @@ enum Command {
         /// Write the results as one page with plots
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
+    },
+    /// Runs a scenario with its audience and with several times as many: what enters each network by that?
+    Growth {
+        #[command(flatten)]
+        scenario: Which,
+        /// So many times the audience
+        #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1000))]
+        times: u32,
+        /// The larger audience has the repeaters of the smaller one
+        #[arg(long)]
+        repeaters_stay: bool,
+    },
+    /// Runs a scenario and sets its figures beside those of real programs in the same set-up
+    Compare {
+        #[command(flatten)]
+        scenario: Which,
+        /// What the programs said: written by `cargo run -p system-tests --example loopback`
+        #[arg(long, value_name = "FILE")]
+        real: PathBuf,
     },
     /// Finds how few repeaters keep stalls under a limit
     Plan {
@@ -82,7 +102,7 @@ impl Which {
 
     fn load(&self, common: &Common) -> anyhow::Result<Scenario> {
         let path = self.scenario.as_deref().or(common.config.as_deref());
-        let path = path.unwrap_or(Path::new("SCENARIO.toml"));
+        let path = path.unwrap_or_else(|| nothing_given());
         let mut scenario: Scenario = config::load(path)?;
         scenario.scale(self.viewers.unwrap_or(scenario.viewers.count));
         scenario.seed = self.seed.unwrap_or(scenario.seed);
@@ -95,7 +115,10 @@ impl Which {
 
 impl Arguments {
     pub(crate) fn run(&self) -> anyhow::Result<()> {
-        match &self.command {
+        let Some(command) = &self.command else {
+            return self.check();
+        };
+        match command {
             Command::Run { scenario: which, report, html } => {
                 let Some(scenario) = self.load(which)? else { return Ok(()) };
                 let results = sim::run(&scenario, which.how(), &mut bar());
@@ -106,6 +129,24 @@ impl Arguments {
                 if let Some(file) = html {
                     write(file, &sim::page(&results))?;
                 }
+                Ok(())
+            }
+            Command::Growth { scenario: which, times, repeaters_stay } => {
+                let Some(scenario) = self.load(which)? else { return Ok(()) };
+                let growth = sim::growth::measure(&scenario, *times, *repeaters_stay, which.how());
+                print!("{growth}");
+                Ok(())
+            }
+            Command::Compare { scenario: which, real } => {
+                let Some(mut scenario) = self.load(which)? else { return Ok(()) };
+                let text = std::fs::read_to_string(real)
+                    .with_context(|| format!("cannot read {}", real.display()))?;
+                let said: Real = serde_json::from_str(&text)
+                    .with_context(|| format!("{} is not what viewers said", real.display()))?;
+                let rate = u64::from(said.kbit_per_second);
+                scenario.channel.bitrate = Rate::from_kbits_per_second(rate);
+                let results = sim::run(&scenario, which.how(), &mut bar());
+                print!("{}", sim::compare(&said, &results));
                 Ok(())
             }
             Command::Plan { scenario: which, bitrate, uplinks, stalls } => {
@@ -121,6 +162,14 @@ impl Arguments {
         }
     }
 
+    /// Without a command a scenario can only be checked: `--config FILE --check`.
+    fn check(&self) -> anyhow::Result<()> {
+        let path = self.common.config.as_deref().filter(|_| self.common.check);
+        config::load::<Scenario>(path.unwrap_or_else(|| nothing_given()))?;
+        println!("the scenario is valid");
+        Ok(())
+    }
+
     /// The scenario; nothing if only a check was asked for.
     fn load(&self, which: &Which) -> anyhow::Result<Option<Scenario>> {
         let scenario = which.load(&self.common)?;
@@ -130,6 +179,12 @@ impl Arguments {
         }
         Ok(Some(scenario))
     }
+}
+
+/// Ends the program with what is wrong with a command line that names no scenario, exit code 2.
+fn nothing_given() -> ! {
+    let what = "give a command and a scenario: braidcast-sim run SCENARIO.toml";
+    Arguments::command().error(ErrorKind::MissingRequiredArgument, what).exit()
 }
 
 fn json(report: &Report) -> anyhow::Result<String> {

@@ -10,7 +10,9 @@
 
 mod audit;
 mod chance;
+mod compare;
 mod event;
+pub mod growth;
 mod histogram;
 mod html;
 mod node;
@@ -29,6 +31,7 @@ mod world;
 
 use std::time::Instant;
 
+pub use compare::{Real, compare};
 pub use histogram::Distribution;
 pub use html::page;
 pub use report::Report;
