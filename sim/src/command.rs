@@ -27,10 +27,13 @@ enum Command {
     Run {
         #[command(flatten)]
         scenario: Which,
-        /// Write the results as JSON
+        /// Run it again with so many seeds in all, one after the other; the table gets a column for each
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=100))]
+        seeds: u64,
+        /// Write the results as JSON (of the first seed)
         #[arg(long, value_name = "FILE")]
         report: Option<PathBuf>,
-        /// Write the results as one page with plots
+        /// Write the results as one page with plots (of the first seed)
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
     },
@@ -119,16 +122,21 @@ impl Arguments {
             return self.check();
         };
         match command {
-            Command::Run { scenario: which, report, html } => {
-                let Some(scenario) = self.load(which)? else { return Ok(()) };
+            Command::Run { scenario: which, seeds, report, html } => {
+                let Some(mut scenario) = self.load(which)? else { return Ok(()) };
                 let results = sim::run(&scenario, which.how(), &mut bar());
-                print!("{}", sim::table(&results));
                 if let Some(file) = report {
                     write(file, &json(&results)?)?;
                 }
                 if let Some(file) = html {
                     write(file, &sim::page(&results))?;
                 }
+                let mut all = vec![results];
+                for _ in 1..*seeds {
+                    scenario.seed += 1;
+                    all.push(sim::run(&scenario, which.how(), &mut bar()));
+                }
+                print!("{}", sim::table(&all));
                 Ok(())
             }
             Command::Growth { scenario: which, times, repeaters_stay } => {

@@ -60,6 +60,15 @@ pub fn run(scenario: &Scenario, how: impl Into<How>, progress: &mut dyn FnMut(Pr
     let outcome = world::run(scenario.clone(), scenario.seed, how, progress);
     let mut report = report::make(&outcome);
     report.wall_seconds = histogram::round(began.elapsed().as_secs_f64());
+    report.memory_mib = memory_mib();
     report.engine_seconds = how.profile.then_some(outcome.engines.as_secs_f64());
     report
+}
+
+/// The most memory that this process has held so far (Linux).
+fn memory_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib / 1024)
 }

@@ -164,6 +164,11 @@ impl Setting {
         }
     }
 
+    /// Segments that may be under way at one time: those of the delay, and some more.
+    pub(crate) fn in_view(&self) -> usize {
+        ((self.delay + 2_000_000) / self.segment) as usize + 1
+    }
+
     /// The first segment that is captured wholly within the run.
     pub(crate) fn first(&self) -> u64 {
         EPOCH / self.segment

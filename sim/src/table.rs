@@ -1,18 +1,51 @@
-//! The report as a table for a terminal, and for `docs/results/` (it is Markdown too).
+//! Reports as a table for a terminal, and for `docs/results/` (it is Markdown too).
 
 use std::fmt::Write as _;
 
 use crate::histogram::Distribution;
 use crate::report::Report;
 
-/// The results as lines of a table, with the speed of the run at the end.
-pub fn table(report: &Report) -> String {
-    let mut text = String::new();
-    let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "| {name:<34} | {value:<58} |");
+/// The results as a table: a column for each run. Rows are those of the first, and what the others have beside them.
+pub fn table(reports: &[Report]) -> String {
+    let columns: Vec<Vec<Row>> = reports.iter().map(rows).collect();
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in columns.iter().flatten() {
+        if !names.contains(name) {
+            names.push(name);
+        }
+    }
+    let cell = |column: &[Row], name: &str| {
+        let row = column.iter().find(|(other, _)| *other == name);
+        row.map(|(_, value)| value.clone()).unwrap_or_default()
     };
-    line("figure", "value".into());
-    line(&"-".repeat(34), "-".repeat(58));
+    let mut lines =
+        vec![[vec!["figure".to_owned()], vec!["value".to_owned(); columns.len()]].concat()];
+    for name in names {
+        let values = columns.iter().map(|column| cell(column, name));
+        lines.push([name.to_owned()].into_iter().chain(values).collect());
+    }
+    let width = |place: usize| {
+        lines.iter().filter_map(|line| line.get(place)).map(|text| text.chars().count()).max()
+    };
+    let widths: Vec<usize> = (0..=columns.len()).map(|place| width(place).unwrap_or(0)).collect();
+    let rule = widths.iter().map(|&width| "-".repeat(width)).collect();
+    lines.insert(1, rule);
+    let mut text = String::new();
+    for line in lines {
+        for (value, &width) in line.iter().zip(&widths) {
+            let _ = write!(text, "| {value:<width$} ");
+        }
+        text.push_str("|\n");
+    }
+    text
+}
+
+type Row = (&'static str, String);
+
+/// The results, line by line.
+pub(crate) fn rows(report: &Report) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut line = |name: &'static str, value: String| rows.push((name, value));
     line(
         "viewers (joins), seed",
         format!("{} ({}), {}", report.viewers, report.joins, report.seed),
@@ -72,12 +105,15 @@ pub fn table(report: &Report) -> String {
             format!("{:.1} s: {rate:.0} events/s, {each:.2} us a delivery", report.wall_seconds),
         );
     }
+    if let Some(memory) = report.memory_mib {
+        line("most memory", format!("{memory} MiB"));
+    }
     if let Some(engines) = report.engine_seconds {
         let rest = (report.wall_seconds - engines).max(0.0) * 1e6;
         let own = rest / work.events.max(1) as f64;
         line("engines took", format!("{engines:.1} s; all else {own:.2} us an event (one thread)"));
     }
-    text
+    rows
 }
 
 fn times(times: &Distribution) -> String {

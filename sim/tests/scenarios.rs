@@ -13,6 +13,10 @@ fn load(name: &str) -> Scenario {
     config::load(&file(name)).expect("the scenario is valid")
 }
 
+fn table(report: &Report) -> String {
+    sim::table(std::slice::from_ref(report))
+}
+
 fn run(scenario: &Scenario) -> Report {
     sim::run(scenario, 1, &mut |_| {})
 }
@@ -20,10 +24,10 @@ fn run(scenario: &Scenario) -> Report {
 /// What holds in any run.
 fn sound(report: &Report) {
     assert!(report.joins > 0);
-    assert_eq!(report.loops, 0, "{}", sim::table(report));
+    assert_eq!(report.loops, 0, "{}", table(report));
     assert!((0.0..=1.0).contains(&report.offload));
     assert!((0.0..=1.0).contains(&report.stalled_share));
-    assert!(report.playout_spread_ms.max < 100.0, "{}", sim::table(report));
+    assert!(report.playout_spread_ms.max < 100.0, "{}", table(report));
     assert!(report.startup_ms.count > 0);
 }
 
@@ -54,8 +58,8 @@ fn three_viewers_play() {
     let report = run(&load("small-channel.toml"));
     sound(&report);
     assert_eq!((report.startup_ms.count, report.not_started), (3, 0));
-    assert!(report.stalled_share < 0.01, "{}", sim::table(&report));
-    assert!(report.startup_ms.max < 2_000.0, "{}", sim::table(&report));
+    assert!(report.stalled_share < 0.01, "{}", table(&report));
+    assert!(report.startup_ms.max < 2_000.0, "{}", table(&report));
 }
 
 #[test]
@@ -68,7 +72,7 @@ fn polluters_are_found_out() {
     sound(&report);
     assert!(report.bad_shards > 0, "nobody was lied to");
     // Each victim is lied to a few times at most: all of it is little beside what was delivered.
-    assert!(report.bad_shards * 100 < report.work.deliveries, "{}", sim::table(&report));
+    assert!(report.bad_shards * 100 < report.work.deliveries, "{}", table(&report));
 }
 
 #[test]
@@ -79,9 +83,9 @@ fn viewers_elsewhere_outlive_a_network_that_is_cut_off() {
     sound(&report);
     let before = report.samples.iter().find(|sample| sample.at == 90.0).unwrap();
     let during = report.samples.iter().find(|sample| sample.at == 115.0).unwrap();
-    assert!(before.stalled_share < 0.02, "{}", sim::table(&report));
-    assert!(during.stalled_share > 0.1, "those inside see nothing: {}", sim::table(&report));
-    assert!(report.stalled_share_outside < report.stalled_share / 2.0, "{}", sim::table(&report));
+    assert!(before.stalled_share < 0.02, "{}", table(&report));
+    assert!(during.stalled_share > 0.1, "those inside see nothing: {}", table(&report));
+    assert!(report.stalled_share_outside < report.stalled_share / 2.0, "{}", table(&report));
 }
 
 #[test]
@@ -94,5 +98,5 @@ fn those_who_watch_outlive_rendezvous() {
     let during = report.samples.iter().filter(|sample| sample.at > 120.0);
     assert!(during.clone().all(|sample| sample.viewers == 20));
     let stalled = during.map(|sample| sample.stalled_share).fold(0.0, f64::max);
-    assert!(stalled < 0.02, "{}", sim::table(&report));
+    assert!(stalled < 0.02, "{}", table(&report));
 }

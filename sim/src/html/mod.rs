@@ -45,12 +45,8 @@ pub fn page(report: &Report) -> String {
 /// The table of the terminal.
 fn figures(report: &Report) -> String {
     let mut html = String::from("<table>");
-    let text = crate::table::table(report);
-    for row in text.lines().skip(2) {
-        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
-        if let [name, value] = cells[..] {
-            let _ = write!(html, "<tr><td>{}</td><td>{}</td></tr>", escape(name), escape(value));
-        }
+    for (name, value) in crate::table::rows(report) {
+        let _ = write!(html, "<tr><td>{}</td><td>{}</td></tr>", escape(name), escape(&value));
     }
     html + "</table>"
 }

@@ -1,8 +1,5 @@
 //! Which shards a viewer or server has got of the last segments: for what is measured, not for what it does.
 
-/// Segments that are kept in view; more than are under way at any time.
-const SEGMENTS: usize = 64;
-
 #[derive(Clone, Copy, Default)]
 struct Segment {
     number: u32,
@@ -11,22 +8,24 @@ struct Segment {
 
 /// See the module.
 pub(crate) struct Held {
-    segments: Box<[Segment; SEGMENTS]>,
+    /// Those in view: more than are under way at any time.
+    segments: Box<[Segment]>,
     /// Hops from the source by which each sub-stream came last.
     hops: Box<[u8]>,
 }
 
 impl Held {
-    pub(crate) fn new(n: u8) -> Self {
+    pub(crate) fn new(n: u8, in_view: usize) -> Self {
         Self {
-            segments: Box::new([Segment::default(); SEGMENTS]),
+            segments: vec![Segment::default(); in_view.max(1)].into_boxed_slice(),
             hops: vec![0; n.into()].into_boxed_slice(),
         }
     }
 
     /// Notes a shard; gives the hops of the segment if it is the `k`th different one.
     pub(crate) fn take(&mut self, number: u32, index: u8, hops: u8, k: u8) -> Option<u8> {
-        let segment = &mut self.segments[number as usize % SEGMENTS];
+        let place = number as usize % self.segments.len();
+        let segment = &mut self.segments[place];
         if segment.number > number {
             return None;
         }
@@ -51,7 +50,7 @@ impl Held {
 
     /// The hops of a shard that is sent: its own if it came in, else those of what it is made from.
     pub(crate) fn hops(&self, number: u32, index: u8) -> u8 {
-        let segment = self.segments[number as usize % SEGMENTS];
+        let segment = self.segments[number as usize % self.segments.len()];
         let shards = if segment.number == number { segment.shards } else { 0 };
         match self.hops.get(usize::from(index)) {
             Some(&hops) if shards & 1 << index != 0 => hops,
@@ -66,7 +65,7 @@ mod tests {
 
     #[test]
     fn the_kth_different_shard_completes_a_segment() {
-        let mut held = Held::new(4);
+        let mut held = Held::new(4, 64);
         assert_eq!(held.take(9, 0, 2, 2), None);
         assert_eq!(held.take(9, 0, 2, 2), None);
         assert_eq!(held.take(9, 3, 5, 2), Some(5));
@@ -76,7 +75,7 @@ mod tests {
 
     #[test]
     fn late_shards_of_forgotten_segments_are_nothing() {
-        let mut held = Held::new(4);
+        let mut held = Held::new(4, 64);
         held.take(70, 0, 1, 1);
         assert_eq!(held.take(6, 0, 1, 1), None);
     }

@@ -117,7 +117,7 @@ impl Node {
             warm: profile.role == Role::Viewer && setting.scenario.viewers.warm,
             told: false,
             found: 0,
-            held: Held::new(setting.scenario.channel.n),
+            held: Held::new(setting.scenario.channel.n, setting.in_view()),
             startup: None,
             full: 0,
             early: None,
@@ -363,7 +363,9 @@ impl Node {
 
     /// Notes what became of the stay.
     pub(crate) fn record(&self, post: &mut Post) {
-        let record = self.record_at(&post.setting, post.now);
+        let mut record = self.record_at(&post.setting, post.now);
+        // Many are kept to the end.
+        record.stats.substreams = Vec::new();
         if self.is_viewer() && self.startup.is_some() {
             post.tally.behind_edge.add(micros(record.stats.behind_edge));
         }
