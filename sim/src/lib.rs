@@ -57,9 +57,11 @@ impl From<u32> for How {
 /// Runs a scenario under its seed, and tells how far it is.
 pub fn run(scenario: &Scenario, how: impl Into<How>, progress: &mut dyn FnMut(Progress)) -> Report {
     let (began, how) = (Instant::now(), how.into());
+    let spent = cpu_seconds();
     let outcome = world::run(scenario.clone(), scenario.seed, how, progress);
     let mut report = report::make(&outcome);
     report.wall_seconds = histogram::round(began.elapsed().as_secs_f64());
+    report.cpu_seconds = cpu_seconds().zip(spent).map(|(now, before)| now - before);
     report.memory_mib = memory_mib();
     report.engine_seconds = how.profile.then_some(outcome.engines.as_secs_f64());
     report
@@ -71,4 +73,12 @@ fn memory_mib() -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kib / 1024)
+}
+
+/// User and system time of this process so far (Linux), whose ticks are hundredths of a second on every machine.
+fn cpu_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let fields = stat.rsplit_once(')')?.1;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
+    ticks.sum::<Result<f64, _>>().ok().map(|ticks| ticks / 100.0)
 }

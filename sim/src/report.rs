@@ -25,6 +25,10 @@ pub struct Report {
     /// What the engines took of that, over all threads, if it was measured; not part of the written report.
     #[serde(skip)]
     pub engine_seconds: Option<f64>,
+    /// Processor time of the process so far, where the system tells: on a busy machine this says more than `wall_seconds`;
+    /// not part of the written report.
+    #[serde(skip)]
+    pub cpu_seconds: Option<f64>,
     /// The most memory that the process has held, MiB, where the system tells; not part of the written report.
     #[serde(skip)]
     pub memory_mib: Option<u64>,
@@ -262,6 +266,7 @@ pub(crate) fn make(outcome: &Outcome) -> Report {
         virtual_seconds: setting.end as f64 / 1e6,
         wall_seconds: 0.0,
         engine_seconds: None,
+        cpu_seconds: None,
         memory_mib: None,
         channel: Channel {
             bits_per_second: scenario.channel.bitrate.bits_per_second(),

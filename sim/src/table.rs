@@ -98,11 +98,14 @@ pub(crate) fn rows(report: &Report) -> Vec<Row> {
     let work = &report.work;
     line("deliveries, messages", format!("{}, {}", work.deliveries, work.messages));
     if report.wall_seconds > 0.0 {
-        let rate = work.events as f64 / report.wall_seconds;
-        let each = report.wall_seconds * 1e6 / work.deliveries.max(1) as f64;
+        line("wall time", format!("{:.1} s", report.wall_seconds));
+    }
+    if let Some(spent) = report.cpu_seconds.filter(|spent| *spent > 0.0) {
+        let rate = work.events as f64 / spent;
+        let each = spent * 1e6 / work.deliveries.max(1) as f64;
         line(
-            "wall time",
-            format!("{:.1} s: {rate:.0} events/s, {each:.2} us a delivery", report.wall_seconds),
+            "processor time",
+            format!("{spent:.1} s: {rate:.0} events/s, {each:.2} us a delivery"),
         );
     }
     if let Some(memory) = report.memory_mib {

@@ -100,3 +100,97 @@ fn those_who_watch_outlive_rendezvous() {
     let stalled = during.map(|sample| sample.stalled_share).fold(0.0, f64::max);
     assert!(stalled < 0.02, "{}", table(&report));
 }
+
+/// The first minute of the match before 8,000: two thousand come, and the targets hold that were set for an evening.
+#[test]
+fn two_thousand_come_within_a_minute() {
+    let mut scenario = load("match-night.toml");
+    scenario.scale(8_000);
+    scenario.duration = config::Duration::from_secs(60);
+    let report = sim::run(&scenario, 2, &mut |_| {});
+    sound(&report);
+    let table = table(&report);
+    assert!(report.samples.iter().any(|sample| sample.viewers > 1_900), "{table}");
+    assert_eq!(report.not_started, 0, "{table}");
+    assert!(report.startup_ms.p50 < 300.0 && report.startup_ms.p95 < 1_500.0, "{table}");
+    assert!(report.stalled_share < 0.003, "{table}");
+    assert!(report.arrival_lag_ms.p99 < 1_200.0, "{table}");
+    assert!(report.failover_ms.p95 < 500.0, "{table}");
+    assert!(report.control_ratio < 0.02, "{table}");
+    assert!(report.duplicate_ratio < 0.02, "{table}");
+    assert!(report.same_as_share > 0.7, "{table}");
+}
+
+#[test]
+fn clocks_that_drift_are_held_together() {
+    let mut scenario = load("small-channel.toml");
+    scenario.scale(12);
+    scenario.duration = config::Duration::from_secs(120);
+    // Ten times what a quartz does: 30 ms between two looks at the time.
+    scenario.viewers.clock_drift = 500.0;
+    scenario.channel.drift = 500.0;
+    let report = run(&scenario);
+    sound(&report);
+    assert!(report.playout_spread_ms.max > 5.0, "{}", table(&report));
+}
+
+#[test]
+fn a_clock_that_stood_still_is_noticed_and_put_right() {
+    let mut scenario = load("small-channel.toml");
+    scenario.scale(12);
+    scenario.duration = config::Duration::from_secs(120);
+    scenario.viewers.clock_jumps = 1.0;
+    let report = run(&scenario);
+    assert!(report.playout_spread_ms.max > 200.0, "{}", table(&report));
+    // Each is wrong for 15 s of its two minutes on average, and right after that.
+    let end = report.samples.last().expect("there are samples");
+    assert!(end.stalled_share < 0.01, "{}", table(&report));
+}
+
+#[test]
+fn one_of_two_rendezvous_is_enough() {
+    let mut scenario = load("rendezvous-outage.toml");
+    scenario.scale(20);
+    scenario.duration = config::Duration::from_secs(200);
+    scenario.outage[0].share = 0.5;
+    scenario.outage[0].at = config::Duration::from_secs(10);
+    // They come while it is away: with neither, nobody could.
+    scenario.viewers.ramp = config::Duration::from_secs(150);
+    let report = run(&scenario);
+    sound(&report);
+    assert_eq!(report.not_started, 0, "{}", table(&report));
+    scenario.outage[0].share = 1.0;
+    let report = run(&scenario);
+    assert!(report.not_started > 10, "{}", table(&report));
+}
+
+#[test]
+fn transit_that_is_full_delays() {
+    let mut scenario = load("small-channel.toml");
+    scenario.scale(16);
+    let free = run(&scenario);
+    // Half a stream for each system.
+    scenario.transit.capacity = Some(config::Rate::from_kbits_per_second(2_000));
+    let tight = run(&scenario);
+    assert!(tight.stalled_share > free.stalled_share + 0.01, "{}\n{}", table(&free), table(&tight));
+}
+
+#[test]
+fn a_line_that_two_share_carries_what_one_does() {
+    let mut scenario = load("small-channel.toml");
+    scenario.scale(16);
+    scenario.viewers.households = 1.0;
+    // Each takes 4 Mbit/s and headers: one can, two cannot.
+    for line in &mut scenario.access {
+        line.down = [config::Rate::from_kbits_per_second(6_000); 2];
+    }
+    let together = run(&scenario);
+    scenario.viewers.households = 0.0;
+    let alone = run(&scenario);
+    assert!(
+        together.stalled_share > alone.stalled_share + 0.05,
+        "{}\n{}",
+        table(&together),
+        table(&alone)
+    );
+}
