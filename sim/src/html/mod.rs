@@ -89,16 +89,14 @@ fn over_time(samples: &[Sample]) -> Vec<Plot> {
         line("repeaters", &|sample| part(sample, 1)),
         line("viewers", &|sample| part(sample, 2)),
     ];
+    let start = |name: &str, place: usize| {
+        // Where nobody came there is nothing to show.
+        let came = samples.iter().filter(|sample| sample.startup_ms[1] > 0.0);
+        Line::new(name, came.map(|sample| [sample.at, sample.startup_ms[place]]).collect())
+    };
     vec![
         plot("Viewers", "present", vec![line("viewers", &|sample| f64::from(sample.viewers))]),
-        plot(
-            "Start over time",
-            "ms",
-            vec![
-                line("median", &|sample| sample.startup_ms[0]),
-                line("95 %", &|sample| sample.startup_ms[1]),
-            ],
-        ),
+        plot("Start over time", "ms", vec![start("median", 0), start("95 %", 1)]),
         plot(
             "Arrival lag over time",
             "ms",

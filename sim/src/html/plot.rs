@@ -73,7 +73,8 @@ fn short(value: f64) -> String {
         size if size >= 1e4 => format!("{:.0}k", value / 1e3),
         size if size >= 10.0 || size == 0.0 => format!("{value:.0}"),
         size if size >= 1.0 => format!("{value:.1}"),
-        _ => format!("{value:.3}"),
+        size if size >= 0.01 => format!("{value:.3}"),
+        _ => format!("{value:.0e}"),
     }
 }
 
@@ -135,9 +136,11 @@ impl Plot {
             let value = scale.x[0] + part * (scale.x[1] - scale.x[0]);
             let [x, _] = scale.place([value, 0.0]);
             let (below, label) = (HEIGHT - BOTTOM + 14.0, short(value));
+            // The last one must not leave the paper.
+            let anchor = if i == 4 { "end" } else { "middle" };
             let _ = write!(
                 svg,
-                "<text x=\"{x:.1}\" y=\"{below}\" text-anchor=\"middle\">{label}</text>"
+                "<text x=\"{x:.1}\" y=\"{below}\" text-anchor=\"{anchor}\">{label}</text>"
             );
         }
         let (x, y) = (escape(&self.x), escape(&self.y));
