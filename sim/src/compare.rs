@@ -185,8 +185,8 @@ mod tests {
             "substreams": [{ "role": "viewer", "asn": 64501 }, { "role": "viewer", "asn": 64502 }] }"#;
         let text = format!(r#"{{ "kbit_per_second": 1000, "viewers": [{viewer}] }}"#);
         let real: Real = serde_json::from_str(&text).unwrap();
-        let mut scenario = crate::Scenario::default();
-        scenario.duration = service::config::Duration::from_secs(12);
+        let duration = service::config::Duration::from_secs(12);
+        let mut scenario = crate::Scenario { duration, ..Default::default() };
         scenario.viewers.count = 3;
         let table = compare(&real, &crate::run(&scenario, 1, &mut |_| {}));
         for row in [
