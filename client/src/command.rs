@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use service::Stop;
 use service::config::{self, Secret};
 use url::Url;
@@ -167,6 +167,7 @@ impl Window {
         use crate::window::{Start, is_possible};
         let started = Some(started);
         match &arguments.command {
+            None if !is_possible() => no_command("there is no display for a window"),
             None => Some(Self { start: Start { started, ..Start::default() } }),
             Some(Command::Play(play)) if !play.headless && play.output.is_none() => {
                 if !is_possible() {
@@ -194,7 +195,7 @@ impl Window {
     #[cfg(not(feature = "window"))]
     fn of(arguments: &Arguments, _started: Instant) -> Option<Self> {
         match &arguments.command {
-            None => Some(Self {}),
+            None => no_command("this build has no window"),
             Some(Command::Play(play)) if !play.headless => {
                 eprintln!("This build has no window; {ELSEWHERE}");
                 None
@@ -205,8 +206,14 @@ impl Window {
 
     #[cfg(not(feature = "window"))]
     fn show(self, _config: Config) -> anyhow::Result<()> {
-        anyhow::bail!("this build has no window: a command is needed, such as `play CHANNEL`")
+        anyhow::bail!("this build has no window")
     }
+}
+
+/// Ends the program: without a window it needs a command.
+fn no_command(why: &str) -> ! {
+    let text = format!("{why}: a command is needed, such as `play CHANNEL`");
+    Arguments::command().error(clap::error::ErrorKind::MissingSubcommand, text).exit()
 }
 
 impl Account {
@@ -256,8 +263,6 @@ impl Play {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(sound(&["it", "de"]), Some(3));
         assert_eq!(sound(&["it"]), Some(2));
         assert_eq!(sound(&[]), Some(2));
-        assert_eq!(sound(&["#1"]), Some(1), "all of these have PID 1");
+        assert_eq!(sound(&["#1"]), Some(2), "all of these have PID 1");
         assert_eq!(choose(&tracks, |kind| kind == Kind::Subtitles, &[]), None);
     }
 

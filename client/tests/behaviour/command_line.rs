@@ -17,6 +17,8 @@ fn braidcast(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String)
         .args(arguments)
         .current_dir(folder)
         .env("XDG_STATE_HOME", folder)
+        .env_remove("DISPLAY")
+        .env_remove("WAYLAND_DISPLAY")
         .output()
         .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
