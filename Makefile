@@ -4,6 +4,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-test clip demo test bench sim lint translations deny
+.PHONY: test-compose help setup setup-test clip demo test bench sim lint deny
 
 help: ## list the recipes
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | sort | expand -t 14
@@ -36,6 +37,8 @@ translations: setup ## the texts of the viewer's window anew into client/po: tra
 	@. deploy/environment.sh; WRITE_TEMPLATE=1 cargo test -q -p client --lib the_template_has_all_texts && \
 	  msgmerge --quiet --update --backup=none --no-wrap --previous client/po/de.po client/po/braidcast.pot && \
 	  msgfmt --statistics -o /dev/null client/po/de.po
+test-compose: setup ## the platform of docker-compose.yml for real: each container killed while somebody watches (needs docker)
+	@. deploy/environment.sh; cargo build -p auth -p rendezvous -p repeater -p headend -p client --bins && { [ -n "$${BUILD:-}" ] || deploy/compose/images.sh "$${CARGO_TARGET_DIR:-target}/debug"; } && deploy/compose/test.py
 
 deny: ## licences and advisories of all dependencies (needs cargo-deny and the network)
 	cargo deny check

@@ -40,6 +40,8 @@ pub struct Config {
     pub limits: Limits,
     /// What the operator fixes of channels.
     pub channels: Vec<Channel>,
+    /// Who is told of viewers and channels.
+    pub webhooks: Vec<Webhook>,
 }
 
 /// Section `[http]`.
@@ -108,6 +110,8 @@ pub struct Limits {
     pub swarms_per_viewer: usize,
     /// The most swarms of one headend or repeater.
     pub swarms_per_server: usize,
+    /// The most devices of one account that play at one time; 0: any number.
+    pub streams_per_account: usize,
     /// Frames that a viewer may send at once; twenty times as many a headend or repeater.
     pub frames_burst: u32,
     /// And then each second.
@@ -136,6 +140,19 @@ pub struct Channel {
     pub logo: Option<Url>,
 }
 
+/// Section `[[webhooks]]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// Where news are posted.
+    pub url: Url,
+    /// What they are signed with.
+    pub secret: Secret,
+    /// Which kinds; empty: all.
+    #[serde(default)]
+    pub events: Vec<String>,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -150,6 +167,7 @@ impl Default for Config {
             shared: Shared::default(),
             limits: Limits::default(),
             channels: Vec::new(),
+            webhooks: Vec::new(),
         }
     }
 }
@@ -186,6 +204,7 @@ impl Default for Limits {
             swarms: 1000,
             swarms_per_viewer: 8,
             swarms_per_server: 1000,
+            streams_per_account: 0,
             frames_burst: 100,
             frames_per_second: 20,
             prefix_burst: 500,
@@ -222,6 +241,16 @@ impl Check for Config {
         }
         problems.within("shared", |problems| self.shared.check(problems));
         problems.within("limits", |problems| self.limits.check(problems));
+        for (i, hook) in self.webhooks.iter().enumerate() {
+            web(problems, &format!("webhooks.{i}.url"), Some(&hook.url));
+            for event in &hook.events {
+                if !crate::webhooks::KINDS.contains(&event.as_str()) {
+                    let what =
+                        format!("`{event}` is none of {}", crate::webhooks::KINDS.join(", "));
+                    problems.add(format!("webhooks.{i}.events"), what);
+                }
+            }
+        }
         let mut ids = BTreeSet::new();
         let mut numbers = BTreeSet::new();
         for (i, channel) in self.channels.iter().enumerate() {
@@ -295,6 +324,9 @@ impl Check for Limits {
                 problems.add(key, format!("must be 1 to {most}"));
             }
         }
+        if self.streams_per_account > 10_000 {
+            problems.add("streams_per_account", "must be 0 (any number) to 10000");
+        }
         for (key, value, least, most) in [
             ("off_air_after", self.off_air_after, 1, 3600),
             ("renew_for", self.renew_for, 3600, 7 * 86_400),
@@ -330,6 +362,7 @@ impl Config {
             renew_for: self.limits.renew_for.get(),
             rebuild: REBUILD,
             patience: PATIENCE,
+            streams: self.limits.streams_per_account,
         }
     }
 

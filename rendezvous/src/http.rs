@@ -15,7 +15,7 @@ use service::config::SecretText;
 use service::{Status, metrics::Registry, status};
 
 use crate::console;
-use crate::hub::Hub;
+use crate::hub::{Hub, Seen};
 use crate::map::{ByRole, Member, Summary};
 
 /// The most members in one answer, and how many if nothing is said.
@@ -39,6 +39,7 @@ pub fn router(
         .route("/console.js", get(|| asset("text/javascript; charset=utf-8", console::SCRIPT)))
         .route("/console.css", get(|| asset("text/css; charset=utf-8", console::STYLE)))
         .route("/v1/channels", get(channels))
+        .route("/v1/sessions", get(sessions))
         .route("/v1/swarms", get(swarms))
         .route("/v1/swarms/{id}", get(swarm))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "not-found", "there is nothing here") })
@@ -114,6 +115,23 @@ struct Channels {
 async fn channels(State(app): State<App>) -> Json<Channels> {
     let line_up = app.hub.look(|map, _| map.line_up());
     Json(Channels { channels: line_up.into_iter().map(Channel::from).collect() })
+}
+
+#[derive(Serialize)]
+struct Sessions {
+    sessions: Vec<Seen>,
+}
+
+async fn sessions(
+    State(app): State<App>,
+    window: Result<Query<Window>, axum::extract::rejection::QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Json<Sessions>, Problem> {
+    app.operator(&headers)?;
+    let Ok(Query(window)) = window else {
+        return Err(problem(StatusCode::BAD_REQUEST, "malformed", "skip and limit are numbers"));
+    };
+    Ok(Json(Sessions { sessions: app.hub.seen(window.skip, window.limit.min(MEMBERS)) }))
 }
 
 #[derive(Serialize)]

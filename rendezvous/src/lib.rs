@@ -20,6 +20,7 @@ pub mod rank;
 pub mod server;
 pub mod session;
 pub mod shared;
+pub mod webhooks;
 
 pub use config::Config;
 pub use server::{Server, run};

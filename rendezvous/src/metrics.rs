@@ -26,6 +26,13 @@ struct ReasonLabel {
     reason: &'static str,
 }
 
+/// What became of something.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+pub struct ResultLabel {
+    /// A word of this crate.
+    pub result: &'static str,
+}
+
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct SwarmLabels {
     channel: String,
@@ -70,6 +77,10 @@ pub struct Metrics {
     pub shared_lost: Counter,
     /// Events for nodes elsewhere that were dropped because too many waited.
     pub shared_dropped: Counter,
+    /// Messages to webhooks, by what became of them.
+    pub webhooks: Family<ResultLabel, Counter>,
+    /// News that were lost because too many waited.
+    pub webhooks_lost: Counter,
 }
 
 fn name(role: Role) -> &'static str {
@@ -128,6 +139,12 @@ impl Metrics {
             shared_lost: registry.add(
                 "rendezvous_shared_bus_losses",
                 "Times that the bus of the shared map could not be used",
+            ),
+            webhooks: registry
+                .add("rendezvous_webhooks", "Messages to webhooks: delivered, retried, given_up"),
+            webhooks_lost: registry.add(
+                "rendezvous_webhooks_lost",
+                "News that were lost because too many waited for a webhook",
             ),
             shared_dropped: registry.add(
                 "rendezvous_shared_dropped_events",

@@ -22,6 +22,7 @@ use crate::map::{Kept, Memory};
 use crate::metrics::Metrics;
 use crate::session::{self, Pace};
 use crate::shared::{Bus, Exchange, Seal};
+use crate::webhooks::{self, Hook};
 
 /// How often the hub looks at its clock: the line-up is told after so long.
 const TICK: Duration = Duration::from_millis(250);
@@ -106,6 +107,15 @@ impl Server {
             tokio::spawn(account.run(stop.clone())),
             tokio::spawn(tick(hub.clone(), line_up, stop.clone())),
         ];
+        if !config.webhooks.is_empty() {
+            let hook = |hook: &crate::config::Webhook| -> anyhow::Result<Hook> {
+                let (url, secret) = (hook.url.clone(), hook.secret.read()?.expose().to_owned());
+                Ok(Hook { url, secret, events: hook.events.clone() })
+            };
+            let hooks = config.webhooks.iter().map(hook).collect::<anyhow::Result<_>>()?;
+            let metrics = hub.metrics().clone();
+            tasks.push(webhooks::start(hooks, hub.news(), metrics, stop.clone())?);
+        }
         if let Some(exchange) = exchange {
             tasks.push(tokio::spawn(exchange.run(stop.clone())));
         }

@@ -45,7 +45,11 @@ impl Hub {
                 };
                 self.join(state, now, wish);
             }
-            Request::Leave { swarm } => state.map.leave(now, caller.peer, SwarmId(swarm)),
+            Request::Leave { swarm } => {
+                self.notice(state, caller.peer);
+                state.map.leave(now, caller.peer, SwarmId(swarm));
+                self.notice(state, caller.peer);
+            }
             Request::FindPeers { swarm } => {
                 let peers = if enter(state, now, caller.peer, SwarmId(swarm)) {
                     state.map.find(now, caller.peer, SwarmId(swarm))
@@ -57,7 +61,10 @@ impl Hub {
                 }
             }
             Request::Publish(publication) => self.publish(state, now, caller.peer, publication),
-            Request::Report(reports) => self.report(state, now, caller, reports),
+            Request::Report(reports) => {
+                self.report(state, now, caller, reports);
+                self.notice(state, caller.peer);
+            }
         }
         true
     }
@@ -127,6 +134,8 @@ impl Hub {
                 self.deny(seat, channel, Refusal::NotEntitled, None);
             }
         }
+        self.notice(state, peer);
+        let Some(seat) = state.seats.get(&peer) else { return };
         let line_up = super::entitled(&state.map.line_up(), &seat.ticket);
         self.push(seat, Event::LineUp(line_up));
     }
@@ -141,7 +150,13 @@ impl Hub {
     }
 
     /// Says that a channel cannot be had, and why.
-    fn deny(&self, seat: &Seat, channel: String, refusal: Refusal, reason: Option<String>) {
+    pub(super) fn deny(
+        &self,
+        seat: &Seat,
+        channel: String,
+        refusal: Refusal,
+        reason: Option<String>,
+    ) {
         self.metrics.refused(refusal);
         let reason = reason.unwrap_or_else(|| match refusal {
             Refusal::NotEntitled => format!("channel {channel} is not in your package"),
@@ -174,6 +189,10 @@ impl Hub {
             }
             return;
         };
+        if seat.ticket.role == Role::Viewer && self.too_many(state, now, wish.peer) {
+            let reason = Some(self.streams_reason());
+            return self.deny(seat, wish.channel, Refusal::Limit, reason);
+        }
         if let Err(error) = state.map.join(now, wish.peer, swarm) {
             let reason = Some(error.to_string());
             return self.deny(seat, wish.channel, Refusal::Limit, reason);
@@ -184,6 +203,7 @@ impl Hub {
         let peers = state.map.find(now, wish.peer, swarm);
         self.metrics.joined(seat.ticket.role, self.now().since(wish.since));
         self.push(seat, Event::Channel { parameters, keys, peers });
+        self.notice(state, wish.peer);
     }
 
     /// Looks again at the wishes that wait.

@@ -1,5 +1,6 @@
 //! Who may come in.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use link::protocol::{Event, Refusal, Request, VERSION};
@@ -125,13 +126,26 @@ impl Hub {
         if !revoked.is_empty() {
             outbox.push(Event::Revoked(revoked));
         }
+        let (location, software) = (node.location, node.software.clone());
+        if let Some(old) = state.seats.get(&caller.peer) {
+            let role = old.ticket.role;
+            let old = Caller { peer: caller.peer, connection: old.connection, role };
+            self.leaves(state, &old);
+        }
         state.map.arrive(now, caller.connection, node);
+        if caller.role == Role::Viewer {
+            state.map.belongs(caller.peer, &ticket.sub);
+        }
         let seat = Seat {
             connection: caller.connection,
             renew_until: now + self.limits.renew_for,
             ticket,
             expires,
             outbox: outbox.clone(),
+            location,
+            software,
+            since: time / 1_000_000,
+            watching: BTreeMap::new(),
         };
         if let Some(old) = state.seats.insert(caller.peer, seat) {
             // Not told why: it would take it for its own end.

@@ -7,18 +7,21 @@ mod outbox;
 mod revoked;
 mod share;
 mod trust;
+mod watch;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use link::protocol::{ChannelInfo, Event, Refusal};
+use segment::SwarmId;
 use swarm::Time;
-use ticket::{PeerId, UserTicket};
+use ticket::{Location, PeerId, UserTicket};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use self::revoked::Revoked;
+use self::watch::Watched;
 use crate::grant::Granter;
 use crate::map::{Kept, Map};
 use crate::metrics::Metrics;
@@ -27,6 +30,7 @@ pub use hello::{Caller, Denied};
 pub use outbox::{End, Inbox, Outbox};
 pub use share::Parcel;
 pub use trust::{Revocation, Trust};
+pub use watch::{News, Seen, Watching};
 
 /// The most revoked sessions in one event: a few 100 KiB at most.
 const REVOKED_AT_ONCE: usize = 1000;
@@ -43,6 +47,8 @@ pub struct Limits {
     pub rebuild: Duration,
     /// How long it waits at most: less than nodes wait for an answer.
     pub patience: Duration,
+    /// The most devices of one account that play at one time; 0: any number.
+    pub streams: usize,
 }
 
 /// Where all sessions meet.
@@ -66,6 +72,14 @@ struct State {
     line_up_changed: bool,
     /// For nodes elsewhere; `None`: there is no elsewhere.
     parcels: Option<mpsc::Sender<Parcel>>,
+    /// For webhooks; `None`: there are none.
+    news: Option<mpsc::Sender<News>>,
+    /// Whether this server speaks for all of them of what all see.
+    speaker: bool,
+    /// Channels on air, as news last said.
+    live: BTreeSet<String>,
+    /// When accounts with too many streams were last looked for.
+    counted: Time,
 }
 
 /// A connected node.
@@ -78,6 +92,14 @@ struct Seat {
     /// When the channel ticket expires, seconds since 1970.
     expires: u64,
     outbox: Outbox,
+    /// Where the node is.
+    location: Location,
+    /// Program and version.
+    software: String,
+    /// When it came, seconds since 1970.
+    since: u64,
+    /// What a viewer watches.
+    watching: BTreeMap<SwarmId, Watched>,
 }
 
 /// A node that wants a channel which is not on air yet.
@@ -106,6 +128,10 @@ impl Hub {
                 waiting: VecDeque::new(),
                 line_up_changed: false,
                 parcels: None,
+                news: None,
+                speaker: true,
+                live: BTreeSet::new(),
+                counted: Time::default(),
             }),
         }
     }
@@ -150,6 +176,8 @@ impl Hub {
     pub fn depart(&self, caller: &Caller) {
         let now = self.now();
         let mut state = self.lock();
+        let state = &mut *state;
+        self.leaves(state, caller);
         state.map.depart(now, caller.connection, caller.peer);
         let current = state.seats.get(&caller.peer);
         if current.is_some_and(|seat| seat.connection == caller.connection) {
@@ -177,6 +205,8 @@ impl Hub {
             }
         }
         self.settle(state, now);
+        self.air(state);
+        self.spare(state, now);
         changed.then(|| state.map.kept())
     }
 

@@ -36,6 +36,7 @@ pub(super) struct Present {
     pub(super) heard: Time,
     pub(super) swarms: BTreeSet<SwarmId>,
     pub(super) home: Home,
+    pub(super) account: String,
 }
 
 /// The live map in the memory of this process. What it holds is bounded by the nodes that are
@@ -47,6 +48,8 @@ pub struct Memory {
     /// Which swarm is a rendition's, by channel and rendition.
     renditions: BTreeMap<String, BTreeMap<String, SwarmId>>,
     pub(super) guide: Guide,
+    /// Nodes by account.
+    accounts: BTreeMap<String, BTreeSet<PeerId>>,
     /// `None`: there are no others to be told.
     pub(super) untold: Option<Untold>,
     rng: Pcg64Mcg,
@@ -61,6 +64,7 @@ impl Memory {
             swarms: BTreeMap::new(),
             renditions: BTreeMap::new(),
             guide: Guide::new(listings),
+            accounts: BTreeMap::new(),
             untold: None,
             rng: Pcg64Mcg::seed_from_u64(seed),
         }
@@ -151,8 +155,21 @@ impl Memory {
             self.depart(now, connection, peer);
         }
         let (peer, swarms) = (node.peer, BTreeSet::new());
-        self.nodes.insert(peer, Present { node, connection, heard: now, swarms, home });
+        self.nodes.insert(
+            peer,
+            Present { node, connection, heard: now, swarms, home, account: String::new() },
+        );
         self.touched(peer);
+    }
+
+    pub(super) fn set_account(&mut self, peer: PeerId, account: &str) {
+        if let Some(present) = self.nodes.get_mut(&peer)
+            && present.account.is_empty()
+            && !account.is_empty()
+        {
+            present.account = account.to_owned();
+            self.accounts.entry(account.to_owned()).or_default().insert(peer);
+        }
     }
 
     /// A publication from wherever.
@@ -204,6 +221,12 @@ impl Map for Memory {
             return;
         }
         let Some(present) = self.nodes.remove(&peer) else { return };
+        if let Some(nodes) = self.accounts.get_mut(&present.account) {
+            nodes.remove(&peer);
+            if nodes.is_empty() {
+                self.accounts.remove(&present.account);
+            }
+        }
         if let (Home::Here, Some(untold)) = (present.home, &mut self.untold) {
             untold.gone(peer, connection);
         }
@@ -388,6 +411,27 @@ impl Map for Memory {
             ))
         });
         summaries
+    }
+
+    fn belongs(&mut self, peer: PeerId, account: &str) {
+        self.set_account(peer, account);
+    }
+
+    fn playing(&self, now: Time, account: &str) -> Vec<PeerId> {
+        let nodes = self.accounts.get(account).into_iter().flatten();
+        let mut playing: Vec<(Connection, PeerId)> = nodes
+            .filter_map(|peer| {
+                let present = self.nodes.get(peer)?;
+                let plays = !present.swarms.is_empty() && now.since(present.heard) <= SILENT;
+                plays.then_some((present.connection, *peer))
+            })
+            .collect();
+        playing.sort();
+        playing.into_iter().map(|(_, peer)| peer).collect()
+    }
+
+    fn report_of(&self, peer: PeerId, swarm: SwarmId) -> Option<SwarmReport> {
+        self.swarms.get(&swarm)?.parts.get(&peer)?.report.clone()
     }
 
     fn connection_of(&self, peer: PeerId) -> Option<Connection> {

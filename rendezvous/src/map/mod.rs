@@ -151,6 +151,13 @@ pub trait Map: Send {
     fn kept(&self) -> Vec<Kept>;
     /// All swarms, in order of channel and rendition.
     fn summaries(&self, now: Time) -> Vec<Summary>;
+    /// The account that a connected node is signed in with.
+    fn belongs(&mut self, peer: PeerId, account: &str);
+    /// Nodes of the account that take part in something and were heard of lately, in the order in
+    /// which they came.
+    fn playing(&self, now: Time, account: &str) -> Vec<PeerId>;
+    /// What a node last reported of a swarm.
+    fn report_of(&self, peer: PeerId, swarm: SwarmId) -> Option<SwarmReport>;
     /// The connection of a node, wherever it is.
     fn connection_of(&self, peer: PeerId) -> Option<Connection>;
     /// The other server that a node is connected to; `None`: it is here, or nowhere.

@@ -26,6 +26,8 @@ pub struct Record {
     pub connection: Connection,
     /// Milliseconds since it was heard of.
     pub age_ms: u64,
+    /// The account that it is signed in with.
+    pub account: String,
     /// The swarms that it takes part in, and what it last reported of each.
     pub parts: Vec<(Id, Option<SwarmReport>)>,
 }
@@ -101,6 +103,7 @@ impl Memory {
             node: present.node.clone(),
             connection: present.connection,
             age_ms: now.since(present.heard).as_millis() as u64,
+            account: present.account.clone(),
             parts: present.swarms.iter().filter_map(part).collect(),
         })
     }
@@ -187,6 +190,7 @@ impl Memory {
                     absorbed.left = Some(peer);
                 }
                 self.enter(now, record.connection, record.node, Home::At(from));
+                self.set_account(peer, &record.account);
             }
         }
         let heard = Time(now.0.saturating_sub(record.age_ms.saturating_mul(1000)));

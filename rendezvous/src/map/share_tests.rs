@@ -114,7 +114,13 @@ fn a_node_is_where_it_connected_last() {
     tell(&mut b, B, &mut a);
     assert!(a.takes_part(PeerId([3; 32]), swarm), "the end of the earlier connection is no news");
     // An earlier connection that is heard of late does not count.
-    let late = Record { node: node(3, Role::Viewer), connection: 4, age_ms: 0, parts: vec![] };
+    let late = Record {
+        node: node(3, Role::Viewer),
+        connection: 4,
+        age_ms: 0,
+        account: String::new(),
+        parts: vec![],
+    };
     a.absorb(NOW, B, Change::Node(late));
     assert_eq!(a.connection_of(PeerId([3; 32])), Some(9));
 }

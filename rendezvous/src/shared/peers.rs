@@ -114,6 +114,11 @@ impl Others {
         }
     }
 
+    /// The least of them by name.
+    pub(super) fn first(&self) -> Option<Instance> {
+        self.known.keys().next().copied()
+    }
+
     pub(super) fn count(&self) -> usize {
         self.known.len()
     }

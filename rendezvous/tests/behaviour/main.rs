@@ -12,6 +12,7 @@ mod refusals;
 mod sessions;
 mod shared;
 mod stage;
+mod viewers;
 
 /// Runs each story with the map in memory, and with one that is shared through a real Redis; there
 /// only where it is installed.
