@@ -88,10 +88,10 @@ impl App {
     }
 
     /// Sets the address that it listens on, once.
-    pub(crate) fn listens_on(&self, bound: std::net::SocketAddr) {
+    pub(crate) fn listens_on(&self, scheme: &str, bound: std::net::SocketAddr) {
         let url = match &self.config.public_url {
             Some(url) => url.as_str().trim_end_matches('/').to_owned(),
-            None => format!("http://{bound}"),
+            None => format!("{scheme}://{bound}"),
         };
         self.public_url.get_or_init(|| url);
     }

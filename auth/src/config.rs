@@ -43,6 +43,8 @@ pub struct Config {
 pub struct Http {
     /// Address and port; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// A certificate; none: plain HTTP.
+    pub tls: Option<service::tls::Files>,
 }
 
 /// Section `[location]`.
@@ -117,7 +119,7 @@ impl Default for Config {
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 7880)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 7880)), tls: None }
     }
 }
 
@@ -221,6 +223,9 @@ impl Check for Config {
             && (!matches!(url.scheme(), "http" | "https") || url.host().is_none())
         {
             problems.add("public_url", "must begin with http:// or https:// and name a host");
+        }
+        if let Some(tls) = &self.http.tls {
+            tls.check("http.tls", problems);
         }
         if self.platform.is_empty() || self.platform.len() > 64 {
             problems.add("platform", "must have 1 to 64 characters");

@@ -60,6 +60,8 @@ pub async fn start(config: Config, clock: Clock, stop: Stop) -> anyhow::Result<R
         None => None,
     };
     let (listen, announce) = (config.http.listen, config.announce.clone());
+    let tls = config.http.tls.clone().map(service::Tls::load).transpose()?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let patient = matches!(config.database, Database::Postgres(_));
     let app = App::new(config, store, clock, administrator, stop.clone());
 
@@ -73,9 +75,12 @@ pub async fn start(config: Config, clock: Clock, stop: Stop) -> anyhow::Result<R
     }
     let registry = Registry::new("auth", env!("CARGO_PKG_VERSION"));
     Metrics::register(&app.metrics, &registry);
+    if let Some(tls) = &tls {
+        tls.register(&registry);
+    }
     let router = http::router(Arc::clone(&app)).merge(status::router(status, registry));
-    let (address, server) = service::serve(listen, router, stop.clone()).await?;
-    app.listens_on(address);
+    let (address, server) = service::serve_with(listen, tls, router, stop.clone()).await?;
+    app.listens_on(scheme, address);
     tracing::info!(%address, url = app.public_url(), platform = app.config.platform, "auth listens");
     let watcher = tokio::spawn(watch::run(Arc::clone(&app), database, prepared, stop));
     let bound = serde_json::json!({ "http": address.to_string() });

@@ -50,6 +50,8 @@ pub struct Config {
 pub struct Http {
     /// Address and port; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// A certificate; none: plain HTTP.
+    pub tls: Option<service::tls::Files>,
 }
 
 /// Section `[quic]`.
@@ -174,7 +176,7 @@ impl Default for Config {
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 7881)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 7881)), tls: None }
     }
 }
 
@@ -234,6 +236,9 @@ impl Check for Config {
         if self.quic.listen.ip().is_unspecified() && self.advertise.quic.is_empty() {
             let what = "says nothing that nodes could connect to: set advertise.quic too";
             problems.add("quic.listen", what);
+        }
+        if let Some(tls) = &self.http.tls {
+            tls.check("http.tls", problems);
         }
         if self.http.listen.ip().is_unspecified() && self.advertise.http.is_none() {
             let what = "says nothing that others could connect to: set advertise.http too";

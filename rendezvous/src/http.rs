@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use link::protocol::ChannelInfo;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use service::config::SecretText;
 use service::{Status, metrics::Registry, status};
 
-use crate::console;
+use crate::console::Console;
 use crate::hub::{Hub, Seen};
 use crate::map::{ByRole, Member, Summary};
 
@@ -31,19 +31,18 @@ struct App {
 pub fn router(
     hub: Arc<Hub>,
     admin: Option<SecretText>,
+    console: Console,
     health: Status,
     registry: Registry,
 ) -> Router {
     Router::new()
-        .route("/", get(page))
-        .route("/console.js", get(|| asset("text/javascript; charset=utf-8", console::SCRIPT)))
-        .route("/console.css", get(|| asset("text/css; charset=utf-8", console::STYLE)))
         .route("/v1/channels", get(channels))
         .route("/v1/sessions", get(sessions))
         .route("/v1/swarms", get(swarms))
         .route("/v1/swarms/{id}", get(swarm))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "not-found", "there is nothing here") })
         .with_state(App { hub, admin })
+        .merge(console.router())
         .merge(status::router(health, registry))
         .layer(middleware::from_fn(harden))
 }
@@ -55,7 +54,7 @@ async fn harden(request: Request, next: Next) -> Response {
         (
             header::CONTENT_SECURITY_POLICY,
             "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-             img-src https: http: data:; base-uri 'none'; form-action 'none'; \
+             img-src 'self'; base-uri 'none'; form-action 'self'; \
              frame-ancestors 'none'",
         ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -66,14 +65,6 @@ async fn harden(request: Request, next: Next) -> Response {
     let unset = HeaderValue::from_static("no-store");
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(unset);
     response
-}
-
-async fn asset(kind: &'static str, body: &'static str) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, kind)], body)
-}
-
-async fn page(State(app): State<App>) -> Html<String> {
-    Html(console::page(&app.hub.look(|map, _| map.line_up()), app.hub.sessions()))
 }
 
 /// A channel of the line-up.
@@ -200,7 +191,7 @@ async fn swarm(
 }
 
 /// 32 hexadecimal digits.
-fn parse(id: &str) -> Option<SwarmId> {
+pub(crate) fn parse(id: &str) -> Option<SwarmId> {
     let hexadecimal = id.len() == 32 && id.bytes().all(|c| c.is_ascii_hexdigit());
     let value = u128::from_str_radix(id, 16).ok().filter(|_| hexadecimal)?;
     Some(SwarmId(value.to_be_bytes()))

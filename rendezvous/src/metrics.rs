@@ -1,6 +1,7 @@
 //! What is counted. Labels are roles, reasons and channels: never a node or an address.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +42,12 @@ struct SwarmLabels {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct SwarmLabel {
+    channel: String,
+    rendition: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct FromLabel {
     from: &'static str,
 }
@@ -54,6 +61,9 @@ pub struct Metrics {
     nodes: Family<SwarmLabels, Gauge>,
     /// The labels of `nodes`.
     shown: Arc<Mutex<HashSet<SwarmLabels>>>,
+    keys_left: Family<SwarmLabel, Gauge>,
+    /// The clock here less that of auth, seconds.
+    pub clock_offset: Gauge<f64, AtomicU64>,
     joins: Family<RoleLabel, Counter>,
     refusals: Family<ReasonLabel, Counter>,
     join_seconds: Histogram,
@@ -112,6 +122,12 @@ impl Metrics {
             nodes: registry
                 .add("rendezvous_swarm_nodes", "Nodes connected here that take part, by role"),
             shown: Arc::default(),
+            keys_left: registry.add(
+                "rendezvous_content_keys_left_seconds",
+                "For how long the content keys of a rendition reach at least",
+            ),
+            clock_offset: registry
+                .add("rendezvous_clock_offset_seconds", "The clock here less the clock of auth"),
             joins: registry.add("rendezvous_joins", "Nodes that were let into a swarm"),
             refusals: registry.add("rendezvous_refusals", "What was refused, by reason"),
             join_seconds,
@@ -203,6 +219,12 @@ impl Metrics {
                 self.nodes.get_or_create(&labels).set(count as i64);
                 shown.insert(labels);
             }
+        }
+        self.keys_left.clear();
+        for swarm in summaries.iter().filter(|swarm| swarm.live) {
+            let (channel, rendition) = (swarm.channel.clone(), swarm.rendition.clone());
+            let left = self.keys_left.get_or_create(&SwarmLabel { channel, rendition }).clone();
+            left.set(swarm.keys_left_s as i64);
         }
         // Swarms that are over leave no label behind.
         let mut before = self.shown.lock().unwrap_or_else(PoisonError::into_inner);

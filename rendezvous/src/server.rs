@@ -15,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::account::{Account, Advertised, Client};
 use crate::admission::Admission;
 use crate::config::Config;
+use crate::console::{Console, History};
 use crate::grant::Granter;
 use crate::http;
 use crate::hub::Hub;
@@ -83,13 +84,28 @@ impl Server {
             .with_context(|| format!("cannot bind the UDP address {}", config.quic.listen))?;
         let quic = endpoint.local_addr();
         let status = Status::new();
-        let router = http::router(hub.clone(), admin, status.clone(), registry);
-        let (http, serving) = service::serve(config.http.listen, router, stop.clone()).await?;
+        let tls = config.http.tls.clone().map(service::Tls::load).transpose()?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        if let Some(tls) = &tls {
+            tls.register(&registry);
+        }
+        let client = Client::new(config.auth.url.clone(), config.auth.bind)?;
+        let history = Arc::new(History::default());
+        let console = Console::new(
+            hub.clone(),
+            admin.clone(),
+            client.clone(),
+            status.clone(),
+            history.clone(),
+            tls.is_some(),
+        );
+        let router = http::router(hub.clone(), admin, console, status.clone(), registry);
+        let (http, serving) =
+            service::serve_with(config.http.listen, tls, router, stop.clone()).await?;
         // What HTTP has is not to be had.
         endpoint.listen_tcp_at(&config.quic.tcp);
 
-        let client = Client::new(config.auth.url.clone(), config.auth.bind)?;
-        let advertised = advertised(config, quic, http);
+        let advertised = advertised(config, quic, &format!("{scheme}://{http}/"));
         let account = Account::open(
             client,
             credential,
@@ -105,7 +121,7 @@ impl Server {
         let mut tasks = vec![
             serving,
             tokio::spawn(account.run(stop.clone())),
-            tokio::spawn(tick(hub.clone(), line_up, stop.clone())),
+            tokio::spawn(tick(hub.clone(), history, line_up, stop.clone())),
         ];
         if !config.webhooks.is_empty() {
             let hook = |hook: &crate::config::Webhook| -> anyhow::Result<Hook> {
@@ -168,18 +184,15 @@ fn exchange(
     Ok(Some(Exchange::new(hub.clone(), me, bus, seal, need, hub.parcels())))
 }
 
-fn advertised(config: &Config, quic: SocketAddr, http: SocketAddr) -> Advertised {
+fn advertised(config: &Config, quic: SocketAddr, http: &str) -> Advertised {
     let advertise = &config.advertise;
     Advertised {
         quic: if advertise.quic.is_empty() { vec![quic] } else { advertise.quic.clone() },
-        http: advertise
-            .http
-            .as_ref()
-            .map_or_else(|| format!("http://{http}/"), url::Url::to_string),
+        http: advertise.http.as_ref().map_or_else(|| http.to_owned(), url::Url::to_string),
     }
 }
 
-async fn tick(hub: Arc<Hub>, line_up: PathBuf, stop: Stop) {
+async fn tick(hub: Arc<Hub>, history: Arc<History>, line_up: PathBuf, stop: Stop) {
     let mut interval = interval(TICK);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut count: u32 = 0;
@@ -196,6 +209,7 @@ async fn tick(hub: Arc<Hub>, line_up: PathBuf, stop: Stop) {
         }
         if count.is_multiple_of(SHOW) {
             hub.show();
+            history.look(hub.now(), || hub.look(|map, now| map.summaries(now)));
         }
         count = count.wrapping_add(1);
     }

@@ -30,13 +30,16 @@ pub mod config;
 mod exit;
 pub mod logs;
 pub mod metrics;
+pub mod request;
 pub mod server;
 pub mod status;
 mod stop;
+pub mod tls;
 
 pub use announce::announce;
 pub use common::Common;
 pub use exit::{code, exit};
-pub use server::serve;
+pub use server::{serve, serve_with};
 pub use status::Status;
 pub use stop::Stop;
+pub use tls::Tls;

@@ -42,7 +42,7 @@ pub fn init(common: &Common) {
     // Err means that a subscriber is there already, which is what is wanted.
     let _already = match common.log_format {
         Format::Text => builder.with_target(false).with_ansi(io::stderr().is_terminal()).try_init(),
-        Format::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
+        Format::Json => builder.json().flatten_event(true).with_span_list(false).try_init(),
     };
 }
 

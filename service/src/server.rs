@@ -6,15 +6,18 @@ use axum::{Router, body::Body, extract::ConnectInfo};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     sync::Semaphore,
     task::JoinHandle,
     time::sleep,
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
+use tracing::Instrument as _;
 
-use crate::Stop;
+use crate::{Stop, Tls, request};
 
 /// How long connections may finish what they do after a stop was requested.
 const GRACE: Duration = Duration::from_secs(2);
@@ -50,24 +53,42 @@ pub async fn serve(
     router: Router,
     stop: Stop,
 ) -> Result<(SocketAddr, JoinHandle<()>), Error> {
-    serve_at_most(MOST_CONNECTIONS, HEADER_TIME, address, router, stop).await
+    serve_with(address, None, router, stop).await
+}
+
+/// As [`serve`], with TLS if there is a certificate.
+///
+/// # Errors
+/// If the address cannot be bound.
+pub async fn serve_with(
+    address: SocketAddr,
+    tls: Option<Tls>,
+    router: Router,
+    stop: Stop,
+) -> Result<(SocketAddr, JoinHandle<()>), Error> {
+    serve_at_most(MOST_CONNECTIONS, HEADER_TIME, address, tls, router, stop).await
 }
 
 async fn serve_at_most(
     connections: usize,
     header_time: Duration,
     address: SocketAddr,
+    tls: Option<Tls>,
     router: Router,
     stop: Stop,
 ) -> Result<(SocketAddr, JoinHandle<()>), Error> {
     let refused = |source| Error { address, source };
     let listener = TcpListener::bind(address).await.map_err(refused)?;
     let bound = listener.local_addr().map_err(refused)?;
+    let acceptor = tls.as_ref().map(|tls| TlsAcceptor::from(tls.config()));
     let task = tokio::spawn(async move {
+        if let Some(tls) = tls {
+            tokio::spawn(tls.follow(stop.clone()));
+        }
         let tracker = TaskTracker::new();
         tokio::select! {
             () = stop.requested() => {}
-            () = accept(connections, header_time, listener, router, &stop, &tracker) => {}
+            () = accept(connections, header_time, listener, acceptor, router, &stop, &tracker) => {}
         }
         tracker.close();
         // What has not ended by itself is dropped with the runtime or ends with its peer.
@@ -80,6 +101,7 @@ async fn accept(
     connections: usize,
     header_time: Duration,
     listener: TcpListener,
+    acceptor: Option<TlsAcceptor>,
     router: Router,
     stop: &Stop,
     tracker: &TaskTracker,
@@ -95,26 +117,41 @@ async fn accept(
                 continue;
             }
         };
-        let (router, stop) = (router.clone(), stop.clone());
+        let (router, stop, acceptor) = (router.clone(), stop.clone(), acceptor.clone());
+        // Live streams and small replies go out at once.
+        let _best_effort = stream.set_nodelay(true);
         tracker.spawn(async move {
-            converse(stream, from, header_time, router, stop).await;
-            drop(place);
+            let _place = place;
+            let Some(acceptor) = acceptor else {
+                return converse(stream, from, header_time, router, stop).await;
+            };
+            match tokio::time::timeout(header_time, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => converse(stream, from, header_time, router, stop).await,
+                Ok(Err(error)) => tracing::trace!(%error, "no TLS came to be"),
+                Err(_) => {}
+            }
         });
     }
 }
 
-async fn converse(
-    stream: TcpStream,
+async fn converse<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    stream: S,
     from: SocketAddr,
     header_time: Duration,
     router: Router,
     stop: Stop,
 ) {
-    // Live streams and small replies go out at once.
-    let _best_effort = stream.set_nodelay(true);
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(from));
-        router.clone().oneshot(request.map(Body::new))
+    let service = service_fn(move |mut http: Request<Incoming>| {
+        http.extensions_mut().insert(ConnectInfo(from));
+        let id = request::id(http.headers());
+        let span = tracing::info_span!("request", id);
+        let reply = router.clone().oneshot(http.map(Body::new));
+        request::scope(id.clone(), async move {
+            let mut reply = reply.await?;
+            reply.headers_mut().extend(request::value(&id).map(|id| (request::HEADER, id)));
+            Ok::<_, std::convert::Infallible>(reply)
+        })
+        .instrument(span)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -204,7 +241,8 @@ mod tests {
         let stop = Stop::new();
         let place = "127.0.0.1:0".parse().unwrap();
         let time = Duration::from_millis(200);
-        let (address, _task) = serve_at_most(1, time, place, router, stop.clone()).await.unwrap();
+        let (address, _task) =
+            serve_at_most(1, time, place, None, router, stop.clone()).await.unwrap();
         let mut silent = TcpStream::connect(address).await.unwrap();
         silent.write_all(b"GET / HTTP/1.1\r\nHost:").await.unwrap();
         // There is one place only: this waits until the silent one has lost it.

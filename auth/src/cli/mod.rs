@@ -1,6 +1,7 @@
 //! The command line: runs auth, or administers its database directly. A running auth notices such
 //! changes within a second.
 
+mod audit;
 mod nodes;
 mod packages;
 mod prefixes;
@@ -51,6 +52,12 @@ enum Command {
     /// Sessions of users and nodes
     #[command(subcommand)]
     Session(sessions::Command),
+    /// What administrators did, the latest first
+    Audit {
+        /// At most so many acts
+        #[arg(long, default_value_t = 50)]
+        limit: i64,
+    },
     /// Brings packages, users, nodes and prefixes to what a TOML file says; twice does no harm
     Apply {
         /// With [[packages]], [[users]], [[nodes]] and [[prefixes]]
@@ -103,6 +110,7 @@ async fn administer(config: Config, command: Command) -> anyhow::Result<()> {
     let now = Clock::system().seconds();
     store.prepare(now).await.context("cannot use the database")?;
     let context = Context { store, now };
+    let act = audit::act(&command);
     let result = match command {
         Command::User(command) => users::run(&context, command).await,
         Command::Package(command) => packages::run(&context, command).await,
@@ -110,7 +118,12 @@ async fn administer(config: Config, command: Command) -> anyhow::Result<()> {
         Command::Prefix(command) => prefixes::run(&context, command).await,
         Command::Keys(command) => sessions::keys(&context, command).await,
         Command::Session(command) => sessions::run(&context, command).await,
+        Command::Audit { limit } => audit::run(&context, limit).await,
         Command::Apply { .. } => apply(&context.store, &seed.unwrap_or_default(), now).await,
+    };
+    let result = match (result, act) {
+        (Ok(()), Some((act, subject))) => audit::note(&context, act, &subject).await,
+        (result, _) => result,
     };
     context.store.close().await;
     result

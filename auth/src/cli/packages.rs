@@ -29,7 +29,7 @@ pub(super) enum Command {
 #[derive(Args, Debug)]
 pub(super) struct Channels {
     /// The package
-    name: String,
+    pub(super) name: String,
     /// Channels by name; '*' stands for all
     channels: Vec<String>,
     /// The same, for those who prefer it

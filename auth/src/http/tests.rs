@@ -30,6 +30,7 @@ const ADDRESSES: &[&str] = &[
     "delete /v1/admin/prefixes",
     "get /v1/admin/sessions",
     "delete /v1/admin/sessions/{id}",
+    "get /v1/admin/audit",
     "get /v1/admin/keys",
     "post /v1/admin/keys/rotate",
 ];

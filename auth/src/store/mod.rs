@@ -7,6 +7,7 @@
 //! Changes that a running auth must notice raise a counter in the same transaction.
 
 mod accounts;
+mod audit;
 mod error;
 mod keys;
 mod nodes;
@@ -27,6 +28,7 @@ use sqlx::sqlite::{
 use crate::config::Database;
 
 pub use accounts::{Account, AccountPage};
+pub use audit::Act;
 pub use error::Error;
 pub use keys::SigningKey;
 pub use nodes::Node;

@@ -10,6 +10,7 @@ crate::on_both!(
     users_are_administered,
     packages_nodes_and_prefixes_are_administered,
     sessions_and_keys_are_administered,
+    what_administrators_do_is_noted,
     without_a_token_administration_is_closed,
 );
 
@@ -132,4 +133,32 @@ async fn without_a_token_administration_is_closed(database: Database) {
     assert_eq!(reply.problem(403), "forbidden");
     let document = auth.get("/v1/openapi.json").await.expect(200);
     assert!(document["paths"]["/v1/sessions"]["post"].is_object());
+}
+
+async fn what_administrators_do_is_noted(database: Database) {
+    let auth = Auth::start(database).await;
+    let admin = async |method, path: &str, body| auth.admin(method, path, body).await;
+    let berta = json!({"username": "berta", "password": "swordfish"});
+    admin(Method::POST, "/users", Some(berta.clone())).await.expect(201);
+    admin(Method::POST, "/users", Some(berta)).await.problem(409);
+    let change = json!({"disabled": true, "packages": ["basic"]});
+    admin(Method::PATCH, "/users/berta", Some(change)).await.expect(200);
+    admin(Method::POST, "/keys/rotate", None).await.expect(201);
+    admin(Method::DELETE, "/users/berta", None).await.expect(204);
+    let page = admin(Method::GET, "/audit", None).await.expect(200);
+    let acts = page["acts"].as_array().unwrap();
+    let said: Vec<_> = acts.iter().map(|act| act["act"].as_str().unwrap()).collect();
+    let expected =
+        ["user removed", "keys rotated", "user disabled", "user's packages set", "user added"];
+    assert_eq!(said, expected);
+    assert_eq!(
+        (&acts[0]["subject"], &acts[0]["actor"]),
+        (&json!("berta"), &json!("administrator"))
+    );
+    assert_eq!(acts[0]["request"].as_str().unwrap().len(), 16, "as in the logs");
+    assert!(!page.to_string().contains("swordfish"));
+    let before = acts[3]["seq"].as_i64().unwrap();
+    let page =
+        admin(Method::GET, &format!("/audit?before={before}&limit=5"), None).await.expect(200);
+    assert_eq!(page["acts"].as_array().unwrap().len(), 1);
 }

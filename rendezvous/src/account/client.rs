@@ -57,6 +57,9 @@ pub struct SignedIn {
     pub ticket: String,
     /// The platform's name.
     pub platform: String,
+    /// Auth's clock, microseconds since 1970.
+    #[serde(default)]
+    pub time: Option<u64>,
 }
 
 /// The answer about revocations.
@@ -156,6 +159,27 @@ impl Client {
         self.json(&self.call(request).await?)
     }
 
+    /// Something of auth's administration, with the administrator's token; `path` is below
+    /// `/v1/admin/` and may have a query. An answer without a body is null.
+    ///
+    /// # Errors
+    /// If auth is away or refuses.
+    pub async fn administer(
+        &self,
+        token: &str,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<serde_json::Value>,
+    ) -> Result<serde_json::Value, Error> {
+        let url = format!("{}v1/admin/{path}", self.base);
+        let mut request = self.http.request(method, url).bearer_auth(token).timeout(PATIENCE);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = self.call(request).await?;
+        if answer.is_empty() { Ok(serde_json::Value::Null) } else { self.json(&answer) }
+    }
+
     fn at(&self, path: &str) -> Url {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{path}", self.base.path()));
@@ -164,6 +188,8 @@ impl Client {
 
     async fn call(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, Error> {
         let away = |_| Error::Unreachable(self.base.to_string());
+        let id = service::request::current().unwrap_or_else(service::request::new);
+        let request = request.header(service::request::HEADER, id);
         let mut response = request.send().await.map_err(away)?;
         let mut body = Vec::new();
         while let Some(part) = response.chunk().await.map_err(away)? {

@@ -118,6 +118,10 @@ impl Account {
                     self.keep(|kept| kept.platform = signed.platform);
                     self.auth.ok();
                     self.hub.set_auth_away(false);
+                    if let Some(theirs) = signed.time {
+                        let offset = self.hub.wall() as f64 - theirs as f64;
+                        self.hub.metrics().clock_offset.set(offset / 1e6);
+                    }
                     if first {
                         // Auth publishes this server's key from now on.
                         self.look_at_keys().await;

@@ -11,7 +11,7 @@ use ticket::{PeerId, Role};
 
 use super::guide::Guide;
 use super::share::{Absorbed, Change, Instance, Untold};
-use super::swarm::Swarm;
+use super::swarm::{Part, Swarm};
 use super::view::{ByRole, Member, Summary, median};
 use super::{
     Bounds, Connection, Error, Kept, Listing, Map, Mismatch, Node, Progress, Published, publication,
@@ -189,7 +189,7 @@ impl Memory {
         self.join(now, peer, id).inspect_err(|_| self.drop_if_over(id))?;
         let named = self.guide.published(now, since, &channel, &publication.name);
         let swarm = self.swarms.get_mut(&id).ok_or(Error::NoSuchSwarm)?;
-        let keys = swarm.publish(peer, publication);
+        let keys = swarm.publish(now, peer, publication);
         let renditions = self.renditions.entry(channel.clone()).or_default();
         if let Some(old) = renditions.insert(rendition, id).filter(|old| *old != id) {
             // The channel has a new secret: who is left in the old swarm finds no source there.
@@ -465,36 +465,43 @@ impl Map for Memory {
         self.keep_servers(now);
     }
 
+    fn member(&self, now: Time, swarm: SwarmId, peer: PeerId) -> Option<Member> {
+        let swarm = self.swarms.get(&swarm)?;
+        self.shown_member(now, swarm, &peer, swarm.parts.get(&peer)?)
+    }
+
     fn details(&self, now: Time, swarm: SwarmId, skip: usize, most: usize) -> Option<Vec<Member>> {
         let swarm = self.swarms.get(&swarm)?;
-        let member = |(peer, part): (&PeerId, &super::swarm::Part)| {
-            let present = self.nodes.get(peer)?;
-            let report = part.report.clone().unwrap_or_default();
-            Some(Member {
-                peer: *peer,
-                role: part.role,
-                location: part.location,
-                software: present.node.software.clone(),
-                joined_s: now.since(part.since).as_secs(),
-                age_s: now.since(present.heard).as_secs(),
-                publishes: swarm.publishers.contains(peer),
-                reported: part.report.is_some(),
-                have: report.have.iter().collect(),
-                free: report.free,
-                pushed: report.pushed,
-                lag_ms: report.lag_ms,
-                startup_ms: report.startup_ms,
-                stalls: report.stalls,
-                stall_ms: report.stall_ms,
-                bytes_in: report.bytes_in.into(),
-                bytes_out: report.bytes_out.into(),
-            })
-        };
-        Some(swarm.parts.iter().skip(skip).take(most).filter_map(member).collect())
+        let parts = swarm.parts.iter().skip(skip).take(most);
+        Some(parts.filter_map(|(peer, part)| self.shown_member(now, swarm, peer, part)).collect())
     }
 }
 
 impl Memory {
+    fn shown_member(&self, now: Time, swarm: &Swarm, peer: &PeerId, part: &Part) -> Option<Member> {
+        let present = self.nodes.get(peer)?;
+        let report = part.report.clone().unwrap_or_default();
+        Some(Member {
+            peer: *peer,
+            role: part.role,
+            location: part.location,
+            software: present.node.software.clone(),
+            joined_s: now.since(part.since).as_secs(),
+            age_s: now.since(present.heard).as_secs(),
+            publishes: swarm.publishers.contains(peer),
+            reported: part.report.is_some(),
+            have: report.have.iter().collect(),
+            free: report.free,
+            pushed: report.pushed,
+            lag_ms: report.lag_ms,
+            startup_ms: report.startup_ms,
+            stalls: report.stalls,
+            stall_ms: report.stall_ms,
+            bytes_in: report.bytes_in.into(),
+            bytes_out: report.bytes_out.into(),
+        })
+    }
+
     fn summary(&self, now: Time, id: SwarmId, swarm: &Swarm) -> Summary {
         let parameters = &swarm.publication.parameters;
         let mut heard = [0; 3];
@@ -538,6 +545,7 @@ impl Memory {
             delay_ms: parameters.delay_ms,
             bitrate: parameters.bitrate,
             epoch: swarm.keys.keys().next_back().copied(),
+            keys_left_s: swarm.keys_until.since(now).as_secs(),
             nodes: [count(Role::Headend), count(Role::Repeater), count(Role::Viewer)].into(),
             here: here.into(),
             heard: heard.into(),

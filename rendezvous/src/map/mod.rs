@@ -172,6 +172,8 @@ pub trait Map: Send {
     fn forget(&mut self, now: Time, from: Instance, but: Option<&HashSet<PeerId>>);
     /// Other servers cannot be heard: their headends and repeaters count as there meanwhile.
     fn hold(&mut self, now: Time);
+    /// One member of a swarm.
+    fn member(&self, now: Time, swarm: SwarmId, peer: PeerId) -> Option<Member>;
     /// At most `most` members of a swarm after the first `skip`, in order of id.
     fn details(&self, now: Time, swarm: SwarmId, skip: usize, most: usize) -> Option<Vec<Member>>;
 }

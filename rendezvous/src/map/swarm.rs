@@ -43,6 +43,8 @@ pub(super) struct Swarm {
     pub(super) publishers: BTreeSet<PeerId>,
     /// Secret. By epoch.
     pub(super) keys: BTreeMap<u32, [u8; 32]>,
+    /// Until when they reach at least.
+    pub(super) keys_until: Time,
     pub(super) on_air: bool,
     /// Since when there is no publisher.
     pub(super) orphaned: Option<Time>,
@@ -65,6 +67,7 @@ impl Swarm {
             publication,
             publishers: BTreeSet::new(),
             keys: BTreeMap::new(),
+            keys_until: now,
             on_air: false,
             orphaned: None,
             parts: BTreeMap::new(),
@@ -83,11 +86,20 @@ impl Swarm {
     }
 
     /// A publication that was checked. Gives whether keys are new.
-    pub(super) fn publish(&mut self, peer: PeerId, publication: Publication) -> bool {
+    pub(super) fn publish(&mut self, now: Time, peer: PeerId, publication: Publication) -> bool {
         if self.publishers.is_empty() {
             self.keys.clear();
         }
+        let first = self.keys.is_empty();
         let news = publication::take_keys(&mut self.keys, &publication.keys);
+        if news {
+            // New keys come as an epoch begins, with that of the next; the first ones at any time.
+            let segment =
+                std::time::Duration::from_millis(publication.parameters.segment_ms.into());
+            let segments = u32::try_from(publication.epoch_segments).unwrap_or(u32::MAX);
+            let epoch = segment.saturating_mul(segments);
+            self.keys_until = now + if first { epoch } else { epoch.saturating_mul(2) };
+        }
         self.publication = publication;
         // What is kept once is enough.
         self.publication.keys.clear();

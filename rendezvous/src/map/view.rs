@@ -55,6 +55,8 @@ pub struct Summary {
     pub bitrate: u64,
     /// The newest epoch whose content key is held here; the key itself is never shown.
     pub epoch: Option<u32>,
+    /// For how long the content keys that are held here reach at least, seconds.
+    pub keys_left_s: u64,
     /// Nodes that take part.
     pub nodes: ByRole,
     /// Nodes of these that are connected to this rendezvous.

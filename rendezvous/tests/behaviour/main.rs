@@ -4,6 +4,7 @@
 
 mod auth;
 mod channels;
+mod console;
 mod limits;
 mod operator;
 mod outage;

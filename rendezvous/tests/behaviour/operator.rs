@@ -72,7 +72,7 @@ async fn line_up_console_and_metrics_are_open_and_name_nobody() {
     assert!(policy.contains("default-src 'none'"), "{policy}");
     let page = reply.text().await.unwrap();
     assert!(page.contains("Channel &lt;One&gt;") && page.contains("on air"), "{page}");
-    for (path, part) in [("/console.js", "v1/channels"), ("/console.css", "table")] {
+    for (path, part) in [("/console.js", "data-live"), ("/console.css", "table")] {
         assert!(stage.text(path).await.contains(part), "{path}");
     }
 

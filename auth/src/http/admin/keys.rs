@@ -59,6 +59,6 @@ pub(crate) async fn rotate(
 ) -> Result<(StatusCode, Json<NewKey>), Problem> {
     let kid = app.store()?.rotate_keys(app.clock.seconds()).await?;
     app.changed().await;
-    tracing::info!(kid, "keys rotated by the administrator");
+    app.note("keys rotated", &kid).await;
     Ok((StatusCode::CREATED, Json(NewKey { kid })))
 }

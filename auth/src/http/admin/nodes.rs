@@ -69,7 +69,7 @@ pub(crate) async fn add(
 ) -> Result<(StatusCode, Json<AddedNode>), Problem> {
     let now = app.clock.seconds();
     let credential = app.store()?.add_node(&name, role, &channels, None, now).await?;
-    tracing::info!(node = name, "node added by the administrator");
+    app.note("node added", &name).await;
     Ok((StatusCode::CREATED, Json(AddedNode { name, role, credential })))
 }
 
@@ -84,6 +84,6 @@ pub(crate) async fn revoke(
 ) -> Result<StatusCode, Problem> {
     app.store()?.revoke_node(&name, app.clock.seconds()).await?;
     app.changed().await;
-    tracing::info!(node = name, "node revoked by the administrator");
+    app.note("node revoked", &name).await;
     Ok(StatusCode::NO_CONTENT)
 }

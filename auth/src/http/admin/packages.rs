@@ -60,7 +60,7 @@ pub(crate) async fn set(
     Body(PackageChannels { channels }): Body<PackageChannels>,
 ) -> Result<Json<Package>, Problem> {
     let package = app.store()?.set_package(&name, &channels, app.clock.seconds()).await?;
-    tracing::info!(package = package.name, "package set by the administrator");
+    app.note("package set", &package.name).await;
     Ok(Json(package))
 }
 
@@ -74,6 +74,6 @@ pub(crate) async fn remove(
     Name(name): Name,
 ) -> Result<StatusCode, Problem> {
     app.store()?.remove_package(&name).await?;
-    tracing::info!(package = name, "package removed by the administrator");
+    app.note("package removed", &name).await;
     Ok(StatusCode::NO_CONTENT)
 }

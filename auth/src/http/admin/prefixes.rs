@@ -72,7 +72,7 @@ pub(crate) async fn set(
     let location = Location { subset: row.subset, asn: row.asn, country: row.country };
     app.store()?.set_prefix(&Prefix { prefix: row.prefix, location }).await?;
     app.changed().await;
-    tracing::info!(prefix = %row.prefix, "prefix set by the administrator");
+    app.note("prefix set", &row.prefix.to_string()).await;
     Ok(Json(row))
 }
 
@@ -87,6 +87,6 @@ pub(crate) async fn remove(
 ) -> Result<StatusCode, Problem> {
     app.store()?.remove_prefix(prefix).await?;
     app.changed().await;
-    tracing::info!(%prefix, "prefix removed by the administrator");
+    app.note("prefix removed", &prefix.to_string()).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -60,6 +60,6 @@ pub(crate) async fn end(
         return Err(crate::store::Error::Missing("living session of that id".into()).into());
     }
     app.changed().await;
-    tracing::info!(session = id, "session ended by the administrator");
+    app.note("session ended", &id).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -87,7 +87,7 @@ pub(crate) async fn add(
     let store = app.store()?;
     store.add_account(&new.username, &hash, &new.packages, app.clock.seconds()).await?;
     let account = store.account(&new.username).await?;
-    tracing::info!(account = account.id, "user added by the administrator");
+    app.note("user added", &account.username).await;
     Ok((StatusCode::CREATED, Json(account)))
 }
 
@@ -137,11 +137,16 @@ pub(crate) async fn change(
     }
     app.changed().await;
     let account = store.account(&username).await?;
-    tracing::info!(
-        account = account.id,
-        disabled = account.disabled,
-        "user changed by the administrator"
-    );
+    for (changed, act) in [
+        (change.packages.is_some(), "user's packages set"),
+        (change.password.is_some(), "user's password set"),
+        (change.disabled == Some(true), "user disabled"),
+        (change.disabled == Some(false), "user enabled"),
+    ] {
+        if changed {
+            app.note(act, &account.username).await;
+        }
+    }
     Ok(Json(account))
 }
 
@@ -155,9 +160,8 @@ pub(crate) async fn remove(
     Name(username): Name,
 ) -> Result<StatusCode, Problem> {
     let store = app.store()?;
-    let account = store.account(&username).await?;
     store.remove_account(&username, app.clock.seconds()).await?;
     app.changed().await;
-    tracing::info!(account = account.id, "user removed by the administrator");
+    app.note("user removed", &username).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,0 +1,167 @@
+"use strict";
+// Draws a swarm: servers in the middle, around them the networks of its viewers, each viewer a dot.
+
+const canvas = document.getElementById("map");
+const tip = document.getElementById("map-tip");
+const count = document.getElementById("map-count");
+const EVERY_MS = 3000;
+const GOLDEN = Math.PI * (3 - Math.sqrt(5));
+let data = null;
+let placed = [];
+
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+
+// Circles around the middle, one after the other outwards, none upon another.
+function arrange(groups, width, height, scale) {
+  const middle = { x: width / 2, y: height / 2 };
+  const core = Math.min(width, height) * 0.16;
+  const done = [];
+  for (const group of groups) {
+    const r = scale * Math.sqrt(group.viewers) + 9;
+    let best = null;
+    for (let out = core + r; best === null; out += 4) {
+      const steps = Math.max(8, Math.floor((2 * Math.PI * out) / 8));
+      for (let i = 0; i < steps; i += 1) {
+        const turn = (i / steps) * 2 * Math.PI - Math.PI / 2;
+        const x = middle.x + Math.cos(turn) * out * Math.max(1, width / height) * 0.9;
+        const y = middle.y + Math.sin(turn) * out * Math.max(1, height / width) * 0.9;
+        if (done.every((other) => Math.hypot(other.x - x, other.y - y) > other.r + r + 16)) {
+          best = { x, y, r, group };
+          break;
+        }
+      }
+    }
+    done.push(best);
+  }
+  return done;
+}
+
+// The greatest scale at which everything is inside.
+function fit(groups, width, height) {
+  let scale = 14;
+  for (let i = 0; i < 24; i += 1) {
+    const places = arrange(groups, width, height, scale);
+    const inside = places.every(({ x, y, r }) => x - r > 4 && x + r < width - 4 && y - r > 16 && y + r < height - 4);
+    if (inside || i === 23) return { places, scale };
+    scale *= 0.86;
+  }
+}
+
+function dot(draw, x, y, r, fill) {
+  draw.beginPath();
+  draw.arc(x, y, r, 0, 2 * Math.PI);
+  draw.fillStyle = fill;
+  draw.fill();
+}
+
+function paint() {
+  if (!data) return;
+  const ratio = devicePixelRatio || 1;
+  const { clientWidth: width, clientHeight: height } = canvas;
+  canvas.width = width * ratio;
+  canvas.height = height * ratio;
+  const draw = canvas.getContext("2d");
+  draw.scale(ratio, ratio);
+  const colours = Object.fromEntries(["headend", "repeater", "viewer", "late", "bad", "line"].map((name) => [name, colour(name)]));
+  const text = getComputedStyle(canvas).color;
+  const groups = data.groups.map((group, index) => ({ ...group, index })).filter((group) => group.viewers > 0);
+  groups.sort((a, b) => b.viewers - a.viewers);
+  const { places, scale } = fit(groups, width, height);
+  placed = places;
+  const middle = { x: width / 2, y: height / 2 };
+
+  draw.lineWidth = 1;
+  for (const { x, y } of places) {
+    draw.strokeStyle = colours.line;
+    draw.beginPath();
+    draw.moveTo(middle.x, middle.y);
+    draw.lineTo(x, y);
+    draw.stroke();
+  }
+  const viewers = new Map(places.map((place) => [place.group.index, []]));
+  const servers = [[], []];
+  for (const node of data.drawn) {
+    if (node[1] === 2) viewers.get(node[0])?.push(node);
+    else servers[node[1]].push(node);
+  }
+  for (const place of places) {
+    const { x, y, r, group } = place;
+    draw.beginPath();
+    draw.arc(x, y, r, 0, 2 * Math.PI);
+    draw.fillStyle = getComputedStyle(document.body).backgroundColor === "rgba(0, 0, 0, 0)" ? "Canvas" : "Canvas";
+    draw.fill();
+    // The ring: who feeds this network.
+    const all = group.received.reduce((a, b) => a + b, 0);
+    let from = -Math.PI / 2;
+    draw.lineWidth = 4;
+    if (all === 0) {
+      draw.strokeStyle = colours.line;
+      draw.stroke();
+    } else {
+      for (const [i, name] of [[2, "viewer"], [1, "repeater"], [0, "headend"]]) {
+        const to = from + (group.received[i] / all) * 2 * Math.PI;
+        draw.beginPath();
+        draw.arc(x, y, r, from, to);
+        draw.strokeStyle = colours[name];
+        draw.stroke();
+        from = to;
+      }
+    }
+    const list = viewers.get(group.index);
+    // Dots like the seeds of a sunflower: even at 5 and at 5000.
+    const room = (r - 7) / Math.sqrt(Math.max(1, list.length));
+    const size = Math.max(0.7, Math.min(5, room * 0.62));
+    list.forEach(([, , pushed, lag, stalls], i) => {
+      const out = room * Math.sqrt(i + 0.5) * 0.94;
+      const fill = stalls > 0 ? colours.bad : lag > data.delay_ms ? colours.late : colours.viewer;
+      draw.globalAlpha = pushed > 0 ? 1 : 0.55;
+      dot(draw, x + Math.cos(i * GOLDEN) * out, y + Math.sin(i * GOLDEN) * out, size, fill);
+    });
+    draw.globalAlpha = 1;
+    draw.fillStyle = text;
+    draw.textAlign = "center";
+    draw.font = "12px system-ui, sans-serif";
+    if (r > 18 || places.length < 14) draw.fillText(`${group.name}: ${group.viewers}`, x, y - r - 6);
+  }
+  const core = Math.min(width, height) * 0.12;
+  servers[1].forEach((_, i) => {
+    const turn = (i / servers[1].length) * 2 * Math.PI;
+    const r = servers[1].length > 40 ? 3 : 7;
+    dot(draw, middle.x + Math.cos(turn) * core * 0.75, middle.y + Math.sin(turn) * core * 0.75, r, colours.repeater);
+  });
+  servers[0].forEach((_, i) => dot(draw, middle.x + i * 22 - (servers[0].length - 1) * 11, middle.y, 9, colours.headend));
+  const shown = data.drawn.length < data.nodes ? `; ${data.drawn.length} of them drawn` : "";
+  count.textContent = `${data.nodes} nodes in ${data.groups.length} networks${shown}`;
+}
+
+async function ask() {
+  if (document.hidden) return;
+  const reply = await fetch(`/map.json?swarm=${canvas.dataset.swarm}`).catch(() => null);
+  if (reply?.ok) {
+    data = await reply.json();
+    paint();
+    canvas.dataset.drawn = data.nodes;
+  }
+}
+
+function explain(event) {
+  const box = canvas.getBoundingClientRect();
+  const [x, y] = [event.clientX - box.left, event.clientY - box.top];
+  const found = placed.find((place) => Math.hypot(place.x - x, place.y - y) <= place.r + 4);
+  tip.hidden = !found;
+  if (!found) return;
+  const { group } = found;
+  const all = group.received.reduce((a, b) => a + b, 0);
+  const offload = all > 0 ? `${Math.round((group.received[2] / all) * 100)} % from viewers` : "nothing received yet";
+  tip.textContent = `${group.name}: ${group.viewers} viewers, ${group.stalls} stalls, ${offload}`;
+  tip.style.left = `${Math.min(x + 12, box.width - 180)}px`;
+  tip.style.top = `${y + 12}px`;
+}
+
+canvas.addEventListener("pointermove", explain);
+canvas.addEventListener("pointerdown", explain);
+canvas.addEventListener("pointerleave", () => { tip.hidden = true; });
+addEventListener("resize", paint);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
+ask();
+setInterval(ask, EVERY_MS);
