@@ -102,7 +102,7 @@ class Viewer:
         secret = self.folder / "password"
         secret.write_text(password)
         config = self.folder / "viewer.toml"
-        config.write_text(f'state = "{self.folder}/state"\nbind = "{VIEWER}:0"\n')
+        config.write_text(f'state = "{self.folder}/state"\n[network]\nbind = "{VIEWER}:0"\n')
         self.stats = self.folder / "stats.json"
         log = open(self.folder / "log", "w")
         self.process = subprocess.Popen(

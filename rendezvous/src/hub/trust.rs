@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use link::protocol::{Event, Refusal};
-use ticket::KeySet;
+use ticket::{KeyPurpose, KeySet, PeerId};
 use tokio::sync::{Notify, watch};
 
 use super::{Hub, REVOKED_AT_ONCE};
@@ -72,6 +72,17 @@ impl Hub {
 
     pub(super) fn auth_away(&self) -> bool {
         self.trust.away.load(Ordering::Relaxed)
+    }
+
+    /// These servers sign channel tickets: asks for a fresh key set if a key of theirs is not known.
+    pub fn expect_signers(&self, mut servers: impl Iterator<Item = PeerId>) {
+        let Some(trust) = self.trust() else { return };
+        let known = |server: &PeerId| {
+            trust.keys.find(&server.to_string(), KeyPurpose::ChannelTicket).is_some()
+        };
+        if servers.any(|server| !known(&server)) {
+            self.trust.wanted.notify_one();
+        }
     }
 
     /// The key set was looked at, whether it changed or not, or could not be had.

@@ -219,6 +219,8 @@ impl Exchange {
             let place = self.bus.only(other);
             self.say(out, &place, Message::Ask).await?;
         }
+        // Nodes of a new server show tickets that it signed: ours must know its key soon.
+        self.hub.expect_signers(self.others.all());
         self.hub.set_speaker(self.others.first().is_none_or(|other| self.me < other));
         self.hub.metrics().shared_servers.set(self.others.count() as i64 + 1);
         Ok(())

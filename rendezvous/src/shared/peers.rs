@@ -114,6 +114,11 @@ impl Others {
         }
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = Instance> {
+        self.known.keys().copied()
+    }
+
     /// The least of them by name.
     pub(super) fn first(&self) -> Option<Instance> {
         self.known.keys().next().copied()

@@ -175,3 +175,19 @@ async fn a_node_that_moves_is_at_one_server_only() {
     after.in_step().await;
     assert_eq!(two.server().hub().sessions(), 1);
 }
+
+#[tokio::test]
+async fn nodes_soon_know_the_key_of_a_server_that_is_new() {
+    let Some((_redis, one, _two)) = two().await else { return };
+    let mut node = one.node(Role::Repeater, &["*"]).await;
+    let three = MAP.scope(one.config.shared.redis.clone(), one.beside()).await;
+    let id = three.server().id.to_string();
+    // Without a hint the key set is looked at each 15 s only.
+    let asked = tokio::time::Instant::now();
+    node.find(|event| match event {
+        Event::KeySet(keys) if keys.contains(&id) => Some(()),
+        _ => None,
+    })
+    .await;
+    assert!(asked.elapsed() < std::time::Duration::from_secs(10));
+}
