@@ -165,13 +165,21 @@ impl Tls {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     fn write(folder: &Path, name: &str) -> Files {
         let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
         let files = Files { certificate: folder.join("chain.pem"), key: folder.join("key.pem") };
-        std::fs::write(&files.certificate, made.cert.pem()).unwrap();
-        std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+        let pem = |what: &str, der: &[u8]| {
+            let text = STANDARD.encode(der);
+            format!("-----BEGIN {what}-----\n{text}\n-----END {what}-----\n")
+        };
+        std::fs::write(&files.certificate, pem("CERTIFICATE", made.cert.der())).unwrap();
+        let key = made.signing_key.serialize_der();
+        std::fs::write(&files.key, pem("PRIVATE KEY", &key)).unwrap();
         files
     }
 
