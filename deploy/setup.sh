@@ -22,13 +22,13 @@ packages=(
 # Taken where the distribution has them: sound, and a window on the graphics card.
 wanted=(gstreamer1.0-gl gstreamer1.0-alsa gstreamer1.0-pulseaudio)
 # Tests decode what viewers received with another decoder, run auth on PostgreSQL too and rendezvous
-# with Redis, and count instructions.
+# with Redis, count instructions, and make network namespaces.
 if [ "${1:-}" = test ]; then
   # gir1.2-gst-rtsp-server-1.0 and python3-gi: a camera for tests.
   packages+=(gir1.2-gst-rtsp-server-1.0 python3-gi)
   # The window is driven by its accessibility and by keys, on a display of its own.
   packages+=(xvfb openbox xdotool imagemagick dbus-daemon at-spi2-core python3-pyatspi)
-  packages+=(ffmpeg postgresql procps redis-server valgrind)
+  packages+=(ffmpeg iproute2 postgresql procps redis-server valgrind)
 fi
 
 installed() { dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed; }
