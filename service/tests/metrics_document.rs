@@ -1,5 +1,7 @@
 //! `docs/metrics.md` names every metric that a program has, and no other.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
