@@ -32,11 +32,11 @@ pub fn id(headers: &HeaderMap) -> String {
         .get(HEADER)
         .and_then(|value| value.to_str().ok())
         .filter(|id| (1..=LONGEST).contains(&id.len()) && id.chars().all(plain))
-        .map_or_else(new, str::to_owned)
+        .map_or_else(fresh, str::to_owned)
 }
 
 /// A new one: 16 hexadecimal digits.
-pub fn new() -> String {
+pub fn fresh() -> String {
     let mut bytes = [0; 8];
     // Without chance ids would be alike, which harms nobody.
     let _ = aws_lc_rs::rand::fill(&mut bytes);

@@ -188,7 +188,7 @@ impl Client {
 
     async fn call(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, Error> {
         let away = |_| Error::Unreachable(self.base.to_string());
-        let id = service::request::current().unwrap_or_else(service::request::new);
+        let id = service::request::current().unwrap_or_else(service::request::fresh);
         let request = request.header(service::request::HEADER, id);
         let mut response = request.send().await.map_err(away)?;
         let mut body = Vec::new();
