@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-test clip demo test bench sim lint translations deny
 .PHONY: test-compose help setup setup-test clip demo test bench sim lint deny
+.PHONY: help setup setup-test clip demo test bench sim lint deny deb
 
 help: ## list the recipes
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | sort | expand -t 14
@@ -42,3 +43,7 @@ test-compose: setup ## the platform of docker-compose.yml for real: each contain
 
 deny: ## licences and advisories of all dependencies (needs cargo-deny and the network)
 	cargo deny check
+
+deb: setup ## Debian packages of the viewer's program and the repeater in target/deb (PROFILE=dev packs the debug build)
+	@. deploy/environment.sh; cargo build --profile "$${PROFILE:-release}" -p client -p repeater \
+	  && deploy/deb/build.sh "$$([ "$${PROFILE:-release}" = dev ] && echo debug || echo "$${PROFILE:-release}")" "$${CARGO_TARGET_DIR:-target}/deb"

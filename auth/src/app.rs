@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, watch};
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::guide::Keeper;
 use crate::hasher::Hasher;
 use crate::http::Problem;
 use crate::limits::Limits;
@@ -28,6 +29,7 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     pub(crate) locator: Locator,
     pub(crate) metrics: Metrics,
+    pub(crate) guide: Keeper,
     /// The administrator's token, hashed; none: administration over HTTP is closed.
     pub(crate) administrator: Option<String>,
     /// How far revocations are; long polls wait for it to rise.
@@ -67,6 +69,11 @@ impl App {
             limits: Limits::new(config.limits.clone()),
             locator: Locator::new(&config.location),
             metrics: Metrics::default(),
+            guide: Keeper::new(
+                config.guide.source.clone(),
+                config.guide.refresh.get(),
+                config.guide.rules(),
+            ),
             administrator,
             revoked: watch::channel(0).0,
             ending,
@@ -200,6 +207,9 @@ impl App {
         }
         if changed(|counters| counters.prefixes) {
             self.locator.set_prefixes(&self.store.prefixes().await?);
+        }
+        if changed(|counters| counters.guide) {
+            self.guide.load(&self.store).await?;
         }
         if changed(|counters| counters.revocations) {
             self.revoked.send_replace(now.revocations);

@@ -1,5 +1,6 @@
 //! The configuration file; `deploy/config/auth.toml` explains it key by key.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -7,6 +8,8 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 use service::config::{Check, Duration, Problems, Secret};
+
+use crate::guide::{Rules, Source};
 use url::Url;
 
 /// The whole file.
@@ -35,6 +38,8 @@ pub struct Config {
     pub sessions: Sessions,
     /// What guessing costs.
     pub limits: Limits,
+    /// What is on.
+    pub guide: GuideFeed,
 }
 
 /// Section `[http]`.
@@ -99,6 +104,57 @@ pub struct Limits {
     pub prefix_forgiven_every: Duration,
 }
 
+/// Section `[guide]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GuideFeed {
+    /// XMLTV: a file, or an address; none: only what the administrator gives.
+    pub source: Option<Source>,
+    /// How often it is read.
+    pub refresh: Duration,
+    /// The largest feed that is read, in MB (10^6 bytes), unpacked.
+    pub max_size: Megabytes,
+    /// Languages that are taken where a text comes in several, the best first (ISO 639).
+    pub languages: Vec<String>,
+    /// The platform's channel for an id of the feed.
+    pub channels: BTreeMap<String, String>,
+}
+
+/// Megabytes, 10^6 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Megabytes(u32);
+
+impl Megabytes {
+    /// Bytes.
+    pub fn bytes(self) -> u64 {
+        u64::from(self.0) * 1_000_000
+    }
+}
+
+impl GuideFeed {
+    /// How a feed is read.
+    pub(crate) fn rules(&self) -> Rules {
+        Rules {
+            channels: self.channels.clone(),
+            languages: self.languages.clone(),
+            max_bytes: self.max_size.bytes(),
+        }
+    }
+}
+
+impl Default for GuideFeed {
+    fn default() -> Self {
+        Self {
+            source: None,
+            refresh: Duration::from_secs(3600),
+            max_size: Megabytes(64),
+            languages: Vec::new(),
+            channels: BTreeMap::new(),
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -113,6 +169,7 @@ impl Default for Config {
             proxy: Proxy::default(),
             sessions: Sessions::default(),
             limits: Limits::default(),
+            guide: GuideFeed::default(),
         }
     }
 }
@@ -240,6 +297,12 @@ impl Check for Config {
             problems.add("proxy.header", "is not the name of a header");
         }
         problems.within("sessions", |problems| self.sessions.check(problems));
+        if self.guide.refresh < Duration::from_secs(10) {
+            problems.add("guide.refresh", "must be at least 10s");
+        }
+        if !(1..=1_000).contains(&self.guide.max_size.0) {
+            problems.add("guide.max_size", "must be 1 to 1000");
+        }
         problems.within("limits", |problems| self.limits.check(problems));
     }
 }

@@ -10,6 +10,7 @@ mod apply;
 pub mod cli;
 mod clock;
 mod config;
+mod guide;
 mod hasher;
 mod http;
 mod limits;
@@ -26,7 +27,10 @@ mod watch;
 
 pub use apply::{Seed, apply};
 pub use clock::Clock;
-pub use config::{Config, Database, Http, Limits, Locations, Proxy, Sessions};
+pub use config::{
+    Config, Database, GuideFeed, Http, Limits, Locations, Megabytes, Proxy, Sessions,
+};
+pub use guide::Source as GuideSource;
 pub use http::openapi;
 pub use location::{Locator, Place};
 pub use server::{Running, start};

@@ -27,9 +27,13 @@ pub(crate) async fn run(app: Arc<App>, database: Need, mut prepared: bool, stop:
     let mut changes = ticks(EVERY);
     let mut locations = ticks(app.config.location.look_every.get());
     let mut prune = ticks(PRUNE);
+    let guide = Arc::clone(&app);
+    let guide = guide.guide.run(&guide);
+    tokio::pin!(guide);
     loop {
         tokio::select! {
             () = stop.requested() => return,
+            () = &mut guide => {}
             _ = changes.tick() => match timeout(PATIENCE, look(&app, &mut prepared)).await {
                 Ok(Ok(())) => database.ok(),
                 Ok(Err(error)) => database.missing(chain(error)),

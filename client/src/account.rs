@@ -60,6 +60,11 @@ impl State {
         }
     }
 
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     fn file(&self) -> PathBuf {
         self.folder.join("session.json")
     }

@@ -9,6 +9,7 @@
 //! [`local`] is the local address; [`headless`] plays on the wall clock without a picture; `window` (a feature) shows one.
 
 pub mod account;
+mod bus;
 pub mod channel;
 pub mod choices;
 pub mod command;

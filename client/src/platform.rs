@@ -10,6 +10,7 @@ use link::{
 use segment::{Coding, ContentKey, SwarmId};
 use tokio::sync::watch;
 
+use crate::guide::Guide;
 use crate::settings::Share;
 
 /// Gives channels.
@@ -20,6 +21,10 @@ pub trait Platform: Send + Sync + 'static {
     fn line_up(&self) -> Vec<ChannelInfo>;
     /// What the sockets have carried.
     fn wire(&self) -> NodeStats;
+    /// What is on.
+    fn guide(&self) -> Arc<Guide> {
+        Arc::default()
+    }
 }
 
 /// The segments of a channel that was joined.
@@ -74,6 +79,7 @@ pub struct Live {
     rendition: Mutex<Option<String>>,
     spares: u8,
     share: watch::Sender<Share>,
+    guide: watch::Receiver<Arc<Guide>>,
 }
 
 impl Live {
@@ -84,11 +90,13 @@ impl Live {
         rendition: Option<String>,
         spares: u8,
         share: Share,
+        guide: watch::Receiver<Arc<Guide>>,
     ) -> Arc<Self> {
         let state = session.state();
         let session = Mutex::new(Some(Arc::new(session)));
         let rendition = Mutex::new(rendition);
-        Arc::new(Self { node, session, state, rendition, spares, share: watch::Sender::new(share) })
+        let share = watch::Sender::new(share);
+        Arc::new(Self { node, session, state, rendition, spares, share, guide })
     }
 
     /// How the session is, and each change.
@@ -173,6 +181,10 @@ impl Platform for Live {
 
     fn wire(&self) -> NodeStats {
         self.node.stats()
+    }
+
+    fn guide(&self) -> Arc<Guide> {
+        self.guide.borrow().clone()
     }
 }
 

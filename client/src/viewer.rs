@@ -91,7 +91,10 @@ impl Viewer {
             }
         };
         let playback = &config.playback;
-        let live = Live::new(node, session, playback.rendition.clone(), playback.spares, share);
+        let (tell, guide) = tokio::sync::watch::channel(Arc::default());
+        tokio::spawn(crate::guide::follow(server.clone(), config.network.http_bind(), tell));
+        let rendition = playback.rendition.clone();
+        let live = Live::new(node, session, rendition, playback.spares, share, guide);
         let mut viewer = Self { live, vault, server, user, remember, remembered: None };
         viewer.remember().await;
         Ok(viewer)

@@ -2,6 +2,7 @@
 //! changes within a second.
 
 mod audit;
+mod guide;
 mod nodes;
 mod packages;
 mod prefixes;
@@ -58,6 +59,9 @@ enum Command {
         #[arg(long, default_value_t = 50)]
         limit: i64,
     },
+    /// The guide: what is on
+    #[command(subcommand)]
+    Guide(guide::Command),
     /// Brings packages, users, nodes and prefixes to what a TOML file says; twice does no harm
     Apply {
         /// With [[packages]], [[users]], [[nodes]] and [[prefixes]]
@@ -119,6 +123,7 @@ async fn administer(config: Config, command: Command) -> anyhow::Result<()> {
         Command::Keys(command) => sessions::keys(&context, command).await,
         Command::Session(command) => sessions::run(&context, command).await,
         Command::Audit { limit } => audit::run(&context, limit).await,
+        Command::Guide(command) => guide::run(&context, &config, command).await,
         Command::Apply { .. } => apply(&context.store, &seed.unwrap_or_default(), now).await,
     };
     let result = match (result, act) {

@@ -2,6 +2,7 @@
 
 mod admin;
 mod extract;
+mod guide;
 mod problem;
 mod public;
 mod revocations;
@@ -28,6 +29,7 @@ fn described() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(document())
         .routes(routes!(public::well_known))
         .routes(routes!(public::jwks))
+        .routes(routes!(guide::get))
         .routes(routes!(sessions::sign_in))
         .routes(routes!(sessions::refresh))
         .routes(routes!(sessions::sign_out))
@@ -50,13 +52,21 @@ fn administration() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(admin::audit::list))
         .routes(routes!(admin::keys::list))
         .routes(routes!(admin::keys::rotate))
+        .routes(routes!(admin::guide::status))
 }
 
 /// The whole service but for health and metrics.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let guarded = administration()
         .route_layer(middleware::from_fn_with_state(Arc::clone(&app), admin::guard));
-    let (router, document) = described().merge(guarded).split_for_parts();
+    // A guide is larger than other bodies, and bounded by configuration.
+    let feed = OpenApiRouter::new()
+        .routes(routes!(admin::guide::set))
+        .layer(DefaultBodyLimit::max(
+            usize::try_from(app.config.guide.max_size.bytes()).unwrap_or(usize::MAX),
+        ))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&app), admin::guard));
+    let (router, document) = described().merge(guarded).merge(feed).split_for_parts();
     let document = Arc::new(document);
     router
         .route(
@@ -71,7 +81,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 
 /// The description of the interface, as `/v1/openapi.json` gives it.
 pub fn openapi() -> OpenApi {
-    described().merge(administration()).into_openapi()
+    let feed = OpenApiRouter::new().routes(routes!(admin::guide::set));
+    described().merge(administration()).merge(feed).into_openapi()
 }
 
 fn document() -> OpenApi {

@@ -55,6 +55,11 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "malformed", "the request is malformed").because(detail)
     }
 
+    /// The body is larger than it may be.
+    pub(crate) fn too_large() -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the body is too large")
+    }
+
     /// The request did not come to its end.
     pub(crate) fn too_slow() -> Self {
         Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "the request took too long to come")

@@ -9,6 +9,7 @@
 mod accounts;
 mod audit;
 mod error;
+mod guide;
 mod keys;
 mod nodes;
 mod packages;
@@ -109,6 +110,7 @@ pub(crate) struct Counters {
     pub(crate) prefixes: i64,
     pub(crate) keys: i64,
     pub(crate) directory: i64,
+    pub(crate) guide: i64,
 }
 
 impl Store {
@@ -205,6 +207,7 @@ impl Store {
                 "prefixes" => counters.prefixes = value,
                 "keys" => counters.keys = value,
                 "directory" => counters.directory = value,
+                "guide" => counters.guide = value,
                 _ => {}
             }
         }

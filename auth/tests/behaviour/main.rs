@@ -6,6 +6,7 @@ mod administration;
 mod command_line;
 mod database;
 mod guessing;
+mod guide;
 mod location;
 mod nodes;
 mod outage;

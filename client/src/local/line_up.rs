@@ -2,14 +2,18 @@
 
 use std::fmt::Write as _;
 
+use std::time::SystemTime;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
+use jiff::Timestamp;
 use link::protocol::ChannelInfo;
 use serde::Serialize;
 
 use super::{Local, NOT_KEPT, host};
+use crate::guide::{Guide, Programme};
 
 /// A channel as the page gets it.
 #[derive(Debug, Serialize)]
@@ -34,8 +38,9 @@ pub(super) async fn playlist(
 }
 
 pub(super) async fn guide(State(local): State<Local>) -> impl IntoResponse {
-    let line_up = local.player.channels().platform().line_up();
-    ([(header::CONTENT_TYPE, "application/xml; charset=utf-8"), NOT_KEPT], xmltv(&line_up))
+    let platform = local.player.channels().platform();
+    let guide = xmltv(&platform.line_up(), &platform.guide());
+    ([(header::CONTENT_TYPE, "application/xml; charset=utf-8"), NOT_KEPT], guide)
 }
 
 pub(super) async fn json(State(local): State<Local>) -> impl IntoResponse {
@@ -71,8 +76,8 @@ fn m3u(line_up: &[ChannelInfo], host: &str) -> String {
     out
 }
 
-/// The channels of a line-up as XMLTV.
-fn xmltv(line_up: &[ChannelInfo]) -> String {
+/// The channels of a line-up and what is on, as XMLTV.
+fn xmltv(line_up: &[ChannelInfo], guide: &Guide) -> String {
     let mut out = String::from(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE tv SYSTEM \"xmltv.dtd\">\n\
          <tv generator-info-name=\"Braidcast\">\n",
@@ -90,8 +95,43 @@ fn xmltv(line_up: &[ChannelInfo]) -> String {
         }
         out.push_str("  </channel>\n");
     }
+    for channel in line_up {
+        for programme in guide.programmes(&channel.id) {
+            element(&mut out, &escape(&channel.id), programme);
+        }
+    }
     out.push_str("</tv>\n");
     out
+}
+
+/// A programme as XMLTV.
+fn element(out: &mut String, channel: &str, programme: &Programme) {
+    let time = |time: SystemTime| {
+        let time = Timestamp::try_from(time).unwrap_or_default();
+        time.strftime("%Y%m%d%H%M%S +0000").to_string()
+    };
+    let (start, stop) = (time(programme.start), time(programme.end));
+    let _ = writeln!(out, "  <programme start=\"{start}\" stop=\"{stop}\" channel=\"{channel}\">");
+    let mut text = |name: &str, attributes: &str, text: Option<&str>| {
+        if let Some(text) = text {
+            let _ = writeln!(out, "    <{name}{attributes}>{}</{name}>", escape(text));
+        }
+    };
+    text("title", "", Some(&programme.title));
+    text("sub-title", "", programme.subtitle.as_deref());
+    text("desc", "", programme.description.as_deref());
+    text("date", "", programme.year.map(|year| year.to_string()).as_deref());
+    for category in &programme.categories {
+        text("category", "", Some(category));
+    }
+    text("episode-num", " system=\"onscreen\"", programme.episode.as_deref());
+    if let Some(icon) = &programme.icon {
+        let _ = writeln!(out, "    <icon src=\"{}\"/>", escape(icon));
+    }
+    if let Some(rating) = &programme.rating {
+        let _ = writeln!(out, "    <rating><value>{}</value></rating>", escape(rating));
+    }
+    out.push_str("  </programme>\n");
 }
 
 /// On one line and without the quotation mark, which M3U cannot escape.
@@ -175,7 +215,16 @@ mod tests {
 
     #[test]
     fn names_do_not_break_the_guide() {
-        let text = xmltv(&line_up());
+        let guide = r#"{"channels":{"one":[{"start":1767265200,"end":1767268800,"title":"A & B <c>",
+            "description":"What \u0001 it is","categories":["News"],"episode":"S1 E2","year":2025}],
+            "elsewhere":[{"start":1,"end":2,"title":"X"}]}}"#;
+        let text = xmltv(&line_up(), &Guide::from_json(guide.as_bytes()).unwrap());
+        let programme = "<programme start=\"20260101110000 +0000\" stop=\"20260101120000 +0000\" \
+            channel=\"one\">\n    <title>A &amp; B &lt;c&gt;</title>\n    <desc>What   it is</desc>\n    \
+            <date>2025</date>\n    <category>News</category>\n    \
+            <episode-num system=\"onscreen\">S1 E2</episode-num>\n  </programme>";
+        assert!(text.contains(programme), "{text}");
+        assert!(!text.contains("elsewhere"), "only channels of the line-up");
         assert!(
             text.contains("<channel id=\"one\">\n    <display-name>One</display-name>"),
             "{text}"

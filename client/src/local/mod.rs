@@ -9,12 +9,14 @@
 //! | `/channels/ID/stream.ts` | live MPEG-TS |
 //! | `/channels/ID/index.m3u8`, `/channels/ID/NUMBER.ts` | HLS of the same |
 //! | `/stats.json` | figures of the channel that is played |
+//! | `/metrics` | the same for Prometheus |
 //!
 //! A channel that is not played is joined for its readers and left some seconds after the last.
 
 mod guard;
 mod hls;
 mod line_up;
+mod metrics;
 mod stream;
 
 use std::sync::Arc;
@@ -66,6 +68,7 @@ pub fn router(player: Player, settings: &settings::Local) -> Router {
         .route("/channels/{id}/index.m3u8", get(hls::playlist))
         .route("/channels/{id}/{file}", get(hls::segment))
         .route("/stats.json", get(stats))
+        .route("/metrics", get(metrics::get))
         .fallback(|| async { (StatusCode::NOT_FOUND, "there is nothing here\n") })
         .with_state(local)
         .layer(middleware::from_fn_with_state(allowed, guard::check))

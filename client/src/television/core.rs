@@ -16,6 +16,7 @@ use url::Url;
 use super::tuner::Tuner;
 use super::{Account, Channel, Command, Mode, Now, Phase, Shared, SignIn, Transport, View};
 use crate::account::State;
+use crate::bus;
 use crate::channel::Channels;
 use crate::choices::{self, Fault, Settings};
 use crate::guide::Guide;
@@ -23,7 +24,7 @@ use crate::platform::Platform as _;
 use crate::player::Player;
 use crate::problem::{self, Problem};
 use crate::settings::Config;
-use crate::sharing::{self, Meter, Upload};
+use crate::sharing::{self, Meter, Upload, UploadState};
 use crate::vault::{Kept, Vault};
 use crate::viewer::{Viewer, Wanted};
 use crate::{Error, local};
@@ -55,7 +56,9 @@ enum Failure {
 pub(super) struct Core {
     config: Config,
     shared: Arc<Shared>,
+    state: Arc<State>,
     vault: Vault,
+    metered: watch::Receiver<bool>,
     file: choices::File,
     settings: Settings,
     /// When choices are to be written.
@@ -109,7 +112,9 @@ impl Core {
             meter: Meter::open(&config.state_folder()),
             config,
             shared,
-            vault: Vault::file(state),
+            vault: Vault::file(state.clone()),
+            state,
+            metered: bus::metered::watch(),
             file,
             settings,
             save: None,
@@ -130,6 +135,7 @@ impl Core {
     }
 
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        self.vault = Vault::open(self.state.clone()).await;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let done = loop {
@@ -144,6 +150,8 @@ impl Core {
                     self.signed(signed).await;
                 }
                 () = busy(&mut self.seat) => {}
+                // Its end is no change: the core ends before.
+                Ok(()) = self.metered.changed() => {}
                 _ = tick.tick() => self.tick().await,
             }
             self.publish();
@@ -223,7 +231,8 @@ impl Core {
 
     /// Lets the viewer's choice about sharing hold.
     fn share(&mut self) -> Upload {
-        let (state, share) = sharing::decide(&self.settings.sharing, false, self.meter.month());
+        let (state, share) =
+            sharing::decide(&self.settings.sharing, *self.metered.borrow(), self.meter.month());
         if let Some(seat) = &self.seat {
             seat.viewer.live.set_share(share);
         }
@@ -469,6 +478,7 @@ impl Core {
                 return self.expelled(why).await;
             }
             self.meter.count(Instant::now(), seat.player.channels().sent());
+            self.guide = seat.viewer.live.guide();
             seat.tuner.tick(&self.guide, state.rendezvous);
         }
         self.choose();
@@ -513,7 +523,7 @@ impl Core {
             None if self.signing.is_some() || self.sign_in_at.is_some() => Phase::SigningIn,
             None => Phase::SignInWanted,
         };
-        let mut problems = self.problems();
+        let mut problems = self.problems(upload.state);
         problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity()));
         let before = self.shared.view.borrow().clone();
         let view = View {
@@ -537,6 +547,9 @@ impl Core {
             local: self.seat.as_ref().and_then(|seat| seat.local),
             account: self.seat.as_ref().map(Seat::account),
         };
+        if view.phase != before.phase || view.problems != before.problems {
+            self.shared.history().push(&view);
+        }
         if view != *before {
             self.shared.view.send_replace(Arc::new(view));
         }
@@ -548,13 +561,22 @@ impl Core {
         line_up.unwrap_or_default().into_iter().map(channel).collect()
     }
 
-    fn problems(&self) -> Vec<Problem> {
+    fn problems(&self, upload: UploadState) -> Vec<Problem> {
         let mut problems: Vec<Problem> = self.refused.clone().into_iter().collect();
         if let Some(seat) = &self.seat {
             problems.extend(seat.problems());
         }
         if self.no_sound {
             problems.push(Problem::NoSound);
+        }
+        let kept = self.seat.as_ref().map(|seat| (seat.viewer.remember, seat.viewer.vault.kept()));
+        if kept == Some((true, Kept::File)) {
+            problems.push(Problem::SecretInFile);
+        }
+        match upload {
+            UploadState::Metered => problems.push(Problem::Metered),
+            UploadState::MonthlyLimit => problems.push(Problem::MonthlyLimit),
+            _ => {}
         }
         problems.extend(self.picture.clone().map(|why| Problem::Picture { why }));
         problems.extend(self.unsaved.clone());

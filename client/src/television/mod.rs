@@ -8,7 +8,9 @@
 //! wherever that can help.
 
 mod core;
+mod handle;
 mod logo;
+mod report;
 mod tuner;
 mod view;
 
@@ -20,6 +22,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::Error;
 use crate::account::State;
+use crate::bus;
 use crate::choices::{self, Settings};
 use crate::guide::Guide;
 use crate::player::Player;
@@ -28,7 +31,9 @@ use crate::stats::Stats;
 use crate::timeshift::{Position, Source, Start, TimeShift};
 
 use self::core::Core;
+pub(crate) use self::handle::Handle;
 use self::logo::Logos;
+use self::report::History;
 pub use view::{Account, Channel, Mode, Phase, SignIn, Transport, View, Wish};
 
 /// Commands that wait for the core; more are dropped, as nobody presses so many keys.
@@ -75,6 +80,7 @@ struct Shared {
     view: watch::Sender<Arc<View>>,
     wishes: broadcast::Sender<Wish>,
     now: Mutex<Now>,
+    history: Mutex<History>,
     logos: Logos,
 }
 
@@ -89,6 +95,9 @@ struct Now {
 }
 
 impl Shared {
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
     fn now(&self) -> MutexGuard<'_, Now> {
         // What is behind the lock is whole after every statement that changes it.
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
@@ -121,11 +130,23 @@ impl Television {
             view: watch::Sender::new(Arc::new(view)),
             wishes: broadcast::Sender::new(WISHES),
             now: Mutex::default(),
+            history: Mutex::default(),
             logos,
         });
         let core = Core::new(config, state, (file, settings, faults), shared.clone());
         tokio::spawn(core.run(told));
-        Ok(Self { commands, shared })
+        let television = Self { commands, shared };
+        let remote = television.handle();
+        let view = television.view();
+        tokio::spawn(async move {
+            bus::mpris::serve(zbus::connection::Builder::session(), remote, view).await;
+        });
+        Ok(television)
+    }
+
+    /// A handle that does not keep it alive.
+    pub(crate) fn handle(&self) -> Handle {
+        Handle::new(self)
     }
 
     fn tell(&self, command: Command) {
@@ -280,6 +301,13 @@ impl Television {
             view.line_up.iter().find(|known| known.id == channel)?.logo.clone()?
         };
         self.shared.logos.get(&url).await
+    }
+
+    /// A report for the operator: what the program does, what went wrong, figures. It holds no addresses, no names and no
+    /// secrets.
+    pub async fn report(&self) -> String {
+        let (view, history) = (self.shared.view.borrow().clone(), self.shared.history().clone());
+        report::write(&view, &self.figures(), &history)
     }
 
     /// Leaves the platform and writes what is to be kept. Takes a few seconds at most.

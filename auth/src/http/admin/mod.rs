@@ -1,6 +1,7 @@
 //! Administration over HTTP, for whoever shows the administrator's token.
 
 pub(crate) mod audit;
+pub(crate) mod guide;
 pub(crate) mod keys;
 pub(crate) mod nodes;
 pub(crate) mod packages;

@@ -1,9 +1,13 @@
 //! The guide: what is on, on each channel, now and later.
 
+mod follow;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
+
+pub(crate) use follow::follow;
 
 /// A programme.
 #[derive(Clone, PartialEq, Eq, Debug)]
