@@ -47,7 +47,7 @@ package() { # PACKAGE PROGRAM
   install -d "$root/DEBIAN"
   sed -e "s/@VERSION@/$version/" -e "s/@ARCH@/$arch/" -e "s/@SIZE@/$size/" \
     -e "s/@LIBRARIES@/$(libraries "$root/usr/bin/$2")/" "deploy/deb/$1/control" >"$root/DEBIAN/control"
-  (cd "$root" && find usr etc -type f 2>/dev/null | LC_ALL=C sort | xargs md5sum) >"$root/DEBIAN/md5sums"
+  (cd "$root" && find . -path ./DEBIAN -prune -o -type f -printf '%P\n' | LC_ALL=C sort | xargs md5sum) >"$root/DEBIAN/md5sums"
   find "$root" -type d -exec chmod 755 {} +
   dpkg-deb --root-owner-group -Zxz --build "$root" "$output/${1}_${version}_${arch}.deb"
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use link::{Login, SessionError, SessionState};
 use service::Stop;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use url::Url;
@@ -156,7 +156,11 @@ impl Core {
             }
             self.publish();
         };
-        self.end(done).await;
+        self.end().await;
+        // By now nothing holds the state folder any more: another one may start.
+        if let Some(done) = done {
+            let _nobody_waits = done.send(());
+        }
     }
 
     async fn told(&mut self, command: Command) {
@@ -502,16 +506,13 @@ impl Core {
         };
     }
 
-    async fn end(mut self, done: Option<oneshot::Sender<()>>) {
+    async fn end(mut self) {
         self.signing = None;
         if self.save.take().is_some() {
             self.write().await;
         }
         self.unseat(false).await;
         self.meter.save();
-        if let Some(done) = done {
-            let _nobody_waits = done.send(());
-        }
     }
 
     // --- what is shown

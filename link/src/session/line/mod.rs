@@ -132,6 +132,11 @@ impl Line {
                 self.stale.notify_one();
                 Duration::from_secs(1)
             }
+            // Auth knows whether the session has ended, and says so to whoever is to sign in anew.
+            Refusal::Revoked => {
+                self.stale.notify_one();
+                SULK
+            }
             _ => SULK,
         }
     }
