@@ -125,7 +125,9 @@ fn redact_word(word: &str) -> String {
         Some((host, port)) if port.parse::<u16>().is_ok() => host,
         _ => start,
     };
-    let is_address = host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    // An address of IPv6 alone looks as if it ended in a port.
+    let is_ip = |text: &str| text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    let is_address = is_ip(start) || is_ip(host);
     let is_place = start.contains("://") || start.starts_with('/') || start.contains('@');
     let is_token = start.len() >= 24
         && start.chars().all(|c| c.is_ascii_alphanumeric() || "-_.+/=".contains(c))
