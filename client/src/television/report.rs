@@ -13,7 +13,7 @@ use crate::stats::Stats;
 /// Changes that are remembered.
 const CHANGES: usize = 100;
 /// What stands in the place of what was left out.
-const LEFT_OUT: &str = "[left out]";
+const LEFT_OUT: &str = "[left-out]";
 
 /// What happened last.
 #[derive(Clone, Debug, Default)]

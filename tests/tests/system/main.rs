@@ -9,5 +9,4 @@ mod hostile_peer;
 mod peers_vanish;
 mod refusals;
 mod repeater_limits;
-mod television;
 mod zapping;
