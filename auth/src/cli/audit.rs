@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 
-use super::{Command, Context, nodes, packages, prefixes, print, sessions, users};
+use super::{Command, Context, guide, nodes, packages, prefixes, print, sessions, users};
 
 pub(super) async fn run(context: &Context, limit: i64) -> anyhow::Result<()> {
     let acts = context.store.acts(i64::MAX, limit).await?;
@@ -45,6 +45,8 @@ pub(super) fn act(command: &Command) -> Option<(&'static str, String)> {
         },
         Command::Keys(sessions::Keys::Rotate) => ("keys rotated", String::new()),
         Command::Keys(sessions::Keys::List) | Command::Audit { .. } => return None,
+        Command::Guide(guide::Command::Load { file }) => ("guide set", file.display().to_string()),
+        Command::Guide(_) => return None,
         Command::Session(command) => match command {
             sessions::Command::Revoke { id } => ("session ended", id.clone()),
             sessions::Command::List { .. } => return None,

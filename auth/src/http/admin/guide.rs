@@ -39,7 +39,10 @@ pub(crate) async fn set(
     })?;
     let now = app.clock.seconds();
     match app.guide.take(Ok(body.to_vec()), app.store()?, now).await {
-        Ok(status) => Ok(Json(status)),
+        Ok(status) => {
+            app.note("guide set", "").await;
+            Ok(Json(status))
+        }
         Err(KeepError::Feed(error)) => Err(Problem::malformed(error.to_string())),
         Err(KeepError::Store(error)) => Err(error.into()),
     }
