@@ -8,6 +8,7 @@ use serde_json::Value;
 const ADDRESSES: &[&str] = &[
     "get /.well-known/braidcast",
     "get /v1/jwks.json",
+    "get /v1/guide",
     "post /v1/sessions",
     "post /v1/sessions/refresh",
     "delete /v1/sessions/current",
@@ -31,6 +32,8 @@ const ADDRESSES: &[&str] = &[
     "get /v1/admin/sessions",
     "delete /v1/admin/sessions/{id}",
     "get /v1/admin/audit",
+    "get /v1/admin/guide",
+    "put /v1/admin/guide",
     "get /v1/admin/keys",
     "post /v1/admin/keys/rotate",
 ];
