@@ -160,8 +160,10 @@ impl Node {
     /// # Errors
     /// If the socket cannot be bound.
     pub async fn start(config: NodeConfig) -> std::io::Result<Self> {
-        // A viewer's uplink is its household's.
-        let uplink = (config.role == Role::Viewer).then(|| Uplink::new(config.max_egress));
+        // A viewer's uplink is its household's. On loopback there is none: what looks like a queue there is a processor
+        // that is busy with others.
+        let shares_home = config.role == Role::Viewer && !config.bind.ip().is_loopback();
+        let uplink = shares_home.then(|| Uplink::new(config.max_egress));
         let endpoint = Endpoint::bind_behind(
             config.bind,
             config.identity.clone(),
