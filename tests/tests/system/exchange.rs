@@ -34,17 +34,12 @@ async fn four_play(channel: Channel, judge: impl Fn(&Path) -> Result<()>) -> Res
         viewers.push(stage.watch(watch)?);
     }
     // Who feeds whom is looked at while they play; at the end the first to leave are missing.
-    let mut parents = vec![BTreeSet::new(); viewers.len()];
+    let mut parents = vec![BTreeSet::<String>::new(); viewers.len()];
     for _ in 0..SECONDS - 5 {
         tokio::time::sleep(Duration::from_secs(1)).await;
         for (viewer, parents) in viewers.iter().zip(&mut parents) {
-            let now: BTreeSet<String> = viewer
-                .figures()
-                .map(|figures| figures.substreams.into_iter().map(|from| from.parent).collect())
-                .unwrap_or_default();
-            if now.len() > parents.len() {
-                *parents = now;
-            }
+            let now = viewer.figures().map(|figures| figures.substreams).unwrap_or_default();
+            parents.extend(now.into_iter().map(|from| from.parent));
         }
     }
     let mut all = Vec::new();
