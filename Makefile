@@ -3,9 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test clip demo test bench sim lint translations deny
-.PHONY: test-compose help setup setup-test clip demo test bench sim lint deny
-.PHONY: help setup setup-test clip demo test bench sim lint deny deb
+.PHONY: help setup setup-test clip demo test test-compose bench sim lint translations deny deb
 
 help: ## list the recipes
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | sort | expand -t 14

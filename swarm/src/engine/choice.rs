@@ -113,6 +113,15 @@ impl Engine {
         sound.map(|offer| offer.index).collect::<Substreams>().without(partner.takes)
     }
 
+    /// How many sub-streams one server should be a parent for: no more than a viewer can lose at once.
+    /// Only viewers mind.
+    pub(super) fn per_server(&self) -> i64 {
+        match self.is_viewer() {
+            true => i64::from(self.config.n.saturating_sub(self.config.k)).max(1),
+            false => i64::MAX,
+        }
+    }
+
     fn choices(&self) -> Vec<Choice> {
         let best_lag = self.best_lag();
         let usable = self.partners.iter().filter(|(_, partner)| {
@@ -195,8 +204,8 @@ impl Engine {
                 let ways = open.iter().map(|index| self.way(partner, index, &exposure));
                 let Some(way) = ways.min() else { continue };
                 let same = if choice.viewer { SAME_VIEWER } else { SAME_SERVER };
-                // One viewer for too many sub-streams only if there is nobody else.
-                let over = choice.viewer && choice.used >= limit;
+                // One parent for too many sub-streams only if there is nobody else.
+                let over = choice.used >= if choice.viewer { limit } else { self.per_server() };
                 let key = (over, cost + choice.used * same + way, peer, place);
                 if best.is_none_or(|best| key < best) {
                     best = Some(key);
