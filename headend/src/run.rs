@@ -16,7 +16,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::metrics::Metrics;
 use crate::reload::Reload;
 use crate::roster::Roster;
-use crate::{Config, Serve, admin};
+use crate::{Config, Serve, admin, monitor};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How often health is looked at.
@@ -108,6 +108,8 @@ pub async fn run(config: Config, file: Option<PathBuf>, stop: Stop) -> Result<()
         tokio::select! {
             () = stop.requested() => {}
             () = look(&roster, session, &platform) => {}
+            () = monitor::tell(&roster, session) => {}
+            () = monitor::show(roster.clone(), session) => {}
         }
     }
     rereading.await.context("the configuration is read no more")??;

@@ -8,13 +8,17 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use link::protocol::{EpochKey, Parameters, Publication};
+use bytes::Bytes;
+use link::protocol::{
+    Condition, EpochKey, MAX_SOURCES, Parameters, Publication, SourceCondition, shortened,
+};
 use link::{Part, Session, Swarm, SwarmStats};
 use segment::{ChannelSecret, Coding, Cut, Sealer};
 use tokio::sync::{mpsc, watch};
 
-use crate::config::Channel;
+use crate::config::{Channel, Mode, Source};
 use crate::media::Media;
+use crate::source::health::Health;
 use crate::stats::{Output, Stats};
 
 /// How long one content key serves, milliseconds. Viewers hold this epoch's key and the next.
@@ -53,6 +57,8 @@ pub struct Rendition {
 struct Seal {
     /// There once rendezvous has taken the rendition, and until the station ends.
     swarm: Mutex<Option<Swarm>>,
+    /// The last segment that begins at a random access point.
+    entry: Mutex<Option<Bytes>>,
     segments: AtomicU64,
     refused: AtomicU64,
     micros: AtomicU64,
@@ -130,6 +136,33 @@ impl Station {
         self.renditions.first().is_some_and(|rendition| rendition.swarm().is_some())
     }
 
+    /// How it fares, for the operator.
+    pub fn condition(&self) -> Condition {
+        let stats = &self.stats;
+        let source = |(source, health): (&Source, &Arc<Health>)| SourceCondition {
+            kind: source.kind().to_owned(),
+            state: health.state(),
+            playing: health.is_active(),
+        };
+        let sources = self.channel.sources().zip(&stats.sources).take(MAX_SOURCES);
+        Condition {
+            channel: self.channel.id.clone(),
+            sources: sources.map(source).collect(),
+            up: stats.source_up.load(Relaxed),
+            encoded: self.channel.mode == Mode::Encode,
+            behind_ms: u32::try_from(stats.lag_us.load(Relaxed).max(0) / 1000).unwrap_or(u32::MAX),
+            losses: stats.losses.load(Relaxed),
+            switches: stats.switches.load(Relaxed),
+            trouble: stats.trouble().map(shortened),
+        }
+    }
+
+    /// The last segment of its first rendition at which decoding can begin.
+    pub fn entry(&self) -> Option<Bytes> {
+        let seal = &self.renditions.first()?.seal;
+        seal.entry.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Takes it off air; returns when its threads are gone. Blocks for a moment.
     pub fn stop(&self) {
         for rendition in &self.renditions {
@@ -188,6 +221,9 @@ impl Seal {
     ) {
         while let Some(cut) = cuts.blocking_recv() {
             let from = Instant::now();
+            if cut.random_access {
+                *self.entry.lock().unwrap_or_else(PoisonError::into_inner) = Some(cut.ts.clone());
+            }
             match sealer.seal(&cut) {
                 Ok(shards) => {
                     if let Some(swarm) = &*self.swarm() {

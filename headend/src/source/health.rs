@@ -1,50 +1,13 @@
 //! How one source of a channel fares, as its own thread sees it: shared with whoever chooses among sources.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8};
 use std::time::{Duration, Instant};
 
-use crate::config::{Channel, Source};
+pub use link::protocol::SourceState as State;
 
-/// What a source is good for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum State {
-    /// Nothing comes.
-    Gone,
-    /// Its picture stands still.
-    Frozen,
-    /// Its picture is black.
-    Black,
-    /// Its sound is silent.
-    Silent,
-    /// All is well.
-    Fit,
-}
-
-impl State {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::Gone, Self::Frozen, Self::Black, Self::Silent, Self::Fit];
-
-    /// Its name in metrics and logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Gone => "gone",
-            Self::Frozen => "frozen",
-            Self::Black => "black",
-            Self::Silent => "silent",
-            Self::Fit => "fit",
-        }
-    }
-
-    /// How good: 0 for nothing at all, 2 for all is well.
-    pub fn rank(self) -> u8 {
-        match self {
-            Self::Gone => 0,
-            Self::Frozen | Self::Black | Self::Silent => 1,
-            Self::Fit => 2,
-        }
-    }
-}
+use crate::config::{Channel, Mode, Source};
 
 /// After how long something is wrong; none: never.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +17,9 @@ struct Limits {
     black: Option<Duration>,
     silent: Option<Duration>,
 }
+
+/// The longest time between two pictures that are looked at, where not all are.
+const SPARSE: Duration = Duration::from_secs(12);
 
 /// A moment that threads share: milliseconds after a start, or never.
 #[derive(Debug)]
@@ -65,11 +31,11 @@ impl Moment {
     }
 
     fn set(&self, ms: i64) {
-        self.0.store(ms, Relaxed);
+        self.0.store(ms, Release);
     }
 
     fn get(&self) -> Option<i64> {
-        Some(self.0.load(Relaxed)).filter(|ms| *ms >= 0)
+        Some(self.0.load(Acquire)).filter(|ms| *ms >= 0)
     }
 }
 
@@ -78,8 +44,11 @@ impl Moment {
 pub struct Health {
     start: Instant,
     live: bool,
+    /// Whether only some of its pictures are looked at.
+    sparse: bool,
     limits: Limits,
     active: AtomicBool,
+    /// Its place in [`State::ALL`].
     state: AtomicU8,
     data: Moment,
     picture: Moment,
@@ -106,6 +75,7 @@ impl Health {
         Self {
             start: Instant::now(),
             live: source.is_live(),
+            sparse: channel.mode == Mode::PassThrough,
             limits,
             active: AtomicBool::new(false),
             state: AtomicU8::new(0),
@@ -167,13 +137,14 @@ impl Health {
     pub fn picture(&self, moved: bool, bright: bool) {
         let now = self.now();
         let first = self.picture.get().is_none();
-        self.picture.set(now);
         if moved || first {
             self.moved.set(now);
         }
         if bright || first {
             self.bright.set(now);
         }
+        // Last: who judges meanwhile must not take it for one that did not move.
+        self.picture.set(now);
     }
 
     /// Sound came. `loud`: not silence.
@@ -224,9 +195,19 @@ impl Health {
         }
         let stale =
             |last: &Moment, limit: Option<Duration>| limit.is_some_and(|after| past(last, after));
-        if stale(&self.bright, self.limits.black) {
+        // Between two pictures that are looked at nobody knows; none at all is as good as a frozen one.
+        let unseen = |last: &Moment, limit: Option<Duration>| {
+            let seen = self.picture.get().unwrap_or(now);
+            let since = |at| Duration::from_millis((seen - at).max(0).unsigned_abs());
+            let long = |after| last.get().is_some_and(|at| since(at) > after);
+            limit.is_some_and(|after| long(after) || past(last, after + SPARSE))
+        };
+        let stale_picture = |last: &Moment, limit: Option<Duration>| {
+            if self.sparse { unseen(last, limit) } else { stale(last, limit) }
+        };
+        if stale_picture(&self.bright, self.limits.black) {
             State::Black
-        } else if stale(&self.moved, self.limits.frozen) {
+        } else if stale_picture(&self.moved, self.limits.frozen) {
             State::Frozen
         } else if stale(&self.loud, self.limits.silent) {
             State::Silent
@@ -279,6 +260,22 @@ mod tests {
         assert_eq!(health.judge_at(now + 60_000), State::Fit, "silence is not looked at");
         health.ended();
         assert_eq!(health.judge_at(now + 60_000), State::Gone);
+    }
+
+    #[test]
+    fn between_the_few_pictures_that_are_looked_at_nothing_is_frozen() {
+        let channel = Channel { mode: Mode::PassThrough, ..Channel::default() };
+        let health = Health::new(&channel, &srt());
+        let at = |moment: &Moment, ms| moment.set(ms);
+        at(&health.data, 60_000);
+        for moment in [&health.picture, &health.moved, &health.bright] {
+            at(moment, 40_000);
+        }
+        assert_eq!(health.judge_at(52_000), State::Fit, "the next was not seen yet");
+        assert_eq!(health.judge_at(63_000), State::Black, "none comes any more");
+        at(&health.picture, 51_000);
+        at(&health.bright, 51_000);
+        assert_eq!(health.judge_at(52_000), State::Frozen, "one was seen, and nothing moved");
     }
 
     #[test]

@@ -182,6 +182,13 @@ pub(crate) fn decoding_times(path: &Path, stream: &str) -> Vec<f64> {
     out.lines().filter_map(time).collect()
 }
 
+/// Width and height of a picture, as `ffprobe` writes them.
+pub(crate) fn picture_size(path: &Path) -> String {
+    let path = path.to_str().unwrap();
+    let entries = ["-v", "error", "-show_entries", "stream=width,height", "-of", "csv=p=0", path];
+    tool("ffprobe", &entries).trim().to_owned()
+}
+
 /// A clip made for a test: `seconds` of a moving picture with a tone.
 pub(crate) fn make_clip(path: &Path, seconds: u32, fps: u32, codecs: &[&str]) {
     let video = format!("testsrc2=size=320x180:rate={fps}:duration={seconds}");

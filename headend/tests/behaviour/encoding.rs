@@ -42,6 +42,20 @@ fn every_segment_with_a_random_access_point_decodes_alone() {
 }
 
 #[test]
+fn the_operator_can_be_shown_what_leaves() {
+    let mut media = common::start(common::channel(Source::Test));
+    let cut = take_clean(&mut media, 1).remove(0);
+    let jpeg = headend::preview::preview(cut.ts).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("preview.jpg");
+    std::fs::write(&path, jpeg).unwrap();
+    assert_eq!(common::picture_size(&path), "480,270");
+    let error = headend::preview::preview(bytes::Bytes::from(vec![0x47; 188 * 20])).unwrap_err();
+    assert!(!error.to_string().is_empty());
+    media.stop();
+}
+
+#[test]
 fn a_file_loops_without_a_gap() {
     let folder = tempfile::tempdir().unwrap();
     let clip = folder.path().join("clip.mp4");

@@ -4,6 +4,7 @@
 //! what it does not know. Types are the variants of [`Request`] and [`Event`], counted from 0 in the order below:
 //! new ones go to the end, and so do new fields of old ones, which an older side leaves unread.
 
+mod condition;
 pub(crate) mod frame;
 
 use std::net::SocketAddr;
@@ -12,6 +13,9 @@ use serde::{Deserialize, Serialize};
 use swarm::{PeerHint, Substreams};
 use ticket::PeerId;
 
+pub use condition::{
+    Condition, MAX_PREVIEW, MAX_SOURCES, MAX_TEXT, SourceCondition, SourceState, shortened,
+};
 pub use frame::{Frame, FrameError, read, write};
 
 /// The version of this protocol.
@@ -161,6 +165,15 @@ pub enum Request {
         /// The node's own clock; echoed.
         sent: u64,
     },
+    /// Headends only: how the channels made here fare.
+    Conditions(Vec<Condition>),
+    /// Headends only: what a channel shows now; after `Look`.
+    Preview {
+        /// The channel's id.
+        channel: String,
+        /// A small JPEG picture, at most [`MAX_PREVIEW`] bytes.
+        jpeg: Vec<u8>,
+    },
 }
 
 /// Why rendezvous refuses something. The text beside it is for people.
@@ -261,5 +274,10 @@ pub enum Event {
         swarm: Swarm,
         /// Who.
         peers: Vec<PeerId>,
+    },
+    /// The operator wants to see what a channel shows (headends only). Answered by `Preview`.
+    Look {
+        /// The channel's id.
+        channel: String,
     },
 }

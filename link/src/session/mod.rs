@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use segment::ContentKey;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
@@ -28,7 +28,7 @@ pub use self::pulse::Pulse;
 use self::state::Teller;
 use self::wire::{Turned, Wire, reach};
 
-use crate::protocol::{ChannelInfo, Event, Publication, Refusal};
+use crate::protocol::{ChannelInfo, Condition, Event, Publication, Refusal, Request};
 use crate::{JoinSpec, Node, Swarm};
 
 /// How a node proves itself to auth.
@@ -147,12 +147,15 @@ const RENEW_LEAST: Duration = Duration::from_secs(2);
 const SULK: Duration = Duration::from_secs(20);
 /// Wishes that wait for the task that talks to rendezvous; more wait at the asker.
 const ASKS: usize = 64;
+/// Wishes to see a channel that nobody has read yet; the oldest are dropped.
+const LOOKS: usize = 16;
 
 /// A node's session with the platform. Dropping it signs the node off at rendezvous.
 pub struct Session {
     auth: Arc<Auth>,
     teller: Arc<Teller>,
     ask: mpsc::Sender<Ask>,
+    looks: broadcast::Sender<String>,
     account: watch::Receiver<Signed>,
     line: tokio::task::JoinHandle<()>,
     life: DropGuard,
@@ -201,6 +204,7 @@ impl Session {
         let teller = Arc::new(Teller::new());
         let (tell_account, account) = watch::channel(signed);
         let (ask, asks) = mpsc::channel(ASKS);
+        let looks = broadcast::Sender::new(LOOKS);
         let stop = CancellationToken::new();
         let stale = Arc::new(Notify::new());
         let keeping =
@@ -217,11 +221,12 @@ impl Session {
             servers,
             asks,
             ask: ask.clone(),
+            looks: looks.clone(),
             stop: stop.clone(),
             book: line::Book::default(),
         };
         let line = tokio::spawn(line.run(wire, welcome));
-        Self { auth, teller, ask, account, line, life: stop.drop_guard() }
+        Self { auth, teller, ask, looks, account, line, life: stop.drop_guard() }
     }
 
     /// How the session is, and each change.
@@ -265,6 +270,22 @@ impl Session {
         let (reply, answer) = oneshot::channel();
         let joined = self.ask(Ask::Publish { publication, part, reply }, answer).await?;
         Ok(joined.swarm)
+    }
+
+    /// Headend only: tells the operator how channels fare. Lost if rendezvous is away: say it again.
+    pub async fn tell_conditions(&self, conditions: Vec<Condition>) {
+        // Fails only when the session has ended.
+        let _ = self.ask.send(Ask::Say(Request::Conditions(conditions))).await;
+    }
+
+    /// Headend only: shows the operator a channel; see [`Request::Preview`].
+    pub async fn show(&self, channel: String, jpeg: Vec<u8>) {
+        let _ = self.ask.send(Ask::Say(Request::Preview { channel, jpeg })).await;
+    }
+
+    /// Headend only: ids of channels that the operator wants to see, as they are asked for.
+    pub fn looks(&self) -> broadcast::Receiver<String> {
+        self.looks.subscribe()
     }
 
     async fn ask(

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use link::protocol::{Condition, SourceState};
 use ticket::Role;
 
 use super::Shared;
@@ -41,6 +42,7 @@ pub(super) async fn page(
             info.number,
             state(info.live)
         );
+        source(out, &console, &id);
         for (swarm, members) in &swarms {
             rendition(out, swarm, members);
         }
@@ -48,6 +50,79 @@ pub(super) async fn page(
             out.push_str("<p>Nobody publishes it now.</p>");
         }
     })
+}
+
+/// What it shows now, for who is signed in.
+pub(super) async fn preview(
+    State(console): Shared,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Response {
+    if console.signed(&headers).is_none() {
+        return (StatusCode::FORBIDDEN, "sign in first").into_response();
+    }
+    match console.hub.preview(&id) {
+        Some(shown) => {
+            let heads = [(header::CONTENT_TYPE, "image/jpeg"), (header::CACHE_CONTROL, "private")];
+            (heads, shown.jpeg).into_response()
+        }
+        None => (StatusCode::NOT_FOUND, "there is no picture of it yet").into_response(),
+    }
+}
+
+/// What comes in and how it fares, beside a picture of what leaves.
+fn source(out: &mut String, console: &super::Console, id: &str) {
+    out.push_str("<section id=source class=source data-live><div>");
+    match console.hub.preview(id) {
+        // The address is another for each picture, so that none is shown twice.
+        Some(shown) => {
+            let _ = write!(
+                out,
+                "<img class=preview src=\"/channels/{}/preview.jpg?at={}\" alt=\"What the channel shows now\">",
+                Esc(id),
+                shown.at.0
+            );
+        }
+        None => out.push_str("<p class=preview>No picture yet</p>"),
+    }
+    out.push_str("</div><div>");
+    let conditions = console.hub.conditions(id);
+    for condition in &conditions {
+        let made = if condition.encoded { "encoded here" } else { "passed through" };
+        let _ = write!(
+            out,
+            "<p>{}, {made}, {} behind its clock; the slate stood in {} times, another source took over {} times.</p>",
+            on_screen(condition),
+            ms(Some(condition.behind_ms)),
+            condition.losses,
+            condition.switches
+        );
+        if let Some(trouble) = &condition.trouble {
+            let _ = write!(out, "<p class=bad>{}</p>", Esc(trouble));
+        }
+        let rows = condition.sources.iter().enumerate().map(|(place, source)| {
+            let state = match source.state {
+                SourceState::Fit => "<b class=good>fit</b>".to_owned(),
+                bad => format!("<b class=bad>{}</b>", bad.name()),
+            };
+            let plays = if source.playing && condition.up { "plays" } else { "" };
+            vec![(place + 1).to_string(), Esc(&source.kind).to_string(), state, plays.to_owned()]
+        });
+        table(out, &["No.", "Source", "State", "Now"], rows, "It has no source.");
+    }
+    if conditions.is_empty() {
+        out.push_str("<p>No headend tells how its source fares.</p>");
+    }
+    out.push_str("</div></section>");
+}
+
+/// What viewers see, in a few words.
+pub(super) fn on_screen(condition: &Condition) -> String {
+    match condition.sources.iter().position(|source| source.playing) {
+        _ if !condition.up => "<b class=bad>slate</b>".to_owned(),
+        Some(0) | None => "<b class=good>source</b>".to_owned(),
+        Some(place) => format!("<b class=late>source {}</b>", place + 1),
+    }
 }
 
 fn rendition(out: &mut String, swarm: &Summary, members: &[Member]) {

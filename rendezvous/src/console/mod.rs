@@ -76,6 +76,7 @@ impl Console {
             .route("/sign-in", post(sign_in::sign_in))
             .route("/sign-out", post(sign_in::sign_out))
             .route("/channels/{id}", get(channel::page))
+            .route("/channels/{id}/preview.jpg", get(channel::preview))
             .route("/map", get(map::page))
             .route("/map.json", get(map::data))
             .route("/repeaters", get(nodes::repeaters))

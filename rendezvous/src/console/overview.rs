@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use link::protocol::ChannelInfo;
+use link::protocol::{ChannelInfo, Condition};
 
 use super::Shared;
+use super::channel::on_screen;
 use super::history::Total;
 use super::html::{Esc, course, ms, percent, shares, size, state, table, tile};
 use crate::map::Summary;
@@ -19,7 +20,11 @@ pub(super) async fn page(State(console): Shared, headers: HeaderMap) -> Response
         let missing = console.status.readiness().missing;
         let missing =
             missing.iter().map(|(what, why)| format!("{} is missing: {}", Esc(what), Esc(why)));
-        let found: Vec<String> = missing.chain(problems(&swarms, &line_up)).collect();
+        let conditions: Vec<_> =
+            line_up.iter().map(|channel| console.hub.conditions(&channel.id)).collect();
+        let sources = line_up.iter().zip(&conditions).filter_map(|(of, told)| source(of, told));
+        let found: Vec<String> =
+            missing.chain(sources).chain(problems(&swarms, &line_up)).collect();
         if found.is_empty() {
             out.push_str("<p class=well>No problems.</p>");
         } else {
@@ -47,11 +52,13 @@ pub(super) async fn page(State(console): Shared, headers: HeaderMap) -> Response
         out.push_str("</dl><section id=carried data-live><h2>Who carries the bytes</h2>");
         out.push_str(&shares(&total.received));
         out.push_str("</section><section id=channels data-live><h2>Channels</h2>");
-        let rows = line_up.iter().map(|channel| row(channel, &swarms));
+        let rows = line_up.iter().zip(&conditions);
+        let rows = rows.map(|(channel, told)| row(channel, &swarms, told));
         let heads = [
             "No.",
             "Channel",
             "State",
+            "On screen",
             "Viewers",
             "Repeaters",
             "Offload",
@@ -64,7 +71,7 @@ pub(super) async fn page(State(console): Shared, headers: HeaderMap) -> Response
     })
 }
 
-fn row(channel: &ChannelInfo, swarms: &[Summary]) -> Vec<String> {
+fn row(channel: &ChannelInfo, swarms: &[Summary], told: &[Condition]) -> Vec<String> {
     let own: Vec<Summary> =
         swarms.iter().filter(|swarm| swarm.channel == channel.id).cloned().collect();
     let total = Total::of(&own);
@@ -72,6 +79,7 @@ fn row(channel: &ChannelInfo, swarms: &[Summary]) -> Vec<String> {
         channel.number.to_string(),
         format!("<a href=\"/channels/{}\">{}</a>", Esc(&channel.id), Esc(&channel.name)),
         state(channel.live).to_owned(),
+        told.iter().map(on_screen).collect::<Vec<_>>().join(", "),
         total.viewers.to_string(),
         total.repeaters.to_string(),
         percent(total.offload),
@@ -79,6 +87,26 @@ fn row(channel: &ChannelInfo, swarms: &[Summary]) -> Vec<String> {
         ms(total.lag_ms),
         total.stalls.to_string(),
     ]
+}
+
+/// What is wrong with what comes in, if anything.
+fn source(channel: &ChannelInfo, told: &[Condition]) -> Option<String> {
+    let name = Esc(&channel.name);
+    let why = |condition: &Condition| match &condition.trouble {
+        Some(why) => format!(": {}", Esc(why)),
+        None => ".".to_owned(),
+    };
+    if let Some(lost) = told.iter().find(|condition| !condition.up) {
+        return Some(format!(
+            "Channel {name} shows its slate: no source gives pictures{}",
+            why(lost)
+        ));
+    }
+    let stands_in =
+        |condition: &Condition| condition.sources.iter().skip(1).any(|source| source.playing);
+    let second = told.iter().find(|condition| stands_in(condition))?;
+    let first = second.sources.first().map_or("gone", |source| source.state.name());
+    Some(format!("Channel {name} plays a backup: its first source is {first}{}", why(second)))
 }
 
 /// What an operator should look at, worst first.

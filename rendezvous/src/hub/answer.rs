@@ -65,6 +65,14 @@ impl Hub {
                 self.report(state, now, caller, reports);
                 self.notice(state, caller.peer);
             }
+            Request::Conditions(conditions) => {
+                for condition in conditions.into_iter().take(REPORTS) {
+                    state.map.condition(now, caller.peer, condition);
+                }
+            }
+            Request::Preview { channel, jpeg } => {
+                state.map.preview(now, caller.peer, channel, jpeg);
+            }
         }
         true
     }

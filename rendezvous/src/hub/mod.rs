@@ -3,6 +3,7 @@
 
 mod answer;
 mod hello;
+mod monitor;
 mod outbox;
 mod revoked;
 mod share;
@@ -78,6 +79,8 @@ struct State {
     speaker: bool,
     /// Channels on air, as news last said.
     live: BTreeSet<String>,
+    /// When headends were last asked to show a channel.
+    looked: BTreeMap<String, Time>,
     /// When accounts with too many streams were last looked for.
     counted: Time,
 }
@@ -131,6 +134,7 @@ impl Hub {
                 news: None,
                 speaker: true,
                 live: BTreeSet::new(),
+                looked: BTreeMap::new(),
                 counted: Time::default(),
             }),
         }

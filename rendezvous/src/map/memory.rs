@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use link::protocol::{ChannelInfo, EpochKey, Parameters, Publication, SwarmReport};
+use link::protocol::{
+    ChannelInfo, Condition, EpochKey, MAX_PREVIEW, Parameters, Publication, SwarmReport,
+};
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64Mcg;
 use segment::SwarmId;
@@ -14,7 +16,8 @@ use super::share::{Absorbed, Change, Instance, Untold};
 use super::swarm::{Part, Swarm};
 use super::view::{ByRole, Member, Summary, median};
 use super::{
-    Bounds, Connection, Error, Kept, Listing, Map, Mismatch, Node, Progress, Published, publication,
+    Bounds, Connection, Error, Kept, Listing, Map, Mismatch, Monitor, Node, Progress, Published,
+    publication,
 };
 use crate::rank::{self, Asker, Candidate, SILENT};
 
@@ -48,6 +51,7 @@ pub struct Memory {
     /// Which swarm is a rendition's, by channel and rendition.
     renditions: BTreeMap<String, BTreeMap<String, SwarmId>>,
     pub(super) guide: Guide,
+    pub(super) monitor: Monitor,
     /// Nodes by account.
     accounts: BTreeMap<String, BTreeSet<PeerId>>,
     /// `None`: there are no others to be told.
@@ -64,6 +68,7 @@ impl Memory {
             swarms: BTreeMap::new(),
             renditions: BTreeMap::new(),
             guide: Guide::new(listings),
+            monitor: Monitor::default(),
             accounts: BTreeMap::new(),
             untold: None,
             rng: Pcg64Mcg::seed_from_u64(seed),
@@ -95,6 +100,10 @@ impl Memory {
             .collect();
         ladder.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         ladder
+    }
+
+    pub(super) fn publishes(&self, peer: PeerId, channel: &str) -> bool {
+        self.on_air(channel).any(|swarm| swarm.publishers.contains(&peer))
     }
 
     fn drop_if_over(&mut self, id: SwarmId) {
@@ -317,6 +326,34 @@ impl Map for Memory {
         self.swarms.get_mut(&SwarmId(report.swarm))?.report(peer, report)
     }
 
+    fn condition(&mut self, now: Time, peer: PeerId, condition: Condition) {
+        if condition.is_bounded() && self.publishes(peer, &condition.channel) {
+            if let Some(untold) = &mut self.untold {
+                untold.condition(peer, condition.channel.clone());
+            }
+            self.monitor.tell(now, peer, condition);
+        }
+    }
+
+    fn preview(&mut self, now: Time, peer: PeerId, channel: String, jpeg: Vec<u8>) {
+        if jpeg.len() <= MAX_PREVIEW && self.publishes(peer, &channel) {
+            if let Some(untold) = &mut self.untold {
+                untold.preview(peer, channel.clone());
+            }
+            self.monitor.show(now, channel, jpeg);
+        }
+    }
+
+    fn monitor(&self) -> &Monitor {
+        &self.monitor
+    }
+
+    fn publishers(&self, channel: &str) -> Vec<PeerId> {
+        let all: BTreeSet<PeerId> =
+            self.on_air(channel).flat_map(|swarm| swarm.publishers.iter().copied()).collect();
+        all.into_iter().collect()
+    }
+
     fn find(&mut self, now: Time, peer: PeerId, swarm: SwarmId) -> Vec<PeerHint> {
         let (Some(present), Some(swarm)) = (self.nodes.get(&peer), self.swarms.get(&swarm)) else {
             return Vec::new();
@@ -354,6 +391,7 @@ impl Map for Memory {
     }
 
     fn tick(&mut self, now: Time) -> bool {
+        self.monitor.tick(now);
         let mut changed = false;
         let mut over = Vec::new();
         for (id, swarm) in &mut self.swarms {

@@ -8,6 +8,7 @@
 
 mod guide;
 mod memory;
+mod monitor;
 mod publication;
 mod sample;
 mod share;
@@ -19,13 +20,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ::swarm::{PeerHint, Time};
-use link::protocol::{ChannelInfo, EpochKey, Parameters, Publication, SwarmReport};
+use link::protocol::{ChannelInfo, Condition, EpochKey, Parameters, Publication, SwarmReport};
 use segment::SwarmId;
 use serde::{Deserialize, Serialize};
 use ticket::{Location, PeerId, Role};
 
 pub use guide::{Kept, Listing};
 pub use memory::Memory;
+pub use monitor::{Monitor, Preview};
 pub use publication::{Mismatch, is_plain};
 pub use share::{Absorbed, Change, Instance, Record};
 pub use view::{ByRole, Member, Summary};
@@ -139,6 +141,14 @@ pub trait Map: Send {
     fn swarms_of(&self, peer: PeerId) -> Vec<SwarmId>;
     /// How a node fares in a swarm that it takes part in; `None` if it does not.
     fn report(&mut self, now: Time, peer: PeerId, report: SwarmReport) -> Option<Progress>;
+    /// A headend tells how a channel fares; passed over unless it publishes the channel.
+    fn condition(&mut self, now: Time, peer: PeerId, condition: Condition);
+    /// A headend shows what a channel shows, as JPEG; passed over unless it publishes the channel.
+    fn preview(&mut self, now: Time, peer: PeerId, channel: String, jpeg: Vec<u8>);
+    /// What headends told of their channels.
+    fn monitor(&self) -> &Monitor;
+    /// The headends that publish a channel.
+    fn publishers(&self, channel: &str) -> Vec<PeerId>;
     /// Peers for a node, best first; see [`crate::rank`].
     fn find(&mut self, now: Time, peer: PeerId, swarm: SwarmId) -> Vec<PeerHint>;
     /// Those who take part in a swarm in one role.

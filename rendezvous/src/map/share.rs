@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use link::protocol::{Publication, Swarm as Id, SwarmReport};
+use link::protocol::{Condition, MAX_PREVIEW, Publication, Swarm as Id, SwarmReport};
 use segment::SwarmId;
 use serde::{Deserialize, Serialize};
 use swarm::Time;
@@ -55,6 +55,22 @@ pub enum Change {
         /// The channel's place in the line-up, and since when (as connections are numbered).
         number: (u32, Connection),
     },
+    /// A headend tells how a channel fares.
+    Condition {
+        /// The headend.
+        peer: PeerId,
+        /// What it tells.
+        condition: Condition,
+    },
+    /// A headend shows what a channel shows.
+    Preview {
+        /// The headend.
+        peer: PeerId,
+        /// The channel's id.
+        channel: String,
+        /// A small JPEG picture.
+        jpeg: Vec<u8>,
+    },
 }
 
 /// What hearing of a change meant here.
@@ -74,6 +90,8 @@ pub(super) struct Untold {
     nodes: BTreeSet<PeerId>,
     publications: BTreeSet<(PeerId, SwarmId)>,
     gone: BTreeMap<PeerId, Connection>,
+    conditions: BTreeSet<(PeerId, String)>,
+    previews: BTreeSet<(PeerId, String)>,
 }
 
 impl Untold {
@@ -83,6 +101,14 @@ impl Untold {
 
     pub(super) fn publication(&mut self, peer: PeerId, swarm: SwarmId) {
         self.publications.insert((peer, swarm));
+    }
+
+    pub(super) fn condition(&mut self, peer: PeerId, channel: String) {
+        self.conditions.insert((peer, channel));
+    }
+
+    pub(super) fn preview(&mut self, peer: PeerId, channel: String) {
+        self.previews.insert((peer, channel));
     }
 
     pub(super) fn gone(&mut self, peer: PeerId, connection: Connection) {
@@ -127,6 +153,14 @@ impl Memory {
         );
         let publications = untold.publications.into_iter();
         changes.extend(publications.filter_map(|(peer, swarm)| self.shown(peer, swarm)));
+        for (peer, channel) in untold.conditions {
+            let told = self.monitor.from(peer).find(|told| told.channel == channel);
+            changes.extend(told.cloned().map(|condition| Change::Condition { peer, condition }));
+        }
+        for (peer, channel) in untold.previews {
+            let jpeg = self.monitor.preview(now, &channel).map(|preview| preview.jpeg.clone());
+            changes.extend(jpeg.map(|jpeg| Change::Preview { peer, channel, jpeg }));
+        }
         in_order(&mut changes);
         changes
     }
@@ -148,12 +182,30 @@ impl Memory {
     pub(super) fn take_in(&mut self, now: Time, from: Instance, change: Change) -> Absorbed {
         match change {
             Change::Gone { peer, connection } => {
-                if self.nodes.get(&peer).is_some_and(|known| known.home == Home::At(from)) {
+                if self.is_at(peer, from) {
                     self.depart(now, connection, peer);
                 }
                 Absorbed::default()
             }
             Change::Node(record) => self.take_node(now, from, record),
+            Change::Condition { peer, condition } => {
+                if self.is_at(peer, from)
+                    && condition.is_bounded()
+                    && self.publishes(peer, &condition.channel)
+                {
+                    self.monitor.tell(now, peer, condition);
+                }
+                Absorbed::default()
+            }
+            Change::Preview { peer, channel, jpeg } => {
+                if self.is_at(peer, from)
+                    && jpeg.len() <= MAX_PREVIEW
+                    && self.publishes(peer, &channel)
+                {
+                    self.monitor.show(now, channel, jpeg);
+                }
+                Absorbed::default()
+            }
             Change::Publication { peer, connection, publication, number } => {
                 let known = self.nodes.get(&peer);
                 let theirs = known.is_some_and(|known| {
@@ -176,6 +228,10 @@ impl Memory {
                 }
             }
         }
+    }
+
+    fn is_at(&self, peer: PeerId, from: Instance) -> bool {
+        self.nodes.get(&peer).is_some_and(|known| known.home == Home::At(from))
     }
 
     fn take_node(&mut self, now: Time, from: Instance, record: Record) -> Absorbed {
@@ -243,6 +299,7 @@ fn in_order(changes: &mut [Change]) {
         Change::Node(record) if record.node.role == Role::Headend => 1,
         Change::Publication { .. } => 2,
         Change::Node(_) => 3,
+        Change::Condition { .. } | Change::Preview { .. } => 4,
     });
 }
 

@@ -1,5 +1,6 @@
 //! The operator's console, as a browser sees it.
 
+use link::protocol::{Condition, Event, Request, SourceCondition, SourceState};
 use reqwest::header::{COOKIE, LOCATION, ORIGIN, SET_COOKIE};
 use ticket::Role;
 
@@ -127,6 +128,60 @@ async fn the_pages_show_how_the_audience_fares() {
     assert!(page.contains("class=failed"), "{page}");
 }
 
+async fn a_channel_is_shown_when_somebody_looks() {
+    let stage = Stage::new().await;
+    let mut headend = stage.node(Role::Headend, &["*"]).await;
+    headend.publish(publication("one", 1, 0)).await.unwrap();
+    let mut stranger = stage.node(Role::Headend, &["*"]).await;
+    let mut browser = Browser::new(&stage);
+    let picture = "/channels/one/preview.jpg";
+    assert_eq!(browser.get(picture).await.0, 403, "only the operator sees it");
+    browser.sign_in().await;
+    let (_, page) = browser.get("/channels/one").await;
+    assert!(page.contains("No picture yet") && page.contains("No headend tells"), "{page}");
+    let looked = |event| matches!(event, Event::Look { channel } if channel == "one").then_some(());
+    headend.find(looked).await;
+
+    let source = |kind: &str, state, playing| SourceCondition { kind: kind.into(), state, playing };
+    let gone = source("srt-listener", SourceState::Gone, false);
+    let condition = Condition {
+        channel: "one".into(),
+        sources: vec![gone, source("file", SourceState::Fit, true)],
+        up: true,
+        encoded: true,
+        behind_ms: 7,
+        losses: 1,
+        switches: 4,
+        trouble: Some("nobody <calls>".into()),
+    };
+    headend.tell(Request::Conditions(vec![condition.clone()])).await;
+    let jpeg = vec![0xff, 0xd8, 0xff, 1, 2, 3];
+    headend.tell(Request::Preview { channel: "one".into(), jpeg: jpeg.clone() }).await;
+    headend.in_step().await;
+    // Who does not publish the channel has nothing to say of it; nor is anything boundless taken.
+    let lie = Condition { up: false, ..condition.clone() };
+    stranger.tell(Request::Conditions(vec![lie])).await;
+    stranger.tell(Request::Preview { channel: "one".into(), jpeg: vec![9] }).await;
+    stranger.in_step().await;
+    let long = Condition { trouble: Some("x".repeat(257)), ..condition };
+    headend.tell(Request::Conditions(vec![long])).await;
+    headend.tell(Request::Preview { channel: "one".into(), jpeg: vec![9; 65_537] }).await;
+    headend.in_step().await;
+
+    let reply = browser.http.get(format!("{}{picture}", browser.base));
+    let reply = reply.header(COOKIE, browser.cookie.clone().unwrap()).send().await.unwrap();
+    assert_eq!(reply.headers()["content-type"], "image/jpeg");
+    assert_eq!(reply.bytes().await.unwrap(), jpeg);
+    let (_, page) = browser.get("/channels/one").await;
+    assert!(page.contains("preview.jpg?at=") && page.contains("srt-listener"), "{page}");
+    assert!(page.contains("nobody &lt;calls&gt;") && page.contains("source 2"), "{page}");
+    let (_, page) = browser.get("/").await;
+    assert!(
+        page.contains("plays a backup: its first source is gone: nobody &lt;calls&gt;"),
+        "{page}"
+    );
+}
+
 async fn guessing_is_slowed_down() {
     let stage = Stage::new().await;
     let browser = Browser::new(&stage);
@@ -138,5 +193,6 @@ async fn guessing_is_slowed_down() {
 crate::on_both!(
     only_who_signed_in_sees_more_than_the_line_up,
     the_pages_show_how_the_audience_fares,
+    a_channel_is_shown_when_somebody_looks,
     guessing_is_slowed_down,
 );

@@ -1,6 +1,6 @@
 //! Several rendezvous servers, one platform: nodes may connect to any, and none is missed.
 
-use link::protocol::{Event, Request, SwarmReport};
+use link::protocol::{Condition, Event, Request, SwarmReport};
 use ticket::{PeerId, Role};
 
 use crate::redis::{MAP, Redis};
@@ -74,6 +74,39 @@ async fn a_channel_can_be_watched_at_the_server_where_its_headend_is_not() {
         })
         .await;
     assert_eq!(keys.iter().map(|key| key.epoch).max(), Some(2));
+}
+
+#[tokio::test]
+async fn a_channel_is_seen_at_the_server_where_its_headend_is_not() {
+    let Some((_redis, one, two)) = two().await else { return };
+    let mut headend = one.node(Role::Headend, &["*"]).await;
+    headend.publish(publication("one", 1, 0)).await.unwrap();
+    until(async || on_air(&two).await).await;
+    let hub = two.server().hub();
+    until(async || {
+        assert_eq!(hub.preview("one"), None);
+        tokio::time::timeout(
+            std::time::Duration::from_secs(1),
+            headend.find(|event| matches!(event, Event::Look { .. }).then_some(())),
+        )
+        .await
+        .is_ok()
+    })
+    .await;
+    let condition = Condition {
+        channel: "one".into(),
+        sources: Vec::new(),
+        up: true,
+        encoded: false,
+        behind_ms: 0,
+        losses: 0,
+        switches: 0,
+        trouble: None,
+    };
+    headend.tell(Request::Conditions(vec![condition.clone()])).await;
+    headend.tell(Request::Preview { channel: "one".into(), jpeg: vec![1, 2, 3] }).await;
+    until(async || hub.preview("one").is_some_and(|shown| shown.jpeg == [1, 2, 3])).await;
+    until(async || hub.conditions("one") == [condition.clone()]).await;
 }
 
 #[tokio::test]

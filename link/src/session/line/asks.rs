@@ -13,11 +13,29 @@ const MAX_PENDING: usize = 256;
 
 /// What the line is asked.
 pub(crate) enum Ask {
-    Join { channel: String, rendition: Option<String>, part: Part, reply: Reply },
-    Publish { publication: watch::Receiver<Publication>, part: Part, reply: Reply },
-    Republish { swarm: SwarmId },
-    FindPeers { swarm: SwarmId },
-    Left { swarm: SwarmId, instance: u64 },
+    Join {
+        channel: String,
+        rendition: Option<String>,
+        part: Part,
+        reply: Reply,
+    },
+    Publish {
+        publication: watch::Receiver<Publication>,
+        part: Part,
+        reply: Reply,
+    },
+    Republish {
+        swarm: SwarmId,
+    },
+    FindPeers {
+        swarm: SwarmId,
+    },
+    Left {
+        swarm: SwarmId,
+        instance: u64,
+    },
+    /// Something that is said again anyway: if rendezvous is away, it is dropped.
+    Say(Request),
 }
 
 pub(crate) type Reply = oneshot::Sender<Result<Joined, SessionError>>;
@@ -74,6 +92,7 @@ impl Line {
                     book.out.push(Request::Leave { swarm: swarm.0 });
                 }
             }
+            Ask::Say(request) => book.out.push(request),
         }
     }
 

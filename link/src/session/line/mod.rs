@@ -11,7 +11,7 @@ use std::time::Duration;
 use segment::SwarmId;
 use swarm::Time;
 use ticket::{ChannelTicket, KeySet, Role};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -64,6 +64,8 @@ pub(crate) struct Line {
     pub(crate) servers: Vec<Rendezvous>,
     pub(crate) asks: mpsc::Receiver<Ask>,
     pub(crate) ask: mpsc::Sender<Ask>,
+    /// Channels that the operator wants to see.
+    pub(crate) looks: broadcast::Sender<String>,
     pub(crate) stop: CancellationToken,
     pub(crate) book: Book,
 }
