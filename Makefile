@@ -20,8 +20,9 @@ clip: ## fetch the clip that the demo and the tests play into .cache/, checked b
 demo: setup clip ## a whole platform on this machine: DEMO_SECONDS=60 stops by itself, CLIP=FILE plays another video
 	@. deploy/environment.sh; cargo build --workspace --bins && exec "$${CARGO_TARGET_DIR:-target}/debug/braidcast-demo"
 
+# Programs and tests in one build: what tests alone need of a library would make cargo build it twice.
 test: setup-test clip ## every test, those with the real programs included
-	@. deploy/environment.sh; cargo build --workspace --bins && cargo test --workspace --no-fail-fast
+	@. deploy/environment.sh; cargo build --workspace --bins --tests --examples && cargo test --workspace --no-fail-fast
 
 bench: setup-test ## what the programs cost, one table of ratios at the end: PART=media|headend|viewer|fan-out runs one part, PART=parts the pure parts alone
 	@. deploy/environment.sh; cargo build --release --workspace --bins && bench/run.sh "$${PART:-all}"
