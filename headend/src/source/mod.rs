@@ -3,6 +3,7 @@
 pub mod choose;
 mod decoded;
 pub mod health;
+mod inspect;
 mod lane;
 mod look;
 mod reader;

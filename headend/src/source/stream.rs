@@ -13,6 +13,7 @@ use gstreamer_app::AppSink;
 
 use super::hand;
 use super::health::Health;
+use super::inspect::Inspector;
 use super::reader::{Input, reader};
 use super::watch::Watch;
 use crate::cancel::Cancel;
@@ -62,6 +63,9 @@ pub fn stream(
         other => other.is_transport_stream(),
     };
     let settles = !packets && source.is_live();
+    // What is seen decides only where another source can take over.
+    let looks = health.looks() && !channel.backups.is_empty();
+    let inspector = if looks { Some(Inspector::start(health)?) } else { None };
     let mut first = None;
     let take = move |sample: gst::Sample| {
         touched.touch();
@@ -72,6 +76,9 @@ pub fn stream(
         let out = queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
         let (Some(out), Some(buffer)) = (out, sample.buffer()) else { return false };
         let bytes = bytes(buffer);
+        if let Some(inspector) = &inspector {
+            inspector.see(&bytes);
+        }
         let entry = healthy.is_live() && begins_picture(&bytes);
         let chunk = Chunk { at: Instant::now(), entry, bytes };
         hand(&out, &oldest, &healthy, &stopped, chunk)

@@ -151,6 +151,7 @@ fn unfit(video: &str, audio: &str, mode: Mode) {
 fn a_black_picture_is_replaced() {
     let black = format!("{RED},drawbox=t=fill:c=black:enable='gt(t,4)'");
     unfit(&black, TONE, Mode::Encode);
+    unfit(&black, TONE, Mode::PassThrough);
 }
 
 #[test]
@@ -158,9 +159,15 @@ fn a_frozen_picture_is_replaced() {
     let frozen = "color=c=red:s=320x180:r=25,drawbox=t=fill:c=yellow:w=60:h=60:\
                   enable='lt(t,4)*lt(mod(t,0.4),0.2)'";
     unfit(frozen, TONE, Mode::Encode);
+    // Only random access points are looked at there: they have to differ as long as the picture moves.
+    let frozen =
+        "color=c=red:s=320x180:r=25,drawbox=t=fill:c=yellow:w=60:h=60:enable='between(t,1.9,3.9)'";
+    unfit(frozen, TONE, Mode::PassThrough);
 }
 
 #[test]
 fn silence_is_replaced() {
-    unfit(RED, &format!("{TONE},volume=0:enable='gt(t,4)'"), Mode::Encode);
+    let silent = format!("{TONE},volume=0:enable='gt(t,4)'");
+    unfit(RED, &silent, Mode::Encode);
+    unfit(RED, &silent, Mode::PassThrough);
 }
