@@ -58,7 +58,7 @@ impl Frame for Request {
     }
 
     fn decode(kind: u8, body: &[u8]) -> Result<Option<Self>, FrameError> {
-        decode(8, kind, body)
+        decode(10, kind, body)
     }
 }
 
@@ -68,7 +68,7 @@ impl Frame for Event {
     }
 
     fn decode(kind: u8, body: &[u8]) -> Result<Option<Self>, FrameError> {
-        decode(12, kind, body)
+        decode(15, kind, body)
     }
 }
 
@@ -131,6 +131,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::nat::Reach;
     use crate::protocol::{ChannelInfo, SwarmReport};
 
     fn again<F: Frame>(frame: &F) -> Option<F> {
@@ -145,20 +146,22 @@ mod tests {
         assert_eq!(kind(Request::Renew { ticket: None }), 1);
         assert_eq!(kind(Request::Leave { swarm: [0; 16] }), 3);
         assert_eq!(kind(Request::Clock { sent: 1 }), 7);
+        assert_eq!(kind(Request::Reach(Reach::default())), 9);
         let kind = |event: Event| event.encode()[0];
         assert_eq!(kind(Event::Ticket { ticket: String::new() }), 2);
         assert_eq!(kind(Event::Revoked(Vec::new())), 9);
         assert_eq!(kind(Event::Lost { swarm: [0; 16], peers: Vec::new() }), 11);
+        assert_eq!(kind(Event::Neighbours { swarm: [0; 16], peers: Vec::new() }), 14);
     }
 
     #[test]
     fn the_last_types_are_known_and_the_next_are_not() {
-        let last = Request::Clock { sent: 7 };
+        let last = Request::Reach(Reach::default());
         assert_eq!(again(&last), Some(last));
-        assert_eq!(Request::decode(8, &[1, 2, 3]), Ok(None));
-        let last = Event::Lost { swarm: [3; 16], peers: vec![] };
+        assert_eq!(Request::decode(10, &[1, 2, 3]), Ok(None));
+        let last = Event::Neighbours { swarm: [3; 16], peers: vec![] };
         assert_eq!(again(&last), Some(last));
-        assert_eq!(Event::decode(12, &[]), Ok(None));
+        assert_eq!(Event::decode(15, &[]), Ok(None));
     }
 
     #[test]

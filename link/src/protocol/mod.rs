@@ -5,6 +5,7 @@
 //! new ones go to the end, and so do new fields of old ones, which an older side leaves unread.
 
 pub(crate) mod frame;
+mod introduction;
 
 use std::net::SocketAddr;
 
@@ -13,6 +14,10 @@ use swarm::{PeerHint, Substreams};
 use ticket::PeerId;
 
 pub use frame::{Frame, FrameError, read, write};
+pub use introduction::{Candidate, CandidateKind, Introduction, MAX_CANDIDATES};
+
+use crate::nat::Reach;
+use crate::nat::reflect::Reflector;
 
 /// The version of this protocol.
 pub const VERSION: u16 = 1;
@@ -161,6 +166,15 @@ pub enum Request {
         /// The node's own clock; echoed.
         sent: u64,
     },
+    /// Tell a viewer of the same swarm where this one can be met; see [`Introduction`].
+    Introduce {
+        /// Whom.
+        peer: PeerId,
+        /// What.
+        introduction: Introduction,
+    },
+    /// How far this node can be reached, as far as it has found out; again whenever it finds out more.
+    Reach(Reach),
 }
 
 /// Why rendezvous refuses something. The text beside it is for people.
@@ -261,5 +275,21 @@ pub enum Event {
         swarm: Swarm,
         /// Who.
         peers: Vec<PeerId>,
+    },
+    /// A viewer of the same swarm says where it can be met.
+    Introduced {
+        /// Who.
+        peer: PeerId,
+        /// What it says.
+        introduction: Introduction,
+    },
+    /// After `Welcome`: rendezvous introduces viewers, and these tell them at what address they are seen.
+    Reflectors(Vec<Reflector>),
+    /// With the peers of a swarm: viewers that are seen at the same address as this one, so perhaps of the same home.
+    Neighbours {
+        /// Which swarm.
+        swarm: Swarm,
+        /// Who.
+        peers: Vec<PeerHint>,
     },
 }

@@ -3,6 +3,7 @@
 
 mod answer;
 mod hello;
+mod introduce;
 mod outbox;
 mod revoked;
 mod share;
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use link::nat::reflect::Reflector;
 use link::protocol::{ChannelInfo, Event, Refusal};
 use segment::SwarmId;
 use swarm::Time;
@@ -70,6 +72,8 @@ struct State {
     revoked: Revoked,
     waiting: VecDeque<Waiting>,
     line_up_changed: bool,
+    /// What tells viewers at what address they are seen; `None`: nobody is told, and viewers are not introduced.
+    reflectors: Option<Vec<Reflector>>,
     /// For nodes elsewhere; `None`: there is no elsewhere.
     parcels: Option<mpsc::Sender<Parcel>>,
     /// For webhooks; `None`: there are none.
@@ -92,6 +96,8 @@ struct Seat {
     /// When the channel ticket expires, seconds since 1970.
     expires: u64,
     outbox: Outbox,
+    /// Whether it came through TCP, because its UDP is blocked.
+    tunnelled: bool,
     /// Where the node is.
     location: Location,
     /// Program and version.
@@ -127,6 +133,7 @@ impl Hub {
                 revoked: Revoked::new(limits.renew_for),
                 waiting: VecDeque::new(),
                 line_up_changed: false,
+                reflectors: None,
                 parcels: None,
                 news: None,
                 speaker: true,
@@ -134,6 +141,11 @@ impl Hub {
                 counted: Time::default(),
             }),
         }
+    }
+
+    /// From now on viewers are introduced to each other, and told of these reflectors.
+    pub fn introduce_viewers(&self, reflectors: Vec<Reflector>) {
+        self.lock().reflectors = Some(reflectors);
     }
 
     /// The most nodes that are connected.

@@ -30,6 +30,7 @@ use super::standing::Standing;
 use super::wire::{Close, PeerFrame};
 use super::{NodeConfig, NodeStats};
 use crate::Endpoint;
+use crate::nat::Broker;
 
 /// Events that wait for the driver; connections that have more wait with them.
 const EVENTS: usize = 1024;
@@ -60,6 +61,7 @@ pub(crate) struct Driver {
     egress: Arc<Egress>,
     budget: Budget,
     mail: Arc<Mail>,
+    broker: Option<Arc<Broker>>,
     events: mpsc::Receiver<Event>,
     tell: mpsc::Sender<Event>,
     tasks: TaskTracker,
@@ -88,6 +90,7 @@ impl Driver {
         clock: Arc<Clock>,
         egress: Arc<Egress>,
         mail: Arc<Mail>,
+        broker: Option<Arc<Broker>>,
         stop: CancellationToken,
     ) -> Self {
         let (tell, events) = mpsc::channel(EVENTS);
@@ -99,6 +102,7 @@ impl Driver {
             clock,
             budget: Budget::default(),
             mail,
+            broker,
             events,
             tell,
             tasks: TaskTracker::new(),
@@ -234,6 +238,9 @@ impl Driver {
             inputs.extend(inbox.uplink.map(|rate| Input::Uplink { rate }));
             inputs.extend(inbox.max_pushed.map(Input::MaxPushed));
             inputs.extend(inbox.serve.map(Input::Serve));
+            if !inbox.neighbours.is_empty() {
+                inputs.push(Input::Remembered { peers: inbox.neighbours });
+            }
             if !inbox.candidates.is_empty() {
                 inputs.push(Input::Candidates { peers: inbox.candidates });
             }
