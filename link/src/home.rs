@@ -15,6 +15,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// A namespace that stands.
+    pub(crate) fn named(name: &str, ip: Ipv4Addr) -> Self {
+        Self { name: name.to_owned(), ip }
+    }
+
     /// Runs something there, in a thread of its own.
     pub(crate) fn run<T: Send + 'static>(
         &self,
@@ -45,7 +50,8 @@ pub(crate) struct Home {
     pub(crate) world: Place,
 }
 
-fn ip(line: &str) -> Result<(), String> {
+/// Runs `ip` with these words.
+pub(crate) fn ip(line: &str) -> Result<(), String> {
     run("ip", line)
 }
 

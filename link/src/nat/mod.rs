@@ -11,9 +11,13 @@ mod access;
 mod broker;
 mod classify;
 mod hosts;
+#[cfg(test)]
+mod kernel_tests;
 mod mapping;
 mod meeting;
 pub mod reflect;
+#[cfg(test)]
+mod street;
 mod stun;
 #[cfg(test)]
 mod world;
