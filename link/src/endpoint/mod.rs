@@ -456,6 +456,10 @@ impl Endpoint {
                 Self { shared }.socket().send_probe(to, bytes);
             }
         });
+        if let Some(uplink) = &self.shared.uplink {
+            let lateness = uplink.clone().watch_lateness();
+            tokio::spawn(self.ending().run_until_cancelled_owned(lateness));
+        }
         let watch = Watch::start(self.shared.tunnels.clone(), dial, udp, self.ending());
         let _ = self.shared.watch.set(watch.clone());
         tokio::spawn(self.ending().run_until_cancelled_owned(async move {

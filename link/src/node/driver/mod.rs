@@ -4,6 +4,7 @@
 mod heard;
 mod output;
 mod peers;
+mod short;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -77,6 +78,8 @@ pub(crate) struct Driver {
     next_conn: u64,
     /// Peers that are being dialled, and for which swarms.
     dialling: BTreeMap<PeerId, BTreeSet<SwarmId>>,
+    /// What engines were told of an uplink that carries less than is allowed.
+    short: Option<short::Short>,
     refused: u64,
     dropped: u64,
     ticks: u64,
@@ -115,6 +118,7 @@ impl Driver {
             standing: Standing::default(),
             next_conn: 0,
             dialling: BTreeMap::new(),
+            short: None,
             refused: 0,
             dropped: 0,
             ticks: 0,
@@ -298,6 +302,7 @@ impl Driver {
     }
 
     fn tick(&mut self) {
+        self.look_at_uplink();
         let seconds = self.clock.platform_seconds();
         let expired = ticket::Error::Expired.to_string();
         self.refuse_where(|_, conn| conn.ticket.exp <= seconds, &expired);
