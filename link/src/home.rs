@@ -50,8 +50,7 @@ pub(crate) struct Home {
     pub(crate) world: Place,
 }
 
-/// Runs `ip` with these words.
-pub(crate) fn ip(line: &str) -> Result<(), String> {
+fn ip(line: &str) -> Result<(), String> {
     run("ip", line)
 }
 

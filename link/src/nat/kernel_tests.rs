@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::broker::{Broker, Setup, Way};
 use super::reflect::{Reflector, Voice, reflect};
-use super::street::{KINDS, Kind, Street};
+use super::street::{KINDS, Kind, Spot, Street};
 use super::{Access, Reach, is_local, same_home};
 use crate::home::Place;
 use crate::protocol::Introduction;
@@ -203,12 +203,13 @@ fn every_pair_of_real_homes_does_as_was_foretold() {
         Ok(street) => street,
         Err(why) => return eprintln!("skipped: no network namespaces here ({why})"),
     };
-    let reflectors = reflectors(&street.servers);
+    let place = |spot: &Spot| Place::named(&spot.namespace, spot.ip);
+    let reflectors = reflectors(&place(&street.servers));
     let (letters, post_office) = mpsc::unbounded_channel();
     let homes: Vec<Home> = kinds
         .iter()
         .zip(&places)
-        .map(|(kind, place)| home(*kind, place, reflectors.clone(), letters.clone()))
+        .map(|(kind, spot)| home(*kind, &place(spot), reflectors.clone(), letters.clone()))
         .collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

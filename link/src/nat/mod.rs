@@ -17,6 +17,8 @@ mod mapping;
 mod meeting;
 pub mod reflect;
 #[cfg(test)]
+#[path = "../../../tests/src/street.rs"]
+#[allow(unreachable_pub, reason = "it is a file of the system tests")]
 mod street;
 mod stun;
 #[cfg(test)]

@@ -1,28 +1,57 @@
-//! A street of real homes: network namespaces behind routers that the kernel plays. Tests only.
+//! A street of real homes: network namespaces behind routers that the kernel plays. `link` uses this file, too.
 
 use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::process::{Command, Stdio};
 
-use crate::home::{Place, ip};
+/// A namespace, and its address.
+#[derive(Clone, Debug)]
+pub struct Spot {
+    /// Its name.
+    pub namespace: String,
+    /// Its address of IPv4, if it has one.
+    pub ip: Ipv4Addr,
+}
+
+/// Runs `ip` with these words.
+fn ip(line: &str) -> Result<(), String> {
+    let output = Command::new("ip").args(line.split_whitespace()).output();
+    let output = output.map_err(|error| format!("ip: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("ip {line}: {}", String::from_utf8_lossy(&output.stderr).trim()))
+}
 
 /// What stands between a home and the internet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// Nothing.
     None,
+    /// A router that lets everything in.
     FullCone,
+    /// One that lets in whom something was sent to.
     AddressRestricted,
+    /// One that lets in what answers.
     PortRestricted,
+    /// One that shows another port to each, by chance within a range.
     Symmetric,
+    /// The same, by chance.
     SymmetricRandom,
+    /// A router behind a provider's.
     Carrier,
+    /// The same, and the provider's is symmetric.
     CarrierSymmetric,
+    /// IPv6 alone, behind a filter.
     Ipv6,
+    /// IPv4 behind a symmetric router, IPv6 behind a filter.
     Dual,
+    /// One that lets no UDP out.
     Blocked,
 }
 
-pub(super) const KINDS: [Kind; 11] = [
+/// All kinds.
+pub const KINDS: [Kind; 11] = [
     Kind::None,
     Kind::FullCone,
     Kind::AddressRestricted,
@@ -37,10 +66,11 @@ pub(super) const KINDS: [Kind; 11] = [
 ];
 
 /// The street, and the internet before it: 198.18.0.0/16 and 2001:db8:ff::/64, where servers are .1 and .2.
-pub(super) struct Street {
+pub struct Street {
     tag: String,
     namespaces: Vec<String>,
-    pub(super) servers: Place,
+    /// Where servers stand.
+    pub servers: Spot,
 }
 
 /// Lets in what answers something from inside, and drops the rest before connection tracking remembers it.
@@ -53,10 +83,10 @@ impl Street {
     ///
     /// # Errors
     /// Where namespaces cannot be made: why.
-    pub(super) fn new(tag: &str, kinds: &[Kind]) -> Result<(Self, Vec<Place>), String> {
+    pub fn new(tag: &str, kinds: &[Kind]) -> Result<(Self, Vec<Spot>), String> {
         let tag = format!("bn{}{tag}", std::process::id());
         let (world, servers) = (format!("{tag}w"), format!("{tag}s"));
-        let place = Place::named(&servers, Ipv4Addr::new(198, 18, 0, 1));
+        let place = Spot { namespace: servers.clone(), ip: Ipv4Addr::new(198, 18, 0, 1) };
         let mut street = Self { tag, namespaces: Vec::new(), servers: place };
         street.namespace(&world)?;
         ip(&format!("-n {world} link add dev br0 type bridge"))?;
@@ -114,13 +144,13 @@ impl Street {
         ip(&format!("-n {name} link set dev wan0 up"))
     }
 
-    fn home(&mut self, number: usize, kind: Kind) -> Result<Place, String> {
+    fn home(&mut self, number: usize, kind: Kind) -> Result<Spot, String> {
         let (home, mut router) = (format!("{}h{number}", self.tag), self.router(number));
         self.namespace(&home)?;
         if kind == Kind::None {
             self.join(&home, number)?;
             ip(&format!("-n {home} -6 addr flush dev wan0"))?;
-            return Ok(Place::named(&home, Ipv4Addr::new(198, 18, 1, number as u8)));
+            return Ok(Spot { namespace: home, ip: Ipv4Addr::new(198, 18, 1, number as u8) });
         }
         self.namespace(&router)?;
         self.join(&router, number)?;
@@ -147,7 +177,7 @@ impl Street {
             kind => kind,
         };
         rules(&router, behaves, number)?;
-        Ok(Place::named(&home, Ipv4Addr::new(192, 168, number as u8, 2)))
+        Ok(Spot { namespace: home, ip: Ipv4Addr::new(192, 168, number as u8, 2) })
     }
 }
 
