@@ -2,7 +2,7 @@
 
 mod share;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -51,10 +51,15 @@ pub struct Account {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Network {
-    /// The UDP address for peers and rendezvous. Unless it is unspecified (`0.0.0.0`), outgoing HTTP uses its IP address too.
+    /// The UDP address for peers and rendezvous; `[::]` is both families. Unless it is unspecified, outgoing HTTP uses its
+    /// IP address too.
     pub bind: SocketAddr,
     /// The most connections to peers at one time.
     pub max_connections: usize,
+    /// Whether the home's router is asked to let other viewers in.
+    pub port_mapping: bool,
+    /// Takes from the operator's repeaters only, so that no other viewer learns this one's address; nothing is shared.
+    pub repeaters_only: bool,
 }
 
 /// How a channel is received.
@@ -95,7 +100,12 @@ impl Default for Account {
 
 impl Default for Network {
     fn default() -> Self {
-        Self { bind: (Ipv4Addr::UNSPECIFIED, 0).into(), max_connections: 64 }
+        Self {
+            bind: (Ipv6Addr::UNSPECIFIED, 0).into(),
+            max_connections: 64,
+            port_mapping: true,
+            repeaters_only: false,
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! A viewer that has signed in: its node, its session, and the sign-in that is remembered.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use link::{Login, Node, NodeConfig, Session, SessionConfig, SessionError};
+use link::{Login, Meeting, Node, NodeConfig, Session, SessionConfig, SessionError};
 use ticket::{Identity, Role};
 use url::Url;
 
@@ -53,7 +54,13 @@ impl Viewer {
         let identity =
             Identity::load_or_create(&path).map_err(|source| Error::State { path, source })?;
         let bind = config.network.bind;
-        let node = Node::start(NodeConfig {
+        // Nobody could be sent anything.
+        let share = if config.network.repeaters_only { Share::Off } else { share };
+        let meeting = Meeting {
+            port_mapping: config.network.port_mapping,
+            servers_only: config.network.repeaters_only,
+        };
+        let node = NodeConfig {
             identity: Arc::new(identity),
             bind,
             role: Role::Viewer,
@@ -61,9 +68,9 @@ impl Viewer {
             max_connections: config.network.max_connections,
             max_egress: Some(share.uplink()),
             admit: None,
-        })
-        .await
-        .map_err(|source| Error::Socket { bind, source })?;
+            meeting,
+        };
+        let node = start(node).await.map_err(|source| Error::Socket { bind, source })?;
         let by_token = matches!(login, Login::Refresh { .. });
         let session = SessionConfig {
             auth: server.clone(),
@@ -127,6 +134,18 @@ impl Viewer {
         if !remember {
             vault.forget().await;
         }
+    }
+}
+
+/// Starts the node; where the system has no IPv6, without it.
+async fn start(mut config: NodeConfig) -> std::io::Result<Node> {
+    let both = config.bind.ip() == Ipv6Addr::UNSPECIFIED;
+    match Node::start(config.clone()).await {
+        Err(_) if both => {
+            config.bind.set_ip(Ipv4Addr::UNSPECIFIED.into());
+            Node::start(config).await
+        }
+        started => started,
     }
 }
 

@@ -36,8 +36,28 @@ impl Program {
         args: &[&str],
         apart: bool,
     ) -> Result<Self> {
+        Self::start_in(None, folder, name, binary, args, apart)
+    }
+
+    /// The same in a network namespace, if one is named.
+    ///
+    /// # Errors
+    /// As of [`Program::start`].
+    pub fn start_in(
+        namespace: Option<&str>,
+        folder: &Path,
+        name: &str,
+        binary: &str,
+        args: &[&str],
+        apart: bool,
+    ) -> Result<Self> {
         let path = built(binary)?;
-        let command: Vec<String> = std::iter::once(path.to_string_lossy().into_owned())
+        let entry = namespace.map(|namespace| ["ip", "netns", "exec", namespace]);
+        let command: Vec<String> = entry
+            .into_iter()
+            .flatten()
+            .map(str::to_owned)
+            .chain([path.to_string_lossy().into_owned()])
             .chain(args.iter().map(|&arg| arg.to_owned()))
             .collect();
         let child = spawn(folder, name, &command, apart)?;

@@ -93,7 +93,7 @@ impl Stage {
     /// # Errors
     /// If a program is not built, does not start or does not get ready.
     pub async fn set(plan: Plan) -> Result<Self> {
-        Self::stand(plan, false).await
+        Self::stand(plan, false, None).await
     }
 
     /// The same, but Ctrl-C reaches only the program that sets the stage: for one that strikes it then.
@@ -101,23 +101,36 @@ impl Stage {
     /// # Errors
     /// As of [`Stage::set`].
     pub async fn set_apart(plan: Plan) -> Result<Self> {
-        Self::stand(plan, true).await
+        Self::stand(plan, true, None).await
     }
 
-    async fn stand(plan: Plan, apart: bool) -> Result<Self> {
+    /// As of [`Stage::set`], in a network namespace, at its address `ip`.
+    ///
+    /// # Errors
+    /// As of [`Stage::set`].
+    pub async fn set_in(plan: Plan, namespace: &str, ip: Ipv4Addr) -> Result<Self> {
+        Self::stand(plan, false, Some((namespace.to_owned(), ip))).await
+    }
+
+    async fn stand(plan: Plan, apart: bool, ground: Option<(String, Ipv4Addr)>) -> Result<Self> {
         // Secrets lie in it.
         let folder = tempfile::Builder::new()
             .prefix("braidcast-")
             .permissions(Permissions::from_mode(0o700))
             .tempdir()?;
-        let addresses = Addresses::free()?;
+        let namespace = ground.as_ref().map(|(namespace, _)| namespace.as_str());
+        let addresses = match &ground {
+            Some((_, ip)) => Addresses { ip: *ip },
+            None => Addresses::free()?,
+        };
         let root = folder.path();
         std::fs::write(root.join("seed.toml"), seed(&plan))?;
         secrets(root, &plan)?;
 
         let auth_config = write(root, "auth.toml", &auth(root, addresses))?;
         let seed_file = root.join("seed.toml").to_string_lossy().into_owned();
-        let mut apply = Program::start(
+        let mut apply = Program::start_in(
+            namespace,
             root,
             "apply",
             "braidcast-auth",
@@ -128,12 +141,19 @@ impl Stage {
         if !status.success() {
             bail!("accounts cannot be set up ({status}):\n{}", apply.log());
         }
-        let mut auth =
-            Program::start(root, "auth", "braidcast-auth", &["--config", &auth_config], apart)?;
+        let mut auth = Program::start_in(
+            namespace,
+            root,
+            "auth",
+            "braidcast-auth",
+            &["--config", &auth_config],
+            apart,
+        )?;
         auth.ready(&root.join("auth.json")).await?;
 
         let config = write(root, "rendezvous.toml", &rendezvous(root, addresses))?;
-        let mut rendezvous = Program::start(
+        let mut rendezvous = Program::start_in(
+            namespace,
             root,
             "rendezvous",
             "braidcast-rendezvous",
@@ -143,8 +163,14 @@ impl Stage {
         rendezvous.ready(&root.join("rendezvous.json")).await?;
 
         let config = write(root, "headend.toml", &headend(root, addresses, &plan))?;
-        let mut headend =
-            Program::start(root, "headend", "braidcast-headend", &["--config", &config], apart)?;
+        let mut headend = Program::start_in(
+            namespace,
+            root,
+            "headend",
+            "braidcast-headend",
+            &["--config", &config],
+            apart,
+        )?;
         headend.ready(&root.join("headend.json")).await?;
 
         let mut repeaters = Vec::new();
@@ -152,8 +178,14 @@ impl Stage {
             let name = format!("repeater-{i}");
             let text = repeater(root, addresses, &name, plan);
             let config = write(root, &format!("{name}.toml"), &text)?;
-            let mut program =
-                Program::start(root, &name, "braidcast-repeater", &["--config", &config], apart)?;
+            let mut program = Program::start_in(
+                namespace,
+                root,
+                &name,
+                "braidcast-repeater",
+                &["--config", &config],
+                apart,
+            )?;
             program.ready(&root.join(format!("{name}.json"))).await?;
             repeaters.push(program);
         }

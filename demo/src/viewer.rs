@@ -23,6 +23,8 @@ pub struct Watch {
     pub share: Option<String>,
     /// Who signs in, and with which password.
     pub user: (String, String),
+    /// The network namespace in which it runs, if not this one.
+    pub namespace: Option<String>,
     /// Whether a window is opened.
     pub window: bool,
     /// `--wait`: how long it tries again while the platform cannot be reached, seconds.
@@ -39,6 +41,7 @@ impl Watch {
             record: false,
             share: None,
             user: (crate::stage::USER.into(), crate::stage::PASSWORD.into()),
+            namespace: None,
             window: false,
             wait: 0,
         }
@@ -90,7 +93,8 @@ impl Viewer {
             args.extend(["--duration".into(), seconds.to_string()]);
         }
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        let program = Program::start(&folder, name, "braidcast", &args, apart)?;
+        let namespace = watch.namespace.as_deref();
+        let program = Program::start_in(namespace, &folder, name, "braidcast", &args, apart)?;
         Ok(Self { program, folder, local: String::new() })
     }
 

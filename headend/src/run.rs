@@ -65,6 +65,7 @@ pub async fn run(config: Config, file: Option<PathBuf>, stop: Stop) -> Result<()
         platform: String::new(),
         max_connections: config.limits.connections,
         max_egress: config.limits.egress.map(service::config::Rate::bits_per_second),
+        meeting: Default::default(),
         admit: None,
     })
     .await

@@ -15,6 +15,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// A namespace that stands.
+    pub(crate) fn named(name: &str, ip: Ipv4Addr) -> Self {
+        Self { name: name.to_owned(), ip }
+    }
+
     /// Runs something there, in a thread of its own.
     pub(crate) fn run<T: Send + 'static>(
         &self,

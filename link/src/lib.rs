@@ -9,6 +9,7 @@
 mod endpoint;
 #[cfg(test)]
 mod home;
+pub mod nat;
 mod node;
 pub mod protocol;
 mod session;
@@ -17,7 +18,7 @@ mod tcp;
 mod uplink;
 
 pub use endpoint::{Connection, ConnectionError, Endpoint, Incoming, Purpose};
-pub use node::{Admit, JoinSpec, Node, NodeConfig, NodeStats, Played, Swarm, SwarmStats};
+pub use node::{Admit, JoinSpec, Meeting, Node, NodeConfig, NodeStats, Played, Swarm, SwarmStats};
 pub use session::{Joined, Login, Part, Pulse, Session, SessionConfig, SessionError, SessionState};
 pub use tcp::is_tunnel;
 pub use uplink::UplinkState;

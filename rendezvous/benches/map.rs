@@ -31,7 +31,8 @@ fn node(number: u32, role: Role) -> Node {
         country: ["AT", "CH", "DE"][number as usize % 3].parse().ok(),
     };
     let addrs = vec![([127, 0, 0, 1], 7000).into()];
-    Node { peer: peer(number), role, location, addrs, software: "bench".into() }
+    let (seen, reach) = (std::net::Ipv4Addr::from(number).into(), Default::default());
+    Node { peer: peer(number), role, location, addrs, software: "bench".into(), seen, reach }
 }
 
 fn publication() -> Publication {

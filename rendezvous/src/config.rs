@@ -30,6 +30,8 @@ pub struct Config {
     pub http: Http,
     /// The side of the nodes.
     pub quic: Quic,
+    /// What tells viewers at what address they are seen.
+    pub reflect: Reflect,
     /// What others are told.
     pub advertise: Advertise,
     /// The way to auth.
@@ -62,6 +64,16 @@ pub struct Quic {
     pub listen: SocketAddr,
     /// TCP ports for nodes whose UDP is blocked; 0: that of UDP.
     pub tcp: Vec<u16>,
+}
+
+/// Section `[reflect]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Reflect {
+    /// Addresses and the first of three UDP ports of each; empty: at the address of QUIC.
+    pub listen: Vec<SocketAddr>,
+    /// As nodes see them, in the same order; empty: as bound.
+    pub advertise: Vec<SocketAddr>,
 }
 
 /// Section `[advertise]`.
@@ -164,6 +176,7 @@ impl Default for Config {
             announce: None,
             http: Http::default(),
             quic: Quic::default(),
+            reflect: Reflect::default(),
             advertise: Advertise::default(),
             auth: Auth::default(),
             shared: Shared::default(),
@@ -237,6 +250,7 @@ impl Check for Config {
             let what = "says nothing that nodes could connect to: set advertise.quic too";
             problems.add("quic.listen", what);
         }
+        problems.within("reflect", |problems| self.reflect.check(problems));
         if let Some(tls) = &self.http.tls {
             tls.check("http.tls", problems);
         }
@@ -309,6 +323,31 @@ impl Check for Shared {
         }
         if !is_plain(&self.prefix) {
             problems.add("prefix", "must have 1 to 64 of a-z A-Z 0-9 . - _");
+        }
+    }
+}
+
+impl Check for Reflect {
+    fn check(&self, problems: &mut Problems) {
+        if self.listen.len() > link::nat::reflect::MOST {
+            problems.add("listen", "holds at most 4 addresses");
+        }
+        if !self.advertise.is_empty() && self.advertise.len() != self.listen.len() {
+            problems.add("advertise", "must name one address for each of `listen`");
+        }
+        for (i, addr) in self.listen.iter().enumerate() {
+            if addr.ip().is_unspecified() {
+                let what = "must be one address of this machine: answers come from where was asked";
+                problems.add(format!("listen.{i}"), what);
+            }
+            if addr.port() > u16::MAX - 2 {
+                problems.add(format!("listen.{i}"), "leaves no room for three ports");
+            }
+        }
+        for (i, addr) in self.advertise.iter().enumerate() {
+            if addr.ip().is_unspecified() || addr.port() == 0 || addr.port() > u16::MAX - 2 {
+                problems.add(format!("advertise.{i}"), "nobody can ask at this address");
+            }
         }
     }
 }
@@ -429,6 +468,11 @@ mod tests {
             ("[limits]\nrenew_for = '1s'", &["line 3", "1h"]),
             ("[quic]\nlisten = '0.0.0.0:1'", &["line 3", "set advertise.quic"]),
             ("[http]\nlisten = '[::]:1'", &["line 3", "set advertise.http"]),
+            ("[reflect]\nlisten = ['0.0.0.0:3478']", &["line 3", "one address of this machine"]),
+            (
+                "[reflect]\nlisten = ['192.0.2.1:3478']\nadvertise = ['0.0.0.0:1', '192.0.2.1:1']",
+                &["line 4", "one address for each", "nobody can ask"],
+            ),
             ("[advertise]\nhttp = 'ftp://x'", &["line 3", "http://"]),
             ("[advertise]\nquic = ['198.51.100.1:0']", &["line 3", "nobody can connect"]),
             ("[shared]\nredis = 'http://x'", &["line 3", "redis://"]),

@@ -71,6 +71,12 @@ pub struct Metrics {
     stalls: Counter,
     /// Sessions dropped because they did not keep up.
     pub slow: Counter,
+    /// Introductions of one viewer to another that were passed on.
+    pub introduced: Counter,
+    /// Those that were not: the other is gone, in no common swarm, or cannot be met.
+    pub not_introduced: Counter,
+    /// Questions that reflectors have answered.
+    pub reflected: Counter,
     /// Sessions revoked.
     pub revocations: Counter,
     /// Connections refused before they could say who they are.
@@ -137,6 +143,14 @@ impl Metrics {
             ),
             stalls: registry.add("rendezvous_viewer_stalls", "Stalls that viewers report"),
             slow: registry.add("rendezvous_slow_sessions", "Dropped for not keeping up"),
+            introduced: registry
+                .add("rendezvous_introductions", "Introductions of viewers passed on"),
+            not_introduced: registry.add(
+                "rendezvous_introductions_refused",
+                "Introductions not passed on: the other is gone, in no common swarm, or cannot be met",
+            ),
+            reflected: registry
+                .add("rendezvous_reflections", "Viewers' questions at what address they are seen"),
             revocations: registry.add("rendezvous_revocations", "Sessions revoked"),
             turned_away: registry.add(
                 "rendezvous_connections_turned_away",

@@ -21,6 +21,7 @@ use crate::http;
 use crate::hub::Hub;
 use crate::map::{Kept, Memory};
 use crate::metrics::Metrics;
+use crate::reflectors::Reflectors;
 use crate::session::{self, Pace};
 use crate::shared::{Bus, Exchange, Seal};
 use crate::webhooks::{self, Hook};
@@ -102,6 +103,10 @@ impl Server {
         let router = http::router(hub.clone(), admin, console, status.clone(), registry);
         let (http, serving) =
             service::serve_with(config.http.listen, tls, router, stop.clone()).await?;
+        let reflectors = Reflectors::bind(config).await;
+        if let Some(reflectors) = &reflectors {
+            hub.introduce_viewers(reflectors.seen_as());
+        }
         // What HTTP has is not to be had.
         endpoint.listen_tcp_at(&config.quic.tcp);
 
@@ -123,6 +128,9 @@ impl Server {
             tokio::spawn(account.run(stop.clone())),
             tokio::spawn(tick(hub.clone(), history, line_up, stop.clone())),
         ];
+        if let Some(reflectors) = reflectors {
+            tasks.push(tokio::spawn(reflectors.run(hub.metrics().clone(), stop.clone())));
+        }
         if !config.webhooks.is_empty() {
             let hook = |hook: &crate::config::Webhook| -> anyhow::Result<Hook> {
                 let (url, secret) = (hook.url.clone(), hook.secret.read()?.expose().to_owned());

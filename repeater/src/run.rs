@@ -46,6 +46,7 @@ pub async fn run(config: Config, stop: Stop) -> Result<()> {
         platform: String::new(),
         max_connections: config.limits.connections,
         max_egress: config.limits.egress.map(service::config::Rate::bits_per_second),
+        meeting: link::Meeting::default(),
         admit: admit(&config),
     })
     .await

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use link::nat::{Access, Reach};
 use ticket::{Location, Role};
 
 use crate::chance::Stream;
@@ -23,6 +24,16 @@ impl Nat {
     /// Whether two nodes can be connected.
     pub(crate) fn meets(self, other: Nat) -> bool {
         self == Nat::Open || other == Nat::Open || (self == Nat::Cone && other == Nat::Cone)
+    }
+
+    /// What the node tells rendezvous of it.
+    pub(crate) fn reach(self) -> Reach {
+        let v4 = match self {
+            Nat::Open => Access::Open,
+            Nat::Cone => Access::PortRestricted,
+            Nat::Strict => Access::Symmetric,
+        };
+        Reach { v4, v6: Access::None, servers_only: false }
     }
 }
 

@@ -113,6 +113,8 @@ impl Rendezvous {
             location: profile.location,
             addrs: vec![addr(&self.setting, ask.from)],
             software: String::new(),
+            seen: addr(&self.setting, ask.from).ip(),
+            reach: profile.nat.reach(),
         };
         self.map.arrive(now, u64::from(ask.stay), node);
         if profile.role == Role::Headend {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use segment::LayerSet;
-use ticket::PeerId;
+use ticket::{PeerId, Role};
 
 use crate::{Message, ShardRef, Substreams, Time};
 
@@ -72,6 +72,8 @@ pub enum Output {
     Connect {
         /// Who.
         peer: PeerId,
+        /// What it is said to do.
+        role: Role,
         /// Where, best first.
         addrs: Vec<SocketAddr>,
     },

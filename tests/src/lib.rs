@@ -3,3 +3,4 @@
 pub mod clip;
 pub mod media;
 pub mod peer;
+pub mod street;

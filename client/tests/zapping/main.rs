@@ -100,6 +100,7 @@ async fn node(rendezvous: &Identity, role: Role) -> Node {
         platform: "tv".into(),
         max_connections: 10,
         max_egress: None,
+        meeting: Default::default(),
         admit: None,
     };
     let node = Node::start(config).await.unwrap();

@@ -17,12 +17,14 @@ use quinn::{
 use rustls::pki_types::CertificateDer;
 use ticket::{Identity, PeerId};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::network::Network;
 use self::tls::Tls;
-use crate::socket::{Fittings, Gate, Meter, Pace, Socket};
+use crate::nat::Way;
+use crate::socket::{Fittings, Gate, Meter, Pace, Socket, Stun};
 use crate::tcp::{self, Dial, Table, Watch};
 use crate::uplink::Uplink;
 
@@ -217,20 +219,20 @@ impl Endpoint {
     /// # Errors
     /// If the socket cannot be bound.
     pub fn bind(addr: SocketAddr, identity: Arc<Identity>, accept: &[Purpose]) -> io::Result<Self> {
-        Self::bind_behind(addr, identity, accept, None)
+        Self::bind_behind(addr, identity, accept, None).map(|(endpoint, _)| endpoint)
     }
 
-    /// As [`Endpoint::bind`], behind an uplink that is shared with a home.
+    /// As [`Endpoint::bind`], behind an uplink that is shared with a home. Gives the STUN messages that come, too.
     pub(crate) fn bind_behind(
         addr: SocketAddr,
         identity: Arc<Identity>,
         accept: &[Purpose],
         uplink: Option<&Arc<Uplink>>,
-    ) -> io::Result<Self> {
+    ) -> io::Result<(Self, mpsc::Receiver<Stun>)> {
         let tls = Tls::new(&identity)?;
-        let transport = transport::transport(uplink, None);
+        let transport = transport::transport(uplink, None, None);
         let pace = uplink.map(|uplink| Arc::new(Pace::new(uplink.clone())) as Arc<dyn Gate>);
-        let (fittings, _stun) = Fittings::new(pace);
+        let (fittings, stun) = Fittings::new(pace);
         let meter = fittings.meter.clone();
         let tunnels = fittings.tunnels.clone();
         let socket = Arc::new(Socket::bind(addr, fittings)?);
@@ -272,7 +274,7 @@ impl Endpoint {
         if uplink.is_some() {
             endpoint.look_out();
         }
-        Ok(endpoint)
+        Ok((endpoint, stun))
     }
 
     /// Who this node is.
@@ -300,18 +302,43 @@ impl Endpoint {
         peer: PeerId,
         purpose: Purpose,
     ) -> Result<Connection, ConnectionError> {
+        let watching = self.shared.watch.get().map(|watch| watch.enter(addr, peer));
+        let transport = match watching {
+            Some(_) => transport::transport(self.shared.uplink.as_ref(), watching, None),
+            None => self.shared.transport.clone(),
+        };
+        self.connect_with(addr, peer, purpose, transport).await
+    }
+
+    /// Connects to `peer` over a way that checks have found: UDP works there, and the round trip is known.
+    ///
+    /// # Errors
+    /// If nobody, or somebody else, answers there within 4 s.
+    pub(crate) async fn connect_over(
+        &self,
+        way: Way,
+        peer: PeerId,
+        purpose: Purpose,
+    ) -> Result<Connection, ConnectionError> {
+        let transport = transport::transport(self.shared.uplink.as_ref(), None, Some(way.rtt));
+        self.connect_with(way.addr, peer, purpose, transport).await
+    }
+
+    async fn connect_with(
+        &self,
+        addr: SocketAddr,
+        peer: PeerId,
+        purpose: Purpose,
+        transport: Arc<TransportConfig>,
+    ) -> Result<Connection, ConnectionError> {
         let other = Arc::new(AtomicBool::new(false));
         let crypto = self
             .shared
             .tls
             .client(peer, purpose, other.clone())
             .map_err(|error| ConnectionError::Refused(error.to_string()))?;
-        let watching = self.shared.watch.get().map(|watch| watch.enter(addr, peer));
         let mut config = ClientConfig::new(Arc::new(crypto));
-        config.transport_config(match watching {
-            Some(_) => transport::transport(self.shared.uplink.as_ref(), watching),
-            None => self.shared.transport.clone(),
-        });
+        config.transport_config(transport);
         // The name is not sent: see `tls`.
         let connecting = self
             .shared
@@ -389,6 +416,18 @@ impl Endpoint {
         self.shared.moved.subscribe()
     }
 
+    /// What sends STUN messages from the socket; it does not keep the endpoint.
+    pub(crate) fn stun_sender(&self) -> Arc<dyn Fn(SocketAddr, &[u8]) + Send + Sync> {
+        let weak = Arc::downgrade(&self.shared);
+        Arc::new(move |to, bytes| {
+            if let Some(shared) = weak.upgrade()
+                && let Err(error) = (Self { shared }).socket().send_stun(to, bytes)
+            {
+                tracing::trace!(%error, "a check cannot be sent");
+            }
+        })
+    }
+
     fn ending(&self) -> CancellationToken {
         self.shared.end.token().clone()
     }
@@ -417,6 +456,10 @@ impl Endpoint {
                 Self { shared }.socket().send_probe(to, bytes);
             }
         });
+        if let Some(uplink) = &self.shared.uplink {
+            let lateness = uplink.clone().watch_lateness();
+            tokio::spawn(self.ending().run_until_cancelled_owned(lateness));
+        }
         let watch = Watch::start(self.shared.tunnels.clone(), dial, udp, self.ending());
         let _ = self.shared.watch.set(watch.clone());
         tokio::spawn(self.ending().run_until_cancelled_owned(async move {

@@ -1,7 +1,9 @@
 //! Whether the node is still in the network in which it was.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
+
+use crate::nat::source;
 
 /// How often it is looked: a question to the system's routing table, and no packet.
 pub(super) const LOOK: Duration = Duration::from_millis(400);
@@ -40,17 +42,6 @@ fn slept(wall: Duration, clock: Duration) -> bool {
     wall.saturating_sub(clock) > SLEPT
 }
 
-/// The address from which packets to `to` would leave.
-fn source(to: SocketAddr) -> Option<IpAddr> {
-    let any: IpAddr = match to {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let socket = UdpSocket::bind((any, 0)).ok()?;
-    socket.connect(to).ok()?;
-    socket.local_addr().ok().map(|addr| addr.ip()).filter(|ip| !ip.is_unspecified())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,10 +65,5 @@ mod tests {
         assert!(!slept(3 * second, second));
         assert!(slept(60 * second, second));
         assert!(!slept(Duration::ZERO, second), "the wall clock was set back");
-    }
-
-    #[test]
-    fn the_way_to_loopback_begins_there() {
-        assert_eq!(source(([127, 0, 0, 1], 9).into()), Some(IpAddr::from([127, 0, 0, 1])));
     }
 }

@@ -35,10 +35,11 @@ const SEND_WINDOW: u64 = 1 << 20;
 const INITIAL_WINDOW: u64 = 256 << 10;
 
 /// Settings of every connection; of a node whose home comes first, with its uplink. Who is watched is watched as long
-/// as a connection has these settings.
+/// as a connection has these settings. `rtt` is the round trip if it was measured already.
 pub(crate) fn transport(
     uplink: Option<&Arc<Uplink>>,
     watching: Option<Watching>,
+    rtt: Option<Duration>,
 ) -> Arc<TransportConfig> {
     let mut acks = AckFrequencyConfig::default();
     // One acknowledgement for ten packets: 15 to 40 % more throughput per core with small bursts. A home's uplink is
@@ -52,7 +53,7 @@ pub(crate) fn transport(
     config
         .max_idle_timeout(Some(IdleTimeout::from(IDLE)))
         .keep_alive_interval(Some(KEEP_ALIVE))
-        .initial_rtt(INITIAL_RTT)
+        .initial_rtt(rtt.unwrap_or(INITIAL_RTT))
         .max_concurrent_uni_streams(STREAMS)
         // One control stream each, opened by the dialler.
         .max_concurrent_bidi_streams(VarInt::from_u32(2))

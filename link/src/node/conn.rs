@@ -32,6 +32,8 @@ pub(crate) struct Conn {
     pub(crate) idle: Option<Instant>,
     /// Frames and shards of swarms that it is not met in, lately.
     pub(crate) strays: u32,
+    /// It does not want others to be told where it is.
+    pub(crate) unlisted: bool,
     /// Renewed tickets that it has shown, lately.
     pub(crate) renewals: u32,
 }

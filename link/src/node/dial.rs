@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use segment::SwarmId;
 use swarm::ConnectError;
 use ticket::PeerId;
 use tokio::time::sleep;
 
 use super::clock::Clock;
-use super::hello::{self, Failure, Met};
+use super::hello::{self, Failure, Met, Words};
 use super::policy::Policy;
 use crate::endpoint::{Connection, ConnectionError, Endpoint, Purpose};
+use crate::nat::Broker;
 
 /// The next address is tried this much later (RFC 8305 recommends 250 ms).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -46,17 +46,26 @@ pub(crate) async fn first(
     Err(worst)
 }
 
-/// Dials a peer, shows the ticket and asks for swarms.
-pub(crate) async fn peer(
+/// Finds a way to a viewer, and dials it there.
+pub(crate) async fn viewer(
     endpoint: &Endpoint,
-    addrs: &[SocketAddr],
+    broker: &Broker,
     peer: PeerId,
-    swarms: Vec<SwarmId>,
+) -> Result<Connection, ConnectionError> {
+    let way = broker.meet(peer).await.ok_or(ConnectionError::Unreachable)?;
+    endpoint.connect_over(way, peer, Purpose::Peers).await
+}
+
+/// Shows the ticket to who was dialled and asks for swarms.
+pub(crate) async fn greet(
+    dialled: Result<Connection, ConnectionError>,
+    peer: PeerId,
+    words: Words,
     policy: &Policy,
     clock: &Clock,
 ) -> Result<Met, ConnectError> {
-    let failure = match first(endpoint, addrs, peer, Purpose::Peers).await {
-        Ok(connection) => match hello::dial(connection, swarms, policy, clock).await {
+    let failure = match dialled {
+        Ok(connection) => match hello::dial(connection, words, policy, clock).await {
             Ok(met) => return Ok(met),
             Err(failure) => failure,
         },

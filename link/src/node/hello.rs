@@ -39,10 +39,18 @@ pub(crate) enum Failure {
     Ours(String),
 }
 
+/// What is said besides.
+pub(crate) struct Words {
+    /// Swarms that are asked for.
+    pub(crate) swarms: Vec<SwarmId>,
+    /// Nobody is to be told where this node is.
+    pub(crate) unlisted: bool,
+}
+
 /// Speaks first, and asks for these swarms in the same breath: it saves a round trip.
 pub(crate) async fn dial(
     connection: Connection,
-    swarms: Vec<SwarmId>,
+    words: Words,
     policy: &Policy,
     clock: &Clock,
 ) -> Result<Met, Failure> {
@@ -51,7 +59,10 @@ pub(crate) async fn dial(
     let exchange = async {
         let (mut send, mut receive) = quic.open_bi().await.map_err(ConnectionError::from)?;
         say(&quic, &mut send, token).await?;
-        for swarm in &swarms {
+        if words.unlisted {
+            protocol::write(&mut send, &PeerFrame::Unlisted).await.map_err(|_| why(&quic))?;
+        }
+        for swarm in &words.swarms {
             let enter = PeerFrame::Enter { swarm: swarm.0 };
             protocol::write(&mut send, &enter).await.map_err(|_| why(&quic))?;
         }
@@ -59,7 +70,7 @@ pub(crate) async fn dial(
         Ok((send, receive, theirs))
     };
     let mut met = finish(connection, exchange, true, policy, clock).await?;
-    met.asked = swarms;
+    met.asked = words.swarms;
     Ok(met)
 }
 

@@ -123,6 +123,7 @@ pub(crate) struct Limits {
 pub(crate) struct Inbox {
     pub(crate) publish: VecDeque<Vec<Shard>>,
     pub(crate) candidates: Vec<PeerHint>,
+    pub(crate) neighbours: Vec<PeerHint>,
     pub(crate) uplink: Option<Option<u64>>,
     pub(crate) max_pushed: Option<Option<u32>>,
     pub(crate) serve: Option<Serve>,
@@ -161,6 +162,11 @@ impl Shared {
         let mut inbox = lock(&self.inbox);
         inbox.candidates.extend(peers);
         inbox.candidates.truncate(MAX_CANDIDATES);
+    }
+
+    /// Peers that may be of this home; the latest count.
+    pub(crate) fn neighbours(&self, peers: Vec<PeerHint>) {
+        lock(&self.inbox).neighbours = peers;
     }
 
     pub(crate) fn set_uplink(&self, rate: Option<u64>) {

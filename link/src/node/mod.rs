@@ -43,6 +43,7 @@ use self::mail::{Limits, Mail, Membership};
 use self::policy::Policy;
 #[cfg(feature = "fuzzing")]
 pub(crate) use self::wire::fuzz_peer_frame;
+use crate::nat::{Broker, Reach, Setup};
 use crate::uplink::{Uplink, UplinkState};
 use crate::{Endpoint, Purpose};
 
@@ -67,6 +68,23 @@ pub struct NodeConfig {
     pub max_egress: Option<u64>,
     /// Who may connect, beside having a ticket.
     pub admit: Option<Admit>,
+    /// How a viewer meets others.
+    pub meeting: Meeting,
+}
+
+/// How a viewer meets others. Other roles, and viewers on loopback, need no help.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Meeting {
+    /// Whether the home's router is asked for a port (PCP, NAT-PMP, UPnP).
+    pub port_mapping: bool,
+    /// Takes from repeaters and headends only: no viewer learns its address.
+    pub servers_only: bool,
+}
+
+impl Default for Meeting {
+    fn default() -> Self {
+        Self { port_mapping: true, servers_only: false }
+    }
 }
 
 /// What is needed to join a swarm.
@@ -144,6 +162,7 @@ pub struct Node {
     egress: Arc<Egress>,
     mail: Arc<Mail>,
     role: Role,
+    broker: Option<Arc<Broker>>,
     _life: Arc<DropGuard>,
 }
 
@@ -164,13 +183,33 @@ impl Node {
         // that is busy with others.
         let shares_home = config.role == Role::Viewer && !config.bind.ip().is_loopback();
         let uplink = shares_home.then(|| Uplink::new(config.max_egress));
-        let endpoint = Endpoint::bind_behind(
+        let (endpoint, stun) = Endpoint::bind_behind(
             config.bind,
             config.identity.clone(),
             &[Purpose::Peers],
             uplink.as_ref(),
         )?;
-        let (platform, admit, role) = (config.platform.clone(), config.admit.clone(), config.role);
+        let Meeting { port_mapping, servers_only } = config.meeting;
+        let broker = shares_home.then(|| {
+            Broker::start(Setup {
+                me: endpoint.id(),
+                local: endpoint.local_addr(),
+                stun,
+                send: endpoint.stun_sender(),
+                port_mapping,
+                servers_only,
+            })
+        });
+        let (platform, role) = (config.platform.clone(), config.role);
+        let admit = match config.admit.clone() {
+            Some(admit) if servers_only => Some(Arc::new(move |ticket: &ChannelTicket, from| {
+                ticket.role != Role::Viewer && admit(ticket, from)
+            }) as Admit),
+            None if servers_only => {
+                Some(Arc::new(|ticket: &ChannelTicket, _| ticket.role != Role::Viewer) as Admit)
+            }
+            admit => admit,
+        };
         let policy = Arc::new(Policy::new(endpoint.id(), platform, admit));
         let clock = Arc::new(Clock::new());
         let egress = match uplink {
@@ -186,10 +225,12 @@ impl Node {
             clock.clone(),
             egress.clone(),
             mail.clone(),
+            broker.clone(),
             stop.clone(),
         );
         tokio::spawn(driver.run());
-        Ok(Self { endpoint, policy, clock, egress, mail, role, _life: Arc::new(stop.drop_guard()) })
+        let _life = Arc::new(stop.drop_guard());
+        Ok(Self { endpoint, policy, clock, egress, mail, role, broker, _life })
     }
 
     /// This node's name.
@@ -205,6 +246,16 @@ impl Node {
     /// The address it is bound to.
     pub fn local_addr(&self) -> SocketAddr {
         self.endpoint.local_addr()
+    }
+
+    /// What finds ways to other viewers; viewers that are not on loopback only.
+    pub(crate) fn broker(&self) -> Option<&Arc<Broker>> {
+        self.broker.as_ref()
+    }
+
+    /// How far this node can be reached, as far as it has found out; viewers only.
+    pub fn reach(&self) -> Option<Reach> {
+        self.broker.as_ref().map(|broker| *broker.reach().borrow())
     }
 
     /// The endpoint, for the session with rendezvous on the same socket.
@@ -296,6 +347,9 @@ impl Node {
 
     /// Leaves all swarms, tells peers and closes the socket.
     pub async fn shutdown(&self) {
+        if let Some(broker) = &self.broker {
+            broker.leave().await;
+        }
         let (done, wait) = oneshot::channel();
         self.mail.post(|letters| letters.shutdown.push(done));
         // An error means that it was over already.
@@ -377,6 +431,14 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
+    /// Peers that may be of this home.
+    pub(crate) fn neighbours(&self, peers: Vec<PeerHint>) {
+        self.shared.neighbours(peers);
+        self.mail.post(|letters| {
+            letters.dirty.insert(self.id);
+        });
+    }
+
     pub(crate) fn candidates(&self, peers: Vec<PeerHint>) {
         self.shared.candidates(peers);
         self.mail.post(|letters| {

@@ -126,6 +126,13 @@ impl Outbox {
         dropped
     }
 
+    /// Since when the pushed shard has waited that has waited longest.
+    pub(crate) fn oldest_push(&self) -> Option<Time> {
+        let queues = self.lock();
+        let pushes = queues.shards.values().filter(|waiting| waiting.urgency == Urgency::Push);
+        pushes.map(|waiting| waiting.since).min()
+    }
+
     /// Shards that wait.
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {

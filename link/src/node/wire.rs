@@ -65,9 +65,11 @@ pub(crate) enum PeerFrame {
     Leave { swarm: [u8; 16] },
     /// A message of a swarm's engine.
     Message { swarm: [u8; 16], message: Vec<u8> },
+    /// Nobody is to be told where I am. Said before the first `Enter`.
+    Unlisted,
 }
 
-const KINDS: u8 = 7;
+const KINDS: u8 = 8;
 const MESSAGE: u8 = 6;
 
 impl PeerFrame {
@@ -120,6 +122,7 @@ mod tests {
             PeerFrame::NotHere { swarm, absence: Absence::NotGranted },
             PeerFrame::Leave { swarm },
             PeerFrame::Message { swarm, message: vec![1, 2, 3] },
+            PeerFrame::Unlisted,
         ];
         for (kind, frame) in (0..).zip(&frames) {
             let bytes = frame.encode();

@@ -58,7 +58,7 @@ impl Frame for Request {
     }
 
     fn decode(kind: u8, body: &[u8]) -> Result<Option<Self>, FrameError> {
-        decode(10, kind, body)
+        decode(12, kind, body)
     }
 }
 
@@ -68,7 +68,7 @@ impl Frame for Event {
     }
 
     fn decode(kind: u8, body: &[u8]) -> Result<Option<Self>, FrameError> {
-        decode(13, kind, body)
+        decode(16, kind, body)
     }
 }
 
@@ -131,6 +131,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::nat::Reach;
     use crate::protocol::{ChannelInfo, SwarmReport};
 
     fn again<F: Frame>(frame: &F) -> Option<F> {
@@ -145,22 +146,24 @@ mod tests {
         assert_eq!(kind(Request::Renew { ticket: None }), 1);
         assert_eq!(kind(Request::Leave { swarm: [0; 16] }), 3);
         assert_eq!(kind(Request::Clock { sent: 1 }), 7);
-        assert_eq!(kind(Request::Conditions(Vec::new())), 8);
+        assert_eq!(kind(Request::Reach(Reach::default())), 9);
+        assert_eq!(kind(Request::Conditions(Vec::new())), 10);
         let kind = |event: Event| event.encode()[0];
         assert_eq!(kind(Event::Ticket { ticket: String::new() }), 2);
         assert_eq!(kind(Event::Revoked(Vec::new())), 9);
         assert_eq!(kind(Event::Lost { swarm: [0; 16], peers: Vec::new() }), 11);
-        assert_eq!(kind(Event::Look { channel: String::new() }), 12);
+        assert_eq!(kind(Event::Neighbours { swarm: [0; 16], peers: Vec::new() }), 14);
+        assert_eq!(kind(Event::Look { channel: String::new() }), 15);
     }
 
     #[test]
     fn the_last_types_are_known_and_the_next_are_not() {
         let last = Request::Preview { channel: "one".into(), jpeg: vec![1] };
         assert_eq!(again(&last), Some(last));
-        assert_eq!(Request::decode(10, &[1, 2, 3]), Ok(None));
+        assert_eq!(Request::decode(12, &[1, 2, 3]), Ok(None));
         let last = Event::Look { channel: "one".into() };
         assert_eq!(again(&last), Some(last));
-        assert_eq!(Event::decode(13, &[]), Ok(None));
+        assert_eq!(Event::decode(16, &[]), Ok(None));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod condition;
 pub(crate) mod frame;
+mod introduction;
 
 use std::net::SocketAddr;
 
@@ -17,6 +18,10 @@ pub use condition::{
     Condition, MAX_PREVIEW, MAX_SOURCES, MAX_TEXT, SourceCondition, SourceState, shortened,
 };
 pub use frame::{Frame, FrameError, read, write};
+pub use introduction::{Candidate, CandidateKind, Introduction, MAX_CANDIDATES};
+
+use crate::nat::Reach;
+use crate::nat::reflect::Reflector;
 
 /// The version of this protocol.
 pub const VERSION: u16 = 1;
@@ -165,6 +170,15 @@ pub enum Request {
         /// The node's own clock; echoed.
         sent: u64,
     },
+    /// Tell a viewer of the same swarm where this one can be met; see [`Introduction`].
+    Introduce {
+        /// Whom.
+        peer: PeerId,
+        /// What.
+        introduction: Introduction,
+    },
+    /// How far this node can be reached, as far as it has found out; again whenever it finds out more.
+    Reach(Reach),
     /// Headends only: how the channels made here fare.
     Conditions(Vec<Condition>),
     /// Headends only: what a channel shows now; after `Look`.
@@ -274,6 +288,22 @@ pub enum Event {
         swarm: Swarm,
         /// Who.
         peers: Vec<PeerId>,
+    },
+    /// A viewer of the same swarm says where it can be met.
+    Introduced {
+        /// Who.
+        peer: PeerId,
+        /// What it says.
+        introduction: Introduction,
+    },
+    /// After `Welcome`: rendezvous introduces viewers, and these tell them at what address they are seen.
+    Reflectors(Vec<Reflector>),
+    /// With the peers of a swarm: viewers that are seen at the same address as this one, so perhaps of the same home.
+    Neighbours {
+        /// Which swarm.
+        swarm: Swarm,
+        /// Who.
+        peers: Vec<PeerHint>,
     },
     /// The operator wants to see what a channel shows (headends only). Answered by `Preview`.
     Look {

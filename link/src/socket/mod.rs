@@ -51,13 +51,11 @@ impl Meter {
 }
 
 /// A STUN message that came.
-#[cfg_attr(not(test), expect(dead_code, reason = "connectivity checks are built on it"))]
 #[derive(Clone, Debug)]
 pub(crate) struct Stun {
     /// From where.
     pub(crate) from: SocketAddr,
     /// To which of this machine's addresses, where the system tells.
-    #[cfg_attr(test, expect(dead_code, reason = "connectivity checks are built on it"))]
     pub(crate) to: Option<IpAddr>,
     /// The message.
     pub(crate) bytes: Bytes,
@@ -109,7 +107,6 @@ impl Socket {
     ///
     /// # Errors
     /// If there is no way to this address.
-    #[cfg_attr(not(test), expect(dead_code, reason = "connectivity checks are built on it"))]
     pub(crate) fn send_stun(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
         debug_assert_eq!(Kind::of(bytes), Kind::Stun);
         let destination = match (self.ipv6, to) {

@@ -81,7 +81,7 @@ async fn server() -> (Endpoint, Arc<Identity>) {
 fn viewer() -> Endpoint {
     let uplink = crate::uplink::Uplink::new(None);
     let identity = Arc::new(Identity::generate());
-    Endpoint::bind_behind((Ipv4Addr::LOCALHOST, 0).into(), identity, &[], Some(&uplink)).unwrap()
+    Endpoint::bind_behind((Ipv4Addr::LOCALHOST, 0).into(), identity, &[], Some(&uplink)).unwrap().0
 }
 
 async fn echo(connection: &Connection, bytes: usize) -> Duration {
@@ -181,7 +181,7 @@ fn a_connection_outlives_a_change_of_address() {
         let uplink = crate::uplink::Uplink::new(None);
         let identity = Arc::new(Identity::generate());
         let any = (Ipv4Addr::UNSPECIFIED, 0).into();
-        let viewer = Endpoint::bind_behind(any, identity, &[], Some(&uplink)).unwrap();
+        let (viewer, _stun) = Endpoint::bind_behind(any, identity, &[], Some(&uplink)).unwrap();
         let connection = viewer.connect(server, peer, Purpose::Rendezvous).await.unwrap();
         let moved = viewer.moved();
         while !end.load(Ordering::Relaxed) {

@@ -65,7 +65,7 @@ fn viewer(
     let thread = inside.block_on(move || async move {
         let uplink = polite.then(|| Uplink::new(None));
         let identity = Arc::new(Identity::generate());
-        let endpoint =
+        let (endpoint, _stun) =
             Endpoint::bind_behind((ip, 0).into(), identity, &[], uplink.as_ref()).unwrap();
         let sender = Arc::new(Sender::new(uplink.clone()));
         for (peer, addr) in children {

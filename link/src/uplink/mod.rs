@@ -35,6 +35,14 @@ const EXPRESS_LEAST: f64 = 24_000.0;
 const EXPRESS_DEPTH: f64 = 40_000.0;
 /// Packets of one shard that pass beside the rate are still this far apart.
 const EXPRESS_APART: Duration = Duration::from_millis(2);
+/// How long the wait is by which lateness is told,
+const LATENESS: Duration = Duration::from_millis(10);
+/// and by how much it may be over late: less than the queue that is looked for, more than timers are out.
+const LATE: Duration = Duration::from_millis(4);
+/// For so long after that round trips are not believed: what was held up is read then.
+const DOUBT: Duration = Duration::from_millis(30);
+/// A node that has sent nothing for so long does not look, and looks again this often.
+const IDLE: Duration = Duration::from_millis(500);
 /// Who waits looks again after this: the rate may have changed.
 const PATIENCE: Duration = Duration::from_millis(40);
 
@@ -64,6 +72,10 @@ struct State {
     /// What the user allows, bytes per second.
     most: f64,
     connections: u64,
+    /// Round trips are not believed before this: the machine was busy, and read them late.
+    doubt: Instant,
+    /// When something was sent last.
+    sent: Instant,
 }
 
 impl State {
@@ -85,6 +97,8 @@ impl Uplink {
             express: Bucket::new(now, EXPRESS_LEAST.min(most), EXPRESS_DEPTH.min(most)),
             most,
             connections: 0,
+            doubt: now,
+            sent: now,
         };
         Arc::new(Self {
             state: Mutex::new(state),
@@ -145,6 +159,7 @@ impl Uplink {
             return Answer::Wait(wait);
         }
         state.control.sent(now, bytes as u64, waited);
+        state.sent = now;
         if beside { Answer::Beside } else { Answer::Go }
     }
 
@@ -161,11 +176,34 @@ impl Uplink {
 
     /// An acknowledgement: bytes that it names, and the newest round trip that is known.
     fn acked(&self, connection: u64, now: Instant, bytes: u64, trip: Option<Duration>) {
-        let control = &mut self.lock().control;
+        let mut state = self.lock();
+        let trip = trip.filter(|_| now >= state.doubt);
+        let control = &mut state.control;
         if let Some(trip) = trip {
             control.trip(connection, now, trip);
         }
         control.acked(now, bytes);
+    }
+
+    /// Looks whether this machine is too busy to tell a queue from its own delay, as long as the node sends: a wait that
+    /// is over late says so, and what is heard just then is not believed.
+    pub(crate) async fn watch_lateness(self: Arc<Self>) {
+        loop {
+            let begun = clock();
+            sleep(LATENESS).await;
+            let now = clock();
+            let late = (now - begun).saturating_sub(LATENESS);
+            let idle = {
+                let mut state = self.lock();
+                if late > LATE {
+                    state.doubt = now + DOUBT;
+                }
+                now.saturating_duration_since(state.sent) > IDLE
+            };
+            if idle {
+                sleep(IDLE).await;
+            }
+        }
     }
 
     fn lost(&self, now: Instant, bytes: u64) {
@@ -279,6 +317,31 @@ mod tests {
         assert!(first < Duration::from_millis(50), "{first:?}");
         assert!(second < Duration::from_millis(50), "{second:?}");
         assert!(third > Duration::from_millis(200), "{third:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_machine_is_not_taken_for_a_queue() {
+        let uplink = Uplink::new(None);
+        let trip = |ms| {
+            uplink.acked(1, clock(), 1200, Some(Duration::from_millis(ms)));
+        };
+        for _ in 0..20 {
+            trip(30);
+            sleep(Duration::from_millis(20)).await;
+        }
+        // Read 60 ms late, all of it.
+        let late = async {
+            for _ in 0..20 {
+                uplink.lock().doubt = clock() + DOUBT;
+                trip(90);
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        late.await;
+        assert!(uplink.state().queue.is_none_or(|queue| queue < Duration::from_millis(5)));
+        sleep(DOUBT).await;
+        trip(90);
+        assert_eq!(uplink.state().queue, Some(Duration::from_millis(60)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -100,6 +100,7 @@ pub(crate) async fn start(role: Role, max_connections: usize) -> Node {
         platform: PLATFORM.into(),
         max_connections,
         max_egress: None,
+        meeting: Default::default(),
         admit: None,
     };
     Node::start(config).await.unwrap()

@@ -292,6 +292,7 @@ impl Stage {
             platform: String::new(),
             max_connections: 20,
             max_egress: None,
+            meeting: Default::default(),
             admit: None,
         };
         Node::start(config).await.unwrap()

@@ -50,6 +50,10 @@ impl Hub {
                 state.map.leave(now, caller.peer, SwarmId(swarm));
                 self.notice(state, caller.peer);
             }
+            Request::Introduce { peer, introduction } => {
+                self.introduce(state, caller, peer, introduction);
+            }
+            Request::Reach(reach) => self.reached(state, caller, reach),
             Request::FindPeers { swarm } => {
                 let peers = if enter(state, now, caller.peer, SwarmId(swarm)) {
                     state.map.find(now, caller.peer, SwarmId(swarm))
@@ -59,6 +63,7 @@ impl Hub {
                 if let Some(seat) = state.seats.get(&caller.peer) {
                     self.push(seat, Event::Peers { swarm, peers });
                 }
+                self.name_neighbours(state, now, caller.peer, SwarmId(swarm));
             }
             Request::Publish(publication) => self.publish(state, now, caller.peer, publication),
             Request::Report(reports) => {
@@ -211,6 +216,7 @@ impl Hub {
         let peers = state.map.find(now, wish.peer, swarm);
         self.metrics.joined(seat.ticket.role, self.now().since(wish.since));
         self.push(seat, Event::Channel { parameters, keys, peers });
+        self.name_neighbours(state, now, wish.peer, swarm);
         self.notice(state, wish.peer);
     }
 

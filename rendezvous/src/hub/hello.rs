@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use link::nat::{Access, Reach};
 use link::protocol::{Event, Refusal, Request, VERSION};
 use ticket::{Error, PeerId, Role, UserTicket};
 
@@ -14,6 +15,9 @@ use crate::map::Node;
 const ADDRESSES: usize = 4;
 /// The longest name of a program that is kept, bytes.
 const SOFTWARE: usize = 64;
+
+/// How far a node can be reached whose UDP is blocked.
+pub(super) const NOWHERE: Reach = Reach { v4: Access::None, v6: Access::None, servers_only: false };
 
 /// A node that was let in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,6 +71,9 @@ impl Hub {
             role: ticket.role,
             location: ticket.loc,
             addrs: addresses(ticket.role, advertise, observed),
+            seen: observed.ip().to_canonical(),
+            // Whose UDP is blocked cannot be connected to; the others find out more.
+            reach: if link::is_tunnel(observed) { NOWHERE } else { Reach::default() },
             software: software.chars().filter(|c| !c.is_control()).take(SOFTWARE).collect(),
         };
         self.seat(node, observed, ticket, outbox)
@@ -122,6 +129,9 @@ impl Hub {
             line_up: entitled(&state.map.line_up(), &ticket),
             time,
         });
+        if let Some(reflectors) = &state.reflectors {
+            outbox.push(Event::Reflectors(reflectors.clone()));
+        }
         let revoked = state.revoked.newest(REVOKED_AT_ONCE);
         if !revoked.is_empty() {
             outbox.push(Event::Revoked(revoked));
@@ -142,6 +152,7 @@ impl Hub {
             ticket,
             expires,
             outbox: outbox.clone(),
+            tunnelled: link::is_tunnel(observed),
             location,
             software,
             since: time / 1_000_000,

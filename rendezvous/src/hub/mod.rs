@@ -3,6 +3,7 @@
 
 mod answer;
 mod hello;
+mod introduce;
 mod monitor;
 mod outbox;
 mod revoked;
@@ -14,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use link::nat::reflect::Reflector;
 use link::protocol::{ChannelInfo, Event, Refusal};
 use segment::SwarmId;
 use swarm::Time;
@@ -71,6 +73,8 @@ struct State {
     revoked: Revoked,
     waiting: VecDeque<Waiting>,
     line_up_changed: bool,
+    /// What tells viewers at what address they are seen; `None`: nobody is told, and viewers are not introduced.
+    reflectors: Option<Vec<Reflector>>,
     /// For nodes elsewhere; `None`: there is no elsewhere.
     parcels: Option<mpsc::Sender<Parcel>>,
     /// For webhooks; `None`: there are none.
@@ -95,6 +99,8 @@ struct Seat {
     /// When the channel ticket expires, seconds since 1970.
     expires: u64,
     outbox: Outbox,
+    /// Whether it came through TCP, because its UDP is blocked.
+    tunnelled: bool,
     /// Where the node is.
     location: Location,
     /// Program and version.
@@ -130,6 +136,7 @@ impl Hub {
                 revoked: Revoked::new(limits.renew_for),
                 waiting: VecDeque::new(),
                 line_up_changed: false,
+                reflectors: None,
                 parcels: None,
                 news: None,
                 speaker: true,
@@ -138,6 +145,11 @@ impl Hub {
                 counted: Time::default(),
             }),
         }
+    }
+
+    /// From now on viewers are introduced to each other, and told of these reflectors.
+    pub fn introduce_viewers(&self, reflectors: Vec<Reflector>) {
+        self.lock().reflectors = Some(reflectors);
     }
 
     /// The most nodes that are connected.

@@ -1,7 +1,9 @@
 //! The live map in the memory of this process.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
 
+use link::nat::{Reach, same_home};
 use link::protocol::{
     ChannelInfo, Condition, EpochKey, MAX_PREVIEW, Parameters, Publication, SwarmReport,
 };
@@ -12,6 +14,7 @@ use swarm::{PeerHint, Time};
 use ticket::{PeerId, Role};
 
 use super::guide::Guide;
+use super::homes::Homes;
 use super::share::{Absorbed, Change, Instance, Untold};
 use super::swarm::{Part, Swarm};
 use super::view::{ByRole, Member, Summary, median};
@@ -23,6 +26,9 @@ use crate::rank::{self, Asker, Candidate, SILENT};
 
 /// A node that was not heard of for so long is told with this age at most.
 const OLDEST_HINT: u64 = 60;
+
+/// Viewers that are named as perhaps of one home; providers put thousands behind one address.
+const NEIGHBOURS: usize = 6;
 
 /// Which server a node is connected to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,6 +57,8 @@ pub struct Memory {
     /// Which swarm is a rendition's, by channel and rendition.
     renditions: BTreeMap<String, BTreeMap<String, SwarmId>>,
     pub(super) guide: Guide,
+    /// Viewers by the address that they are seen at.
+    homes: Homes,
     pub(super) monitor: Monitor,
     /// Nodes by account.
     accounts: BTreeMap<String, BTreeSet<PeerId>>,
@@ -68,6 +76,7 @@ impl Memory {
             swarms: BTreeMap::new(),
             renditions: BTreeMap::new(),
             guide: Guide::new(listings),
+            homes: Homes::default(),
             monitor: Monitor::default(),
             accounts: BTreeMap::new(),
             untold: None,
@@ -164,6 +173,9 @@ impl Memory {
             self.depart(now, connection, peer);
         }
         let (peer, swarms) = (node.peer, BTreeSet::new());
+        if node.role == Role::Viewer {
+            self.homes.insert(node.seen, peer);
+        }
         self.nodes.insert(
             peer,
             Present { node, connection, heard: now, swarms, home, account: String::new() },
@@ -220,6 +232,13 @@ impl Memory {
     }
 }
 
+/// What others are told of a node.
+fn hint(now: Time, present: &Present) -> PeerHint {
+    let Node { peer, role, location, addrs, .. } = &present.node;
+    let age_s = now.since(present.heard).as_secs().min(OLDEST_HINT) as u8;
+    PeerHint { peer: *peer, role: *role, location: *location, addrs: addrs.clone(), age_s }
+}
+
 impl Map for Memory {
     fn arrive(&mut self, now: Time, connection: Connection, node: Node) {
         self.enter(now, connection, node, Home::Here);
@@ -230,6 +249,7 @@ impl Map for Memory {
             return;
         }
         let Some(present) = self.nodes.remove(&peer) else { return };
+        self.homes.remove(present.node.seen, &peer);
         if let Some(nodes) = self.accounts.get_mut(&present.account) {
             nodes.remove(&peer);
             if nodes.is_empty() {
@@ -358,7 +378,7 @@ impl Map for Memory {
         let (Some(present), Some(swarm)) = (self.nodes.get(&peer), self.swarms.get(&swarm)) else {
             return Vec::new();
         };
-        let Node { role, location, .. } = present.node;
+        let Node { role, location, reach, seen, .. } = present.node;
         let asker = Asker { peer, role, location };
         let pool: Vec<Candidate> = swarm
             .pool(&location, &mut self.rng)
@@ -366,23 +386,56 @@ impl Map for Memory {
             .filter_map(|peer| {
                 let (part, present) = (swarm.parts.get(&peer)?, self.nodes.get(&peer)?);
                 let (role, location) = (part.role, part.location);
+                // Two viewers who are known not to meet are not to try.
+                if asker.role == Role::Viewer
+                    && role == Role::Viewer
+                    && !reach.meets(&present.node.reach, same_home(seen, present.node.seen))
+                {
+                    return None;
+                }
                 let age = now.since(present.heard);
                 Some(Candidate { peer, role, location, age, capacity: part.capacity() })
             })
             .collect();
         rank::rank(&asker, &pool, rank::MOST, &mut self.rng)
             .into_iter()
-            .filter_map(|candidate| {
-                let present = self.nodes.get(&candidate.peer)?;
-                Some(PeerHint {
-                    peer: candidate.peer,
-                    role: candidate.role,
-                    location: candidate.location,
-                    addrs: present.node.addrs.clone(),
-                    age_s: candidate.age.as_secs().min(OLDEST_HINT) as u8,
-                })
-            })
+            .filter_map(|candidate| Some(hint(now, self.nodes.get(&candidate.peer)?)))
             .collect()
+    }
+
+    fn reached(&mut self, peer: PeerId, reach: Reach) {
+        if let Some(present) = self.nodes.get_mut(&peer)
+            && present.node.reach != reach
+        {
+            present.node.reach = reach;
+            self.touched(peer);
+        }
+    }
+
+    fn neighbours(&self, now: Time, peer: PeerId, swarm: SwarmId) -> Vec<PeerHint> {
+        let Some(here) = self.nodes.get(&peer).map(|present| &present.node) else {
+            return Vec::new();
+        };
+        let others = self.homes.of(here.seen).filter(|other| **other != peer);
+        others
+            .filter_map(|other| self.nodes.get(other))
+            .filter(|other| other.swarms.contains(&swarm) && now.since(other.heard) <= SILENT)
+            .filter(|other| here.reach.meets(&other.node.reach, true))
+            .take(NEIGHBOURS)
+            .map(|other| hint(now, other))
+            .collect()
+    }
+
+    fn introduce(&self, from: PeerId, to: PeerId) -> Option<(IpAddr, IpAddr)> {
+        let (from, to) = (self.nodes.get(&from)?, self.nodes.get(&to)?);
+        let viewers = from.node.role == Role::Viewer && to.node.role == Role::Viewer;
+        let together = !from.swarms.is_disjoint(&to.swarms);
+        let home = same_home(from.node.seen, to.node.seen);
+        let may = from.node.peer != to.node.peer
+            && viewers
+            && together
+            && from.node.reach.meets(&to.node.reach, home);
+        may.then_some((from.node.seen, to.node.seen))
     }
 
     fn members(&self, swarm: SwarmId, role: Role) -> Vec<PeerId> {

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use link::nat::Access;
 use link::protocol::EpochKey;
 use segment::ChannelKey;
 use swarm::Substreams;
@@ -31,6 +32,8 @@ fn node(number: u16, role: Role) -> Node {
         location: Location::default(),
         addrs: vec![([127, 0, 0, 1], 1000 + number).into()],
         software: "test".into(),
+        seen: [192, 0, 2, number as u8].into(),
+        reach: Reach::default(),
     }
 }
 
@@ -427,4 +430,69 @@ mod any_order_of_events {
             prop_assert!(map.renditions.is_empty());
         }
     }
+}
+
+fn reach(v4: Access) -> Reach {
+    Reach { v4, v6: Access::None, servers_only: false }
+}
+
+#[test]
+fn viewers_who_cannot_meet_are_neither_offered_nor_introduced() {
+    let mut map = on_air(2..6);
+    map.arrive(at(0), 6, node(6, Role::Repeater));
+    map.join(at(0), peer(6), swarm_of(1)).unwrap();
+    for (number, access) in [
+        (2, Access::Symmetric),
+        (3, Access::PortRestricted),
+        (4, Access::Symmetric),
+        (5, Access::Open),
+    ] {
+        map.reached(peer(number), reach(access));
+    }
+    let offered = who(&map.find(at(1), peer(2), swarm_of(1)));
+    assert_eq!(offered, BTreeSet::from([peer(5), peer(6)]));
+    let offered = who(&map.find(at(1), peer(3), swarm_of(1)));
+    assert_eq!(offered, BTreeSet::from([peer(5), peer(6)]));
+    assert!(map.introduce(peer(2), peer(3)).is_none());
+    assert!(map.introduce(peer(4), peer(2)).is_none());
+    let seen = |number| node(number, Role::Viewer).seen;
+    assert_eq!(map.introduce(peer(2), peer(5)), Some((seen(2), seen(5))));
+    assert!(map.introduce(peer(2), peer(6)).is_none(), "repeaters are dialled");
+    map.leave(at(1), peer(5), swarm_of(1));
+    assert!(map.introduce(peer(2), peer(5)).is_none(), "no common swarm");
+    // A repeater is told of everybody: it dials nobody behind a router.
+    assert_eq!(map.find(at(1), peer(6), swarm_of(1)).len(), 4);
+}
+
+#[test]
+fn who_takes_from_servers_only_is_named_to_no_viewer() {
+    let mut map = on_air(2..4);
+    map.reached(peer(2), Reach { servers_only: true, ..reach(Access::Open) });
+    assert_eq!(who(&map.find(at(1), peer(3), swarm_of(1))), BTreeSet::from([peer(1)]));
+    assert_eq!(who(&map.find(at(1), peer(2), swarm_of(1))), BTreeSet::from([peer(1)]));
+    assert!(map.introduce(peer(3), peer(2)).is_none());
+}
+
+#[test]
+fn those_seen_at_one_address_are_neighbours() {
+    let mut map = on_air(2..3);
+    let here = |number| Node { seen: node(2, Role::Viewer).seen, ..node(number, Role::Viewer) };
+    for number in 3..20 {
+        map.arrive(at(0), number.into(), here(number));
+        map.join(at(0), peer(number), swarm_of(1)).unwrap();
+    }
+    map.arrive(at(0), 20, node(20, Role::Viewer));
+    map.join(at(0), peer(20), swarm_of(1)).unwrap();
+    let neighbours = map.neighbours(at(1), peer(2), swarm_of(1));
+    assert_eq!(neighbours.len(), NEIGHBOURS);
+    assert!(neighbours.iter().all(|hint| hint.peer != peer(2) && hint.peer != peer(20)));
+    assert_eq!(map.neighbours(at(1), peer(20), swarm_of(1)), []);
+    // A symmetric router is no hindrance inside a home.
+    for number in 2..20 {
+        map.reached(peer(number), reach(Access::Symmetric));
+    }
+    assert_eq!(map.neighbours(at(1), peer(2), swarm_of(1)).len(), NEIGHBOURS);
+    assert!(map.introduce(peer(2), peer(3)).is_some());
+    assert!(map.introduce(peer(2), peer(20)).is_some(), "how far it can be reached is not known");
+    assert_eq!(map.neighbours(at(30), peer(2), swarm_of(1)), [], "they are silent");
 }

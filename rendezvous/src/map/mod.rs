@@ -7,6 +7,7 @@
 //! ([`Change`]; [`crate::shared`] carries them).
 
 mod guide;
+mod homes;
 mod memory;
 mod monitor;
 mod publication;
@@ -16,10 +17,11 @@ mod swarm;
 mod view;
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ::swarm::{PeerHint, Time};
+use link::nat::Reach;
 use link::protocol::{ChannelInfo, Condition, EpochKey, Parameters, Publication, SwarmReport};
 use segment::SwarmId;
 use serde::{Deserialize, Serialize};
@@ -45,6 +47,10 @@ pub struct Node {
     pub addrs: Vec<SocketAddr>,
     /// Program and version.
     pub software: String,
+    /// The address that it is seen at.
+    pub seen: IpAddr,
+    /// How far it can be reached, as it last said.
+    pub reach: Reach,
 }
 
 /// Names one connection of a node: a later one has a greater number and takes its place. About the
@@ -151,6 +157,12 @@ pub trait Map: Send {
     fn publishers(&self, channel: &str) -> Vec<PeerId>;
     /// Peers for a node, best first; see [`crate::rank`].
     fn find(&mut self, now: Time, peer: PeerId, swarm: SwarmId) -> Vec<PeerHint>;
+    /// How far a node can be reached from now on.
+    fn reached(&mut self, peer: PeerId, reach: Reach);
+    /// Viewers of the swarm that are seen at the same address as this one, so perhaps of one home.
+    fn neighbours(&self, now: Time, peer: PeerId, swarm: SwarmId) -> Vec<PeerHint>;
+    /// Where two viewers are seen, if they take part in one swarm and may meet.
+    fn introduce(&self, from: PeerId, to: PeerId) -> Option<(IpAddr, IpAddr)>;
     /// Those who take part in a swarm in one role.
     fn members(&self, swarm: SwarmId, role: Role) -> Vec<PeerId>;
     /// Lets go of what is over; to be called every second. Gives whether the line-up is another now.

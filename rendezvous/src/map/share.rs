@@ -240,7 +240,11 @@ impl Memory {
         let mut absorbed = Absorbed::default();
         match known {
             Some((connection, _)) if connection > record.connection => return absorbed,
-            Some((connection, _)) if connection == record.connection => {}
+            Some((connection, _)) if connection == record.connection => {
+                if let Some(known) = self.nodes.get_mut(&peer) {
+                    known.node.reach = record.node.reach;
+                }
+            }
             _ => {
                 if matches!(known, Some((_, Home::Here))) {
                     absorbed.left = Some(peer);

@@ -2,6 +2,8 @@ use link::protocol::{EpochKey, Parameters};
 use ticket::Location;
 
 use super::super::Bounds;
+use link::nat::Reach;
+
 use super::*;
 
 const NOW: Time = Time(100_000_000);
@@ -21,7 +23,8 @@ fn map() -> Memory {
 fn node(number: u8, role: Role) -> Node {
     let addrs = vec![([192, 0, 2, number], 7000).into()];
     let (peer, location) = (PeerId([number; 32]), Location::default());
-    Node { peer, role, location, addrs, software: "test".into() }
+    let (seen, reach) = ([192, 0, 2, number].into(), Default::default());
+    Node { peer, role, location, addrs, software: "test".into(), seen, reach }
 }
 
 fn publication(channel: &str, secret: u8) -> Publication {
@@ -178,4 +181,13 @@ fn servers_come_to_the_same_line_up_whatever_they_heard_first() {
     };
     assert_eq!(numbers(&a), [(1, "one".to_owned()), (2, "two".to_owned())]);
     assert_eq!(numbers(&a), numbers(&b));
+}
+
+#[test]
+fn how_far_a_node_can_be_reached_is_known_elsewhere() {
+    let (mut a, mut b, _) = platform();
+    let viewer = PeerId([3; 32]);
+    b.reached(viewer, Reach { servers_only: true, ..Reach::default() });
+    tell(&mut b, B, &mut a);
+    assert!(a.nodes[&viewer].node.reach.servers_only);
 }

@@ -6,6 +6,7 @@ mod auth;
 mod channels;
 mod console;
 mod limits;
+mod meeting;
 mod operator;
 mod outage;
 mod redis;

@@ -17,6 +17,7 @@ async fn session(stage: &Stage, role: Role, credential: &str) -> Session {
         platform: PLATFORM.into(),
         max_connections: 16,
         max_egress: None,
+        meeting: Default::default(),
         admit: None,
     };
     let node = Node::start(config).await.unwrap();

@@ -226,7 +226,7 @@ impl Engine {
             }
             *wanted -= 1;
             if let Some(addrs) = self.known.dialled(&dial.peer, self.now) {
-                self.out.push_back(Output::Connect { peer: dial.peer, addrs });
+                self.out.push_back(Output::Connect { peer: dial.peer, role: dial.role, addrs });
             }
         }
     }

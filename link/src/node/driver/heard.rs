@@ -24,6 +24,7 @@ impl Driver {
         match frame {
             PeerFrame::Hello { .. } => self.closed(id, true),
             PeerFrame::Ticket { ticket } => self.renewed(id, &ticket),
+            PeerFrame::Unlisted => conn.unlisted = true,
             PeerFrame::Enter { swarm } => self.entering(id, SwarmId(swarm)),
             PeerFrame::Entered { swarm } => {
                 let swarm = SwarmId(swarm);
@@ -132,9 +133,9 @@ impl Driver {
             role: conn.ticket.role,
             location: conn.ticket.loc,
             rtt: conn.quic.rtt(),
-            // Whose UDP is blocked cannot be connected to.
+            // Whose UDP is blocked cannot be connected to, and some do not want to be.
             addrs: Some(conn.quic.remote_address())
-                .filter(|addr| !is_tunnel(*addr))
+                .filter(|addr| !is_tunnel(*addr) && !conn.unlisted)
                 .map(canonical)
                 .into_iter()
                 .collect(),

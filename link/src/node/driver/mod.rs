@@ -4,6 +4,7 @@
 mod heard;
 mod output;
 mod peers;
+mod short;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use super::standing::Standing;
 use super::wire::{Close, PeerFrame};
 use super::{NodeConfig, NodeStats};
 use crate::Endpoint;
+use crate::nat::Broker;
 
 /// Events that wait for the driver; connections that have more wait with them.
 const EVENTS: usize = 1024;
@@ -60,6 +62,7 @@ pub(crate) struct Driver {
     egress: Arc<Egress>,
     budget: Budget,
     mail: Arc<Mail>,
+    broker: Option<Arc<Broker>>,
     events: mpsc::Receiver<Event>,
     tell: mpsc::Sender<Event>,
     tasks: TaskTracker,
@@ -75,6 +78,8 @@ pub(crate) struct Driver {
     next_conn: u64,
     /// Peers that are being dialled, and for which swarms.
     dialling: BTreeMap<PeerId, BTreeSet<SwarmId>>,
+    /// What engines were told of an uplink that carries less than is allowed.
+    short: Option<short::Short>,
     refused: u64,
     dropped: u64,
     ticks: u64,
@@ -88,6 +93,7 @@ impl Driver {
         clock: Arc<Clock>,
         egress: Arc<Egress>,
         mail: Arc<Mail>,
+        broker: Option<Arc<Broker>>,
         stop: CancellationToken,
     ) -> Self {
         let (tell, events) = mpsc::channel(EVENTS);
@@ -99,6 +105,7 @@ impl Driver {
             clock,
             budget: Budget::default(),
             mail,
+            broker,
             events,
             tell,
             tasks: TaskTracker::new(),
@@ -111,6 +118,7 @@ impl Driver {
             standing: Standing::default(),
             next_conn: 0,
             dialling: BTreeMap::new(),
+            short: None,
             refused: 0,
             dropped: 0,
             ticks: 0,
@@ -234,6 +242,9 @@ impl Driver {
             inputs.extend(inbox.uplink.map(|rate| Input::Uplink { rate }));
             inputs.extend(inbox.max_pushed.map(Input::MaxPushed));
             inputs.extend(inbox.serve.map(Input::Serve));
+            if !inbox.neighbours.is_empty() {
+                inputs.push(Input::Remembered { peers: inbox.neighbours });
+            }
             if !inbox.candidates.is_empty() {
                 inputs.push(Input::Candidates { peers: inbox.candidates });
             }
@@ -291,6 +302,7 @@ impl Driver {
     }
 
     fn tick(&mut self) {
+        self.look_at_uplink();
         let seconds = self.clock.platform_seconds();
         let expired = ticket::Error::Expired.to_string();
         self.refuse_where(|_, conn| conn.ticket.exp <= seconds, &expired);

@@ -4,16 +4,18 @@ use std::net::SocketAddr;
 
 use segment::{LayerSet, SwarmId};
 use swarm::{ConnectError, Delivery, Input, Offence, Output, Parting, ShardRef, Time, Urgency};
-use ticket::PeerId;
+use ticket::{PeerId, Role};
 use tokio::time::Instant;
 
 use super::super::Played;
 use super::super::conn::Presence;
 use super::super::dial;
 use super::super::event::Event;
+use super::super::hello;
 use super::super::outbox::Waiting;
 use super::super::wire::PeerFrame;
 use super::Driver;
+use crate::Purpose;
 
 /// Peers that are dialled at one time.
 const MAX_DIALS: usize = 128;
@@ -21,7 +23,7 @@ const MAX_DIALS: usize = 128;
 impl Driver {
     pub(super) fn output(&mut self, swarm: SwarmId, output: Output) {
         match output {
-            Output::Connect { peer, addrs } => self.connect(swarm, peer, addrs),
+            Output::Connect { peer, role, addrs } => self.connect(swarm, peer, role, addrs),
             Output::Disconnect { peer, reason } => self.disconnect(swarm, peer, reason),
             Output::Send { to, message } => {
                 if let Some(id) = self.met_in(swarm, &to) {
@@ -68,7 +70,7 @@ impl Driver {
         self.conns.get(&id)?.is_in(swarm).then_some(id)
     }
 
-    fn connect(&mut self, swarm: SwarmId, peer: PeerId, addrs: Vec<SocketAddr>) {
+    fn connect(&mut self, swarm: SwarmId, peer: PeerId, role: Role, addrs: Vec<SocketAddr>) {
         if let Some(&id) = self.by_peer.get(&peer) {
             if self.met_in(swarm, &peer).is_some() {
                 return self.meet(id, swarm);
@@ -81,6 +83,7 @@ impl Driver {
         }
         let error = if peer == self.endpoint.id()
             || self.policy.is_banned(&peer)
+            || (self.config.meeting.servers_only && role == Role::Viewer)
             || !self.standing.may_enter(swarm, peer, Instant::now())
         {
             Some(ConnectError::Refused)
@@ -99,12 +102,19 @@ impl Driver {
         self.dialling.entry(peer).or_default().insert(swarm);
         let (endpoint, policy) = (self.endpoint.clone(), self.policy.clone());
         let (clock, tell) = (self.clock.clone(), self.tell.clone());
+        let unlisted = self.config.meeting.servers_only;
+        // Viewers are met half way, if somebody can introduce them.
+        let broker = self.broker.clone().filter(|broker| role == Role::Viewer && broker.can_meet());
         self.tasks.spawn(async move {
-            let event =
-                match dial::peer(&endpoint, &addrs, peer, vec![swarm], &policy, &clock).await {
-                    Ok(met) => Event::Met(Box::new(met)),
-                    Err(error) => Event::NotMet { peer, error },
-                };
+            let dialled = match broker {
+                Some(broker) => dial::viewer(&endpoint, &broker, peer).await,
+                None => dial::first(&endpoint, &addrs, peer, Purpose::Peers).await,
+            };
+            let words = hello::Words { swarms: vec![swarm], unlisted };
+            let event = match dial::greet(dialled, peer, words, &policy, &clock).await {
+                Ok(met) => Event::Met(Box::new(met)),
+                Err(error) => Event::NotMet { peer, error },
+            };
             let _ = tell.send(event).await;
         });
     }

@@ -105,8 +105,12 @@ impl Driver {
             swarms,
             idle,
             strays: 0,
+            unlisted: false,
             renewals: 0,
         };
+        if let Some(broker) = &self.broker {
+            broker.met(peer);
+        }
         self.conns.insert(id, conn);
         self.by_peer.insert(peer, id);
         for swarm in &asked {

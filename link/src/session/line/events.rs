@@ -15,7 +15,7 @@ use crate::session::member::{Member, attend};
 use crate::session::{Joined, Part, SessionError};
 
 impl Line {
-    pub(super) fn heard(&mut self, event: Event) {
+    pub(super) async fn heard(&mut self, event: Event) {
         match event {
             // `Refused` ends the connection before this.
             Event::Welcome { .. } | Event::Refused { .. } | Event::Lost { .. } => {}
@@ -32,6 +32,24 @@ impl Line {
             Event::Keys { swarm, keys } => {
                 if let Some(member) = self.book.members.get(&SwarmId(swarm)) {
                     member.add_keys(keys);
+                }
+            }
+            Event::Introduced { peer, introduction } => {
+                if let Some(broker) = self.node.broker() {
+                    broker.introduced(peer, introduction).await;
+                }
+            }
+            Event::Reflectors(reflectors) => {
+                // Through a tunnel it is TCP's address that is seen.
+                let tunnelled = self.node.endpoint().is_tunnelled();
+                let observed = self.book.observed.filter(|_| !tunnelled);
+                if let Some(broker) = self.node.broker() {
+                    broker.welcome(observed.map(crate::endpoint::canonical), reflectors).await;
+                }
+            }
+            Event::Neighbours { swarm, peers } => {
+                if let Some(member) = self.book.members.get(&SwarmId(swarm)) {
+                    member.watch.neighbours(peers);
                 }
             }
             Event::LineUp(line_up) => self.teller.line_up(line_up),

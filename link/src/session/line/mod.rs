@@ -5,12 +5,13 @@ mod asks;
 mod events;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use segment::SwarmId;
 use swarm::Time;
-use ticket::{ChannelTicket, KeySet, Role};
+use ticket::{ChannelTicket, KeySet, PeerId, Role};
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -25,7 +26,8 @@ use super::state::Teller;
 use super::wire::{Turned, Wire, reach};
 use super::{SessionConfig, SessionError};
 use crate::Node;
-use crate::protocol::{Event, Refusal, Request, VERSION};
+use crate::nat::{Broker, Reach};
+use crate::protocol::{Event, Introduction, Refusal, Request, VERSION};
 
 /// The first report after a change comes this soon.
 const REPORT_SOON: Duration = Duration::from_millis(500);
@@ -83,9 +85,29 @@ pub(crate) struct Book {
     out: Vec<Request>,
     report_at: Option<Instant>,
     renew_at: Option<Instant>,
+    /// Where rendezvous sees this node.
+    observed: Option<SocketAddr>,
     /// Round trips that are still to be measured in this burst, and when the next is due.
     pulses: u32,
     pulse_at: Option<Instant>,
+}
+
+/// The next introduction that is to be passed on.
+async fn signal(broker: Option<&Broker>) -> (PeerId, Introduction) {
+    match broker {
+        Some(broker) => broker.signal().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How far the node can be reached, once that is otherwise.
+async fn changed(reach: &mut Option<watch::Receiver<Reach>>) -> Reach {
+    if let Some(reach) = reach
+        && reach.changed().await.is_ok()
+    {
+        return *reach.borrow_and_update();
+    }
+    std::future::pending().await
 }
 
 pub(crate) fn hello(config: &SessionConfig, ticket: &str) -> Request {
@@ -107,6 +129,12 @@ impl Line {
             }
             let end = self.serve(&mut wire).await;
             drop(wire);
+            if let Some(broker) = self.node.broker() {
+                broker.away();
+                if matches!(end, End::Moved) {
+                    broker.moved().await;
+                }
+            }
             let lost = SessionError::RendezvousUnreachable;
             let pause = match end {
                 End::Stop => return,
@@ -197,8 +225,9 @@ impl Line {
     /// Begins anew: all that a rendezvous must know of this node.
     fn welcome(&mut self, welcome: Event) {
         let now = Instant::now();
-        let Event::Welcome { ticket, key_set, line_up, time, .. } = welcome else { return };
+        let Event::Welcome { ticket, key_set, line_up, time, observed } = welcome else { return };
         let book = &mut self.book;
+        book.observed = Some(observed);
         book.pulse.forget();
         if !book.timed {
             book.timed = true;
@@ -207,6 +236,8 @@ impl Line {
         (book.pulses, book.pulse_at) = (Pulse::BURST, Some(now));
         book.report_at = Some(now + REPORT_SOON);
         book.out.clear();
+        // Before anything is joined: who is to be offered to nobody is not, from the beginning.
+        book.out.extend(self.node.reach().map(Request::Reach));
         for member in book.members.values_mut() {
             member.confirmed = false;
             member.asked = now;
@@ -248,6 +279,8 @@ impl Line {
         tracing::debug!(server = ?wire.server, "rendezvous is connected");
         let stop = self.stop.clone();
         let mut moved = self.node.endpoint().moved();
+        let broker = self.node.broker().cloned();
+        let mut reach = broker.as_ref().map(|broker| broker.reach());
         loop {
             if !wire.send(&mut self.book.out).await {
                 return End::Lost;
@@ -263,13 +296,17 @@ impl Line {
                         let reason = crate::endpoint::reason(reason.as_bytes());
                         return End::Refused(refusal, reason);
                     }
-                    Some(event) => self.heard(event),
+                    Some(event) => self.heard(event).await,
                 },
                 Some(ask) = self.asks.recv() => self.asked(ask),
                 Ok(()) = self.account.changed() => self.renew(),
                 () = at(report_at), if report_at.is_some() => self.report(),
                 () = at(renew_at), if renew_at.is_some() => self.renew(),
                 () = at(pulse_at), if pulse_at.is_some() => self.ask_time(),
+                (peer, introduction) = signal(broker.as_deref()) => {
+                    self.book.out.push(Request::Introduce { peer, introduction });
+                }
+                reach = changed(&mut reach) => self.book.out.push(Request::Reach(reach)),
             }
         }
     }

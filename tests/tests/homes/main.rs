@@ -1,0 +1,3 @@
+//! Real programs in real homes: network namespaces behind routers of every kind. Skipped where they cannot be made.
+
+mod playing;
