@@ -76,14 +76,28 @@ pub struct Street {
 /// Lets in what answers something from inside, and drops the rest before connection tracking remembers it.
 const SHUT: &str = r#"
     chain inp { type filter hook input priority 0; policy accept; iifname "wan0" ct state new drop; }
-    chain fwdc { type filter hook forward priority 0; policy accept; iifname "wan0" ct state new drop; }"#;
+    chain fwdc { type filter hook forward priority 0; policy accept; iifname "wan0" ct state new drop; }
+"#;
 
 impl Street {
     /// Builds homes of these kinds.
     ///
     /// # Errors
     /// Where namespaces cannot be made: why.
+    ///
+    /// # Panics
+    /// If one can be made, and then something else cannot.
     pub fn new(tag: &str, kinds: &[Kind]) -> Result<(Self, Vec<Spot>), String> {
+        let probe = format!("bn{}{tag}t", std::process::id());
+        ip(&format!("netns add {probe}"))?;
+        ip(&format!("netns del {probe}"))?;
+        match Self::build(tag, kinds) {
+            Ok(street) => Ok(street),
+            Err(why) => panic!("a street cannot be built: {why}"),
+        }
+    }
+
+    fn build(tag: &str, kinds: &[Kind]) -> Result<(Self, Vec<Spot>), String> {
         let tag = format!("bn{}{tag}", std::process::id());
         let (world, servers) = (format!("{tag}w"), format!("{tag}s"));
         let place = Spot { namespace: servers.clone(), ip: Ipv4Addr::new(198, 18, 0, 1) };
@@ -222,7 +236,8 @@ fn forward(name: &str) {
 fn rules(name: &str, kind: Kind, number: usize) -> Result<(), String> {
     let masquerade = |how: &str| {
         format!(
-            r#"chain post {{ type nat hook postrouting priority 100; oifname "wan0" masquerade {how}; }}"#
+            r#"chain post {{ type nat hook postrouting priority 100; oifname "wan0" masquerade {how}; }}
+"#
         )
     };
     let home = format!("192.168.{number}.2");
@@ -244,13 +259,13 @@ fn rules(name: &str, kind: Kind, number: usize) -> Result<(), String> {
         Kind::Symmetric => masquerade("random") + SHUT,
         Kind::SymmetricRandom | Kind::Dual => masquerade("fully-random") + SHUT,
         Kind::Blocked => format!(
-            r#"{} chain all {{ type filter hook forward priority 0; policy accept; meta l4proto udp drop; }}"#,
+            r#"{} chain drop_udp {{ type filter hook forward priority 0; policy accept; meta l4proto udp drop; }}"#,
             masquerade("")
         ),
         _ => masquerade("") + SHUT,
     };
     let v6 = SHUT;
-    nft(name, &format!("table ip f {{ {v4} }}\ntable ip6 f {{ {v6} }}\n"))
+    nft(name, &format!("table ip f {{\n{v4}\n}}\ntable ip6 f {{\n{v6}\n}}\n"))
 }
 
 fn nft(name: &str, text: &str) -> Result<(), String> {

@@ -46,7 +46,8 @@ fn reflectors(servers: &Place) -> Vec<Reflector> {
         .map(|ip| ip.parse().unwrap());
     let (tell, told) = std::sync::mpsc::channel();
     servers.run(move || {
-        let bind = |ip| [0; 3].map(|_: u8| Arc::new(UdpSocket::bind((ip, 0)).unwrap()));
+        let bind =
+            |ip: IpAddr| [0u16; 3].map(|port| Arc::new(UdpSocket::bind((ip, port)).unwrap()));
         let trios = ips.map(bind);
         let all = trios.each_ref().map(|[first, second, _]| Reflector {
             first: first.local_addr().unwrap(),

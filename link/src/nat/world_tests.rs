@@ -66,7 +66,7 @@ struct Viewer {
     reach: Reach,
     seen: Vec<SocketAddr>,
     found: Option<(Instant, SocketAddr)>,
-    given_up: bool,
+    given_up: Option<Instant>,
 }
 
 struct Stage {
@@ -161,7 +161,7 @@ impl Stage {
             reach: Reach::default(),
             seen: Vec::new(),
             found: None,
-            given_up: false,
+            given_up: None,
         });
     }
 
@@ -237,7 +237,7 @@ impl Stage {
                 self.letters.insert(key, (to, self.viewers[from].peer, introduction));
             }
             Output::Found { addr, .. } => self.viewers[at].found = Some((now, addr)),
-            Output::NotFound { .. } => self.viewers[at].given_up = true,
+            Output::NotFound { .. } => self.viewers[at].given_up = Some(now),
         }
     }
 
@@ -295,7 +295,7 @@ impl Stage {
         let (begun, second) = (self.now, self.viewers[1].peer);
         self.checks = 0;
         self.viewers[0].meetings.meet(begun, second);
-        while self.viewers[0].found.is_none() && !self.viewers[0].given_up {
+        while self.viewers[0].found.is_none() && self.viewers[0].given_up.is_none() {
             self.step();
         }
         let (at, way) = self.viewers[0].found?;
@@ -413,7 +413,7 @@ fn who_ask_each_other_at_once_meet_once() {
     stage.viewers[1].meetings.met(first);
     stage.viewers[0].meetings.met(second);
     stage.step();
-    assert!(stage.viewers[1].given_up && stage.viewers[1].found.is_none());
+    assert!(stage.viewers[1].given_up.is_some() && stage.viewers[1].found.is_none());
     assert!(stage.viewers.iter_mut().all(|viewer| viewer.meetings.timeout().is_none()));
 }
 
@@ -425,6 +425,6 @@ fn who_does_not_answer_is_given_up_in_time() {
     stage.classify();
     let begun = stage.now;
     assert_eq!(stage.meet(), None);
-    assert!(stage.now - begun < Duration::from_secs(6));
+    assert!(stage.viewers[0].given_up.unwrap() - begun < Duration::from_secs(6));
     assert!(stage.viewers[0].meetings.timeout().is_none(), "nothing is left of it");
 }
