@@ -22,6 +22,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::network::Network;
 use self::tls::Tls;
+pub(crate) use self::transport::STREAMS;
 use crate::socket::{Fittings, Gate, Meter, Pace, Socket};
 use crate::tcp::{self, Dial, Table, Watch};
 use crate::uplink::Uplink;
