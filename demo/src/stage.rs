@@ -93,7 +93,15 @@ impl Stage {
     /// # Errors
     /// If a program is not built, does not start or does not get ready.
     pub async fn set(plan: Plan) -> Result<Self> {
-        Self::stand(plan, false).await
+        Self::stand(plan, false, "").await
+    }
+
+    /// The same, with `rendezvous` (TOML) at the end of the configuration of rendezvous.
+    ///
+    /// # Errors
+    /// As of [`Stage::set`].
+    pub async fn set_with(plan: Plan, rendezvous: &str) -> Result<Self> {
+        Self::stand(plan, false, rendezvous).await
     }
 
     /// The same, but Ctrl-C reaches only the program that sets the stage: for one that strikes it then.
@@ -101,10 +109,10 @@ impl Stage {
     /// # Errors
     /// As of [`Stage::set`].
     pub async fn set_apart(plan: Plan) -> Result<Self> {
-        Self::stand(plan, true).await
+        Self::stand(plan, true, "").await
     }
 
-    async fn stand(plan: Plan, apart: bool) -> Result<Self> {
+    async fn stand(plan: Plan, apart: bool, more: &str) -> Result<Self> {
         // Secrets lie in it.
         let folder = tempfile::Builder::new()
             .prefix("braidcast-")
@@ -132,7 +140,7 @@ impl Stage {
             Program::start(root, "auth", "braidcast-auth", &["--config", &auth_config], apart)?;
         auth.ready(&root.join("auth.json")).await?;
 
-        let config = write(root, "rendezvous.toml", &rendezvous(root, addresses))?;
+        let config = write(root, "rendezvous.toml", &rendezvous(root, addresses, more))?;
         let mut rendezvous = Program::start(
             root,
             "rendezvous",
@@ -321,7 +329,7 @@ listen = "{ip}:{port}"
     )
 }
 
-fn rendezvous(root: &Path, at: Addresses) -> String {
+fn rendezvous(root: &Path, at: Addresses, more: &str) -> String {
     let root = root.display();
     let (url, ip, port) = (at.auth(), at.ip, Addresses::RENDEZVOUS);
     format!(
@@ -337,7 +345,7 @@ listen = "{ip}:{port}"
 url = "{url}"
 bind = "{ip}"
 credential = {{ file = "{root}/rendezvous-credential" }}
-"#
+{more}"#
     )
 }
 
