@@ -4,7 +4,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 part=${1:-all}
-if [ "$part" = parts ]; then
-  exec cargo bench --workspace --bench '*'
-fi
-exec "${CARGO_TARGET_DIR:-target}/release/braidcast-bench" "$part" --runs "${RUNS:-5}"
+case $part in
+  parts) exec cargo bench --workspace --bench '*' ;;
+  fan-out-400) arguments=(fan-out --children 400) ;;
+  fan-out-20) arguments=(fan-out --mbit 20) ;;
+  rendezvous-redis) arguments=(rendezvous --redis) ;;
+  *) arguments=("$part") ;;
+esac
+exec "${CARGO_TARGET_DIR:-target}/release/braidcast-bench" "${arguments[@]}" --runs "${RUNS:-5}"

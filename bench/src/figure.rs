@@ -36,11 +36,6 @@ impl Figure {
         Self { goal: Some(Goal::Below(goal)), ..self }
     }
 
-    /// How often it was measured.
-    pub(crate) fn runs(&self) -> usize {
-        self.values.len()
-    }
-
     fn median(&self) -> f64 {
         let mut sorted = self.values.clone();
         sorted.sort_by(f64::total_cmp);
@@ -55,24 +50,21 @@ impl fmt::Display for Figure {
         let median = self.median();
         let value = format!("{median:.2} {}", self.unit);
         let spread = format!("{low:.2} - {high:.2}");
-        write!(f, "{:<62}{value:>16}{spread:>20}", self.what)?;
-        match self.goal {
-            Some(Goal::AtLeast(goal)) => {
-                write!(f, "  at least {goal}: {}", judged(median >= goal))
-            }
-            Some(Goal::Below(goal)) => write!(f, "  under {goal}: {}", judged(median < goal)),
-            None => Ok(()),
-        }
+        write!(f, "{:<66}{value:>18}{spread:>22}{:>5}", self.what, self.values.len())?;
+        let (word, goal, met) = match self.goal {
+            Some(Goal::AtLeast(goal)) => ("at least", goal, median >= goal),
+            Some(Goal::Below(goal)) => ("under", goal, median < goal),
+            None => return Ok(()),
+        };
+        let met = if met { "met" } else { "missed" };
+        write!(f, "{:>8.2}  {word} {goal}: {met}", median / goal)
     }
-}
-
-fn judged(met: bool) -> &'static str {
-    if met { "met" } else { "missed" }
 }
 
 /// Prints the table.
 pub(crate) fn print(figures: &[Figure]) {
-    println!("{:<62}{:>16}{:>20}  target", "figure", "median", "lowest - highest");
+    let (median, spread) = ("median", "lowest - highest");
+    println!("{:<66}{median:>18}{spread:>22}{:>5}{:>8}  target", "figure", "runs", "of it");
     for figure in figures {
         println!("{figure}");
     }

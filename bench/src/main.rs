@@ -3,17 +3,25 @@
 //! Each part runs alone by name; `all` runs them one after the other, and one table stands at the end.
 
 mod bare;
+mod children;
+mod delay;
+mod engine;
+#[path = "../../swarm/benches/load/mod.rs"]
+mod engine_load;
 mod fan_out;
 mod figure;
 mod load;
 mod media;
+mod overload;
 mod processor;
 mod programs;
+mod rendezvous;
 mod repeater;
 mod udp;
 mod work;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -51,6 +59,36 @@ enum Part {
         #[arg(long, default_value_t = 5)]
         runs: usize,
     },
+    /// What a repeater adds to the delay while its core is busy half of the time.
+    Delay {
+        /// As of `all`.
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+    },
+    /// A repeater with twice the children that it can serve.
+    Overload {
+        /// As of `all`.
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+    },
+    /// One swarm engine.
+    Engine {
+        /// As of `all`.
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+    },
+    /// Rendezvous with its map in memory: nodes come in, report, join, and are back after a restart.
+    Rendezvous {
+        /// Nodes that stay.
+        #[arg(long, default_value_t = 20_000)]
+        viewers: usize,
+        /// Its map is shared over a Redis.
+        #[arg(long)]
+        redis: bool,
+        /// As of `all`.
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+    },
     /// Ten channels at one headend, and one with three children.
     Headend {
         /// As of `all`.
@@ -80,6 +118,15 @@ enum Part {
         seal: bool,
         receivers: Vec<SocketAddr>,
     },
+    /// Children whose shards are noted (started by `delay`).
+    #[command(hide = true)]
+    Sample { stage: PathBuf },
+    /// Works without an end on core 0 (started by `overload`).
+    #[command(hide = true)]
+    Spin,
+    /// Engines whose memory is measured (started by `engine`).
+    #[command(hide = true)]
+    Engines { partners: usize },
     /// A sender with bare quinn (started by `fan-out`).
     #[command(hide = true)]
     SendQuinn {
@@ -99,28 +146,49 @@ fn main() -> Result<()> {
             processor::pin(std::process::id(), 0)?;
             return Runtime::new()?.block_on(bare::send(load));
         }
+        Part::Sample { stage } => return Runtime::new()?.block_on(delay::sample(&stage)),
+        Part::Spin => {
+            processor::pin(std::process::id(), 0)?;
+            loop {
+                std::hint::spin_loop();
+            }
+        }
+        Part::Delay { runs } => apart(overload::delay(runs.max(1)))?,
+        Part::Overload { runs } => apart(overload::measure(runs.max(1)))?,
+        Part::Engines { partners } => return engine::engines(partners),
+        Part::Engine { runs } => engine::measure(runs.max(1))?,
+        Part::Rendezvous { viewers, redis, runs } => {
+            apart(rendezvous::measure(viewers, redis, runs.max(1)))?
+        }
         Part::Media { runs } => media::measure(runs.max(1))?,
-        Part::FanOut { load, runs } => fan_out_apart(load, runs.max(1))?,
+        Part::FanOut { load, runs } => apart(fan_out::measure(load, runs.max(1)))?,
         Part::Headend { runs } => Runtime::new()?.block_on(programs::headend(runs.max(1)))?,
         Part::Viewer { runs } => Runtime::new()?.block_on(programs::viewer(runs.max(1)))?,
         Part::All { runs } => all(runs.max(1))?,
     };
-    println!("{}, {} runs", processor::name(), figures.iter().map(Figure::runs).max().unwrap_or(0));
+    println!("{}", processor::machine());
+    if let Some(busy) = processor::others().filter(|busy| *busy > 10.0) {
+        println!("(others take {busy:.0} % of the machine: it is not quiet)");
+    }
     figure::print(&figures);
     Ok(())
 }
 
 fn all(runs: usize) -> Result<Vec<Figure>> {
     let mut figures = media::measure(runs)?;
+    figures.extend(engine::measure(runs)?);
     let runtime = Runtime::new()?;
     figures.extend(runtime.block_on(programs::headend(runs))?);
     figures.extend(runtime.block_on(programs::viewer(runs))?);
-    figures.extend(fan_out_apart(Load { children: 100, mbit: 4, seconds: 5 }, runs)?);
+    figures.extend(apart(rendezvous::measure(20_000, false, runs))?);
+    figures.extend(apart(overload::measure(1))?);
+    figures.extend(apart(overload::delay(1))?);
+    figures.extend(apart(fan_out::measure(Load { children: 100, mbit: 4, seconds: 4 }, runs))?);
     Ok(figures)
 }
 
-/// The programs that are started inherit the core, until they are moved.
-fn fan_out_apart(load: Load, runs: usize) -> Result<Vec<Figure>> {
+/// On core 1. The programs that are started inherit that, until they are moved.
+fn apart(part: impl Future<Output = Result<Vec<Figure>>>) -> Result<Vec<Figure>> {
     processor::pin(std::process::id(), 1)?;
-    Runtime::new()?.block_on(fan_out::measure(load, runs))
+    Runtime::new()?.block_on(part)
 }

@@ -47,9 +47,36 @@ pub(crate) fn resident(pid: u32) -> Result<u64> {
     Ok(kib * 1024)
 }
 
-/// The processor's name, for the head of the table.
-pub(crate) fn name() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+/// The machine, for the head of the table.
+pub(crate) fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let info = read("/proc/cpuinfo");
     let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
-    name.unwrap_or("unknown processor").to_owned()
+    let cores = info.matches("processor\t").count();
+    let kernel = read("/proc/sys/kernel/osrelease");
+    let memory: Option<f64> = read("/proc/meminfo")
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse().ok());
+    let profile = if cfg!(debug_assertions) { "development" } else { "release" };
+    format!(
+        "{}, {cores} cores, {:.0} GiB, Linux {}, {profile} profile",
+        name.unwrap_or("unknown processor"),
+        memory.unwrap_or_default() / f64::from(1 << 20),
+        kernel.trim(),
+    )
+}
+
+/// What others take of the machine, per cent, looked at for half a second.
+pub(crate) fn others() -> Option<f64> {
+    let look = || {
+        let stat = std::fs::read_to_string("/proc/stat").ok()?;
+        let times: Vec<f64> =
+            stat.lines().next()?.split_whitespace().skip(1).flat_map(str::parse).collect();
+        // Idle, and waiting for a disk.
+        Some((times.iter().take(8).sum::<f64>(), times.get(3)? + times.get(4)?))
+    };
+    let (all, idle) = look()?;
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let (more, idler) = look()?;
+    Some(100.0 * (1.0 - (idler - idle) / (more - all).max(1.0)))
 }

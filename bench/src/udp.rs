@@ -18,6 +18,11 @@ const MOST: usize = 50;
 /// What a QUIC packet has beside its payload: header and tag, bytes.
 const TAG: usize = 16;
 
+/// Packets of one shard.
+pub(crate) fn packets(load: Load) -> usize {
+    load.shard().div_ceil(PACKET - TAG)
+}
+
 /// Sends shards at the load's pace to `receivers`, and never returns.
 ///
 /// # Errors
@@ -28,7 +33,7 @@ pub(crate) fn send(load: Load, receivers: &[SocketAddr], seal: bool) -> Result<(
     let key = LessSafeKey::new(
         UnboundKey::new(&AES_128_GCM, &[7; 16]).ok().context("a key of 16 bytes")?,
     );
-    let packets = load.shard().div_ceil(PACKET - TAG);
+    let packets = packets(load);
     let template = vec![0x5a_u8; packets * PACKET];
     let mut wire = vec![template.clone(); K];
     let to: Vec<SockaddrIn> = receivers

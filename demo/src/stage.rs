@@ -93,7 +93,15 @@ impl Stage {
     /// # Errors
     /// If a program is not built, does not start or does not get ready.
     pub async fn set(plan: Plan) -> Result<Self> {
-        Self::stand(plan, false, None).await
+        Self::stand(plan, false, "", None).await
+    }
+
+    /// The same, with `rendezvous` (TOML) at the end of the configuration of rendezvous.
+    ///
+    /// # Errors
+    /// As of [`Stage::set`].
+    pub async fn set_with(plan: Plan, rendezvous: &str) -> Result<Self> {
+        Self::stand(plan, false, rendezvous, None).await
     }
 
     /// The same, but Ctrl-C reaches only the program that sets the stage: for one that strikes it then.
@@ -101,7 +109,7 @@ impl Stage {
     /// # Errors
     /// As of [`Stage::set`].
     pub async fn set_apart(plan: Plan) -> Result<Self> {
-        Self::stand(plan, true, None).await
+        Self::stand(plan, true, "", None).await
     }
 
     /// As of [`Stage::set`], in a network namespace, at its address `ip`.
@@ -109,10 +117,15 @@ impl Stage {
     /// # Errors
     /// As of [`Stage::set`].
     pub async fn set_in(plan: Plan, namespace: &str, ip: Ipv4Addr) -> Result<Self> {
-        Self::stand(plan, false, Some((namespace.to_owned(), ip))).await
+        Self::stand(plan, false, "", Some((namespace.to_owned(), ip))).await
     }
 
-    async fn stand(plan: Plan, apart: bool, ground: Option<(String, Ipv4Addr)>) -> Result<Self> {
+    async fn stand(
+        plan: Plan,
+        apart: bool,
+        more: &str,
+        ground: Option<(String, Ipv4Addr)>,
+    ) -> Result<Self> {
         // Secrets lie in it.
         let folder = tempfile::Builder::new()
             .prefix("braidcast-")
@@ -151,7 +164,7 @@ impl Stage {
         )?;
         auth.ready(&root.join("auth.json")).await?;
 
-        let config = write(root, "rendezvous.toml", &rendezvous(root, addresses))?;
+        let config = write(root, "rendezvous.toml", &rendezvous(root, addresses, more))?;
         let mut rendezvous = Program::start_in(
             namespace,
             root,
@@ -353,7 +366,7 @@ listen = "{ip}:{port}"
     )
 }
 
-fn rendezvous(root: &Path, at: Addresses) -> String {
+fn rendezvous(root: &Path, at: Addresses, more: &str) -> String {
     let root = root.display();
     let (url, ip, port) = (at.auth(), at.ip, Addresses::RENDEZVOUS);
     format!(
@@ -369,7 +382,7 @@ listen = "{ip}:{port}"
 url = "{url}"
 bind = "{ip}"
 credential = {{ file = "{root}/rendezvous-credential" }}
-"#
+{more}"#
     )
 }
 

@@ -21,6 +21,5 @@ fn main() -> ExitCode {
 
 fn start(common: &Common) -> anyhow::Result<()> {
     let Some(config) = common.configuration::<repeater::Config>()? else { return Ok(()) };
-    tokio::runtime::Runtime::new()?
-        .block_on(async { repeater::run(config, Stop::on_signals()?).await })
+    service::runtime()?.block_on(async { repeater::run(config, Stop::on_signals()?).await })
 }

@@ -23,6 +23,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::network::Network;
 use self::tls::Tls;
+pub(crate) use self::transport::STREAMS;
 use crate::nat::Way;
 use crate::socket::{Fittings, Gate, Meter, Pace, Socket, Stun};
 use crate::tcp::{self, Dial, Table, Watch};

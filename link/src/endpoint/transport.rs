@@ -21,8 +21,10 @@ const IDLE: VarInt = VarInt::from_u32(6_000);
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// Before the first measurement. The RFC's 333 ms would make a lost first packet cost a second.
 const INITIAL_RTT: Duration = Duration::from_millis(100);
-/// Shards that a peer may have under way to us at one time.
-const STREAMS: VarInt = VarInt::from_u32(256);
+/// Shards that a peer may have under way to us at one time, once it is known that it may feed us.
+pub(crate) const STREAMS: VarInt = VarInt::from_u32(256);
+/// The same before. QUIC keeps a place for each from the start, for a child that never sends a shard too.
+const FEW_STREAMS: VarInt = VarInt::from_u32(16);
 /// Media per connection that we take in before it is read, bytes: a burst of 2 s at 16 Mbit/s.
 const RECEIVE_WINDOW: VarInt = VarInt::from_u32(4 << 20);
 /// The same for one stream: a shard.
@@ -42,9 +44,9 @@ pub(crate) fn transport(
     rtt: Option<Duration>,
 ) -> Arc<TransportConfig> {
     let mut acks = AckFrequencyConfig::default();
-    // One acknowledgement for ten packets: 15 to 40 % more throughput per core with small bursts. A home's uplink is
-    // slow and listened to: more often.
-    let (packets, delay) = if uplink.is_some() { (4, 15) } else { (10, 25) };
+    // One acknowledgement for two or three shards: a server reads those of all its children. A home's uplink is slow and
+    // listened to: more often.
+    let (packets, delay) = if uplink.is_some() { (4, 15) } else { (32, 25) };
     acks.ack_eliciting_threshold(VarInt::from_u32(packets))
         .max_ack_delay(Some(Duration::from_millis(delay)));
     let mut cubic = CubicConfig::default();
@@ -54,7 +56,7 @@ pub(crate) fn transport(
         .max_idle_timeout(Some(IdleTimeout::from(IDLE)))
         .keep_alive_interval(Some(KEEP_ALIVE))
         .initial_rtt(rtt.unwrap_or(INITIAL_RTT))
-        .max_concurrent_uni_streams(STREAMS)
+        .max_concurrent_uni_streams(FEW_STREAMS)
         // One control stream each, opened by the dialler.
         .max_concurrent_bidi_streams(VarInt::from_u32(2))
         .receive_window(RECEIVE_WINDOW)

@@ -12,6 +12,7 @@ use super::egress::Egress;
 use super::event::Event;
 use super::outbox::{Outbox, Waiting};
 use super::pipe::ShardWriter;
+use super::wire::shard_head;
 use crate::uplink::Uplink;
 
 /// What the connections of a node share.
@@ -56,14 +57,15 @@ impl Sender {
         deadline: Time,
         urgency: Urgency,
     ) -> Waiting {
-        let wire = Bytes::from(vec![0; bytes]);
-        Waiting { swarm, shard, wire, deadline, urgency, since: self.now() }
+        let (head, wire) = (shard_head(swarm), Bytes::from(vec![0; bytes]));
+        Waiting { swarm, shard, head, wire, deadline, urgency, since: self.now() }
     }
 }
 
 impl Queue {
     pub(crate) fn shard(&self, waiting: Waiting) {
         self.0.shard(waiting);
+        self.0.wake();
     }
 
     pub(crate) fn waiting(&self) -> usize {

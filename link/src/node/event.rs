@@ -22,8 +22,15 @@ pub(crate) enum Event {
     Shard { id: u64, swarm: SwarmId, shard: Box<Shard>, hold: Hold },
     /// Something came that is no shard.
     Garbage { id: u64, swarm: SwarmId },
-    /// What became of a shard that was queued.
-    Delivery { id: u64, swarm: SwarmId, shard: ShardRef, delivery: Delivery },
+    /// What became of shards that were queued: those of one burst together.
+    Delivered { id: u64, shards: Vec<Delivered> },
     /// The connection is gone, for this reason.
     Closed { id: u64, broke_protocol: bool },
+}
+
+/// What became of one shard.
+pub(crate) struct Delivered {
+    pub(crate) swarm: SwarmId,
+    pub(crate) shard: ShardRef,
+    pub(crate) delivery: Delivery,
 }

@@ -21,6 +21,7 @@ mod pipe;
 mod policy;
 mod standing;
 mod store;
+mod under_way;
 mod wire;
 
 use std::net::SocketAddr;

@@ -24,6 +24,8 @@ const MAX_PUSH_AGE: Duration = Duration::from_secs(2);
 pub(crate) struct Waiting {
     pub(crate) swarm: SwarmId,
     pub(crate) shard: ShardRef,
+    /// What stands before a shard on its stream.
+    pub(crate) head: Bytes,
     pub(crate) wire: Bytes,
     pub(crate) deadline: Time,
     pub(crate) urgency: Urgency,
@@ -107,7 +109,7 @@ impl Outbox {
         self.lock().control.is_empty()
     }
 
-    /// Queues a shard; gives those that had to go for it.
+    /// Queues a shard, of which the receiver's task learns by [`Outbox::wake`]; gives those that had to go for it.
     pub(crate) fn shard(&self, waiting: Waiting) -> Vec<Waiting> {
         let mut queues = self.lock();
         if queues.closed {
@@ -122,7 +124,6 @@ impl Outbox {
             let Some(victim) = queues.victim().and_then(|key| queues.remove(key)) else { break };
             dropped.push(victim);
         }
-        self.shards.notify_one();
         dropped
     }
 
@@ -131,6 +132,11 @@ impl Outbox {
         let queues = self.lock();
         let pushes = queues.shards.values().filter(|waiting| waiting.urgency == Urgency::Push);
         pushes.map(|waiting| waiting.since).min()
+    }
+
+    /// There is something to be sent.
+    pub(crate) fn wake(&self) {
+        self.shards.notify_one();
     }
 
     /// Shards that wait.
@@ -212,6 +218,7 @@ mod tests {
         Waiting {
             swarm: SWARM,
             shard: ShardRef { number, index: number as u8 % 12 },
+            head: Bytes::new(),
             wire: vec![0; bytes].into(),
             deadline: Time(deadline),
             urgency,

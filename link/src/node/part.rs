@@ -4,12 +4,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use segment::{Header, Layer, Shard, Verifier};
 use swarm::{Arrival, Cause, Config, Engine, Input, Output, Time};
 use ticket::{Location, PeerId, Role};
 
+use super::driver::gather::Burst;
 use super::mail::Shared;
 use super::store::Store;
+use super::wire::shard_head;
 use super::{JoinSpec, NodeConfig, Played};
 
 /// How long segments are kept beyond the playout delay: for those who start and those who repair.
@@ -23,6 +26,10 @@ pub(crate) struct Part {
     pub(crate) shared: Arc<Shared>,
     pub(crate) engine: Engine,
     pub(crate) store: Store,
+    /// What stands before each of the swarm's shards on its stream.
+    pub(crate) head: Bytes,
+    /// What was pushed of the newest segment.
+    pub(crate) burst: Burst,
     verifier: Verifier,
     /// When the engine is woken next, as it stands in the driver's table.
     pub(crate) wake: Option<Time>,
@@ -72,6 +79,8 @@ impl Part {
         Self {
             engine: Engine::new(config, seed(), now),
             store: Store::new(most),
+            head: shard_head(spec.swarm),
+            burst: Burst::default(),
             verifier: Verifier::new(spec.swarm, spec.key),
             spec,
             shared,

@@ -3,9 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::StreamExt as _;
-use futures::stream::FuturesUnordered;
 use quinn::{RecvStream, SendStream};
 use swarm::{Delivery, Urgency};
 use tokio::sync::mpsc;
@@ -13,9 +10,10 @@ use tokio::time::timeout_at;
 
 use super::clock::Clock;
 use super::egress::Egress;
-use super::event::Event;
+use super::event::{Delivered, Event};
 use super::outbox::{Outbox, Waiting};
-use super::wire::{Close, MAX_FRAME, PeerFrame, SHARD};
+use super::under_way::{Settled, UnderWay};
+use super::wire::{Close, MAX_FRAME, PeerFrame};
 use crate::protocol::FrameError;
 use crate::protocol::frame::read_within;
 
@@ -75,8 +73,7 @@ impl ShardWriter {
     }
 
     async fn serve(&self) {
-        let mut under_way = FuturesUnordered::new();
-        let mut bytes = 0;
+        let mut under_way = UnderWay::new();
         loop {
             // What QUIC cannot send yet stays in our queue: there it is ordered, and can be dropped.
             let room = self.quic.stats().path.cwnd as usize + SLACK;
@@ -88,44 +85,32 @@ impl ShardWriter {
             tokio::pin!(next);
             // While a shard waits or is being handed over, those before it are still watched.
             let handed = loop {
+                let free = under_way.bytes() < room;
                 tokio::select! {
-                    Some((len, told)) = under_way.next(), if !under_way.is_empty() => {
-                        bytes -= len;
-                        if self.events.send(told).await.is_err() {
+                    settled = under_way.settled(&self.clock), if !under_way.is_empty() => {
+                        if self.settled(settled).await.is_none() {
                             return;
                         }
                     }
-                    handed = &mut next, if bytes < room => break handed,
+                    handed = &mut next, if free => break handed,
                 }
             };
             match handed {
                 None => return,
                 Some(None) => {}
-                Some(Some((stream, waiting))) => {
-                    bytes += waiting.wire.len();
-                    under_way.push(self.watch(stream, waiting));
-                }
+                Some(Some((stream, waiting))) => under_way.add(stream, waiting, &self.clock),
             }
         }
     }
 
-    /// Waits until a shard has arrived, or takes it back when its deadline has passed: that leaves
-    /// room for what is still of use.
-    async fn watch(&self, mut stream: SendStream, waiting: Waiting) -> (usize, Event) {
-        let deadline = self.clock.instant(waiting.deadline);
-        let delivery = match timeout_at(deadline, stream.stopped()).await {
-            Ok(_) => {
-                // From the queue to the wire: without the way there and back.
-                let way = self.quic.rtt() + ACK_DELAY;
-                let took = self.clock.now().since(waiting.since);
-                Delivery::Sent(took.saturating_sub(way))
-            }
-            Err(_) => {
-                let _ = stream.reset(Close::Idle.code());
-                Delivery::Dropped
-            }
-        };
-        (waiting.wire.len(), self.event(&waiting, delivery))
+    /// Tells what has become of shards.
+    async fn settled(&self, settled: Settled) -> Option<()> {
+        // From the queue to the wire: without the way there and back.
+        let (now, way) = (self.clock.now(), self.quic.rtt() + ACK_DELAY);
+        let sent = |waiting: &Waiting| Delivery::Sent(now.since(waiting.since).saturating_sub(way));
+        let arrived = settled.arrived.iter().map(|waiting| delivered(waiting, sent(waiting)));
+        let late = settled.late.iter().map(|waiting| delivered(waiting, Delivery::Dropped));
+        self.tell(arrived.chain(late).collect()).await
     }
 
     /// The next shard that may be sent; the outer `None` once all is over.
@@ -136,8 +121,9 @@ impl ShardWriter {
         let turn = self.egress.turn().await;
         let (next, late) = self.outbox.take_shard(self.clock.now());
         turn.spend(next.as_ref().map_or(0, |waiting| waiting.wire.len()));
-        for waiting in late {
-            self.tell(&waiting, Delivery::Dropped).await?;
+        if !late.is_empty() {
+            let late = late.iter().map(|waiting| delivered(waiting, Delivery::Dropped));
+            self.tell(late.collect()).await?;
         }
         Some(next)
     }
@@ -145,14 +131,11 @@ impl ShardWriter {
     /// Hands a shard to QUIC; the outer `None` if the connection is gone.
     async fn send(&self, waiting: &Waiting) -> Option<Option<SendStream>> {
         let deadline = self.clock.instant(waiting.deadline);
-        let mut head = Vec::with_capacity(17);
-        head.push(SHARD);
-        head.extend(waiting.swarm.0);
         let mut stream = match timeout_at(deadline, self.quic.open_uni()).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(_)) => return None,
             Err(_) => {
-                self.tell(waiting, Delivery::Dropped).await?;
+                self.tell(vec![delivered(waiting, Delivery::Dropped)]).await?;
                 return Some(None);
             }
         };
@@ -161,7 +144,7 @@ impl ShardWriter {
             Urgency::Push => 1,
             Urgency::Start => 0,
         });
-        match timeout_at(deadline, self.write(&mut stream, head.into(), waiting)).await {
+        match timeout_at(deadline, self.write(&mut stream, waiting)).await {
             Ok(Ok(())) => {
                 let _ = stream.finish();
                 Some(Some(stream))
@@ -169,13 +152,13 @@ impl ShardWriter {
             // The receiver does not want it: as good as sent.
             Ok(Err(quinn::WriteError::Stopped(_))) => {
                 let waited = self.clock.now().since(waiting.since);
-                self.tell(waiting, Delivery::Sent(waited)).await?;
+                self.tell(vec![delivered(waiting, Delivery::Sent(waited))]).await?;
                 Some(None)
             }
             Ok(Err(_)) => None,
             Err(_) => {
                 let _ = stream.reset(Close::Idle.code());
-                self.tell(waiting, Delivery::Dropped).await?;
+                self.tell(vec![delivered(waiting, Delivery::Dropped)]).await?;
                 Some(None)
             }
         }
@@ -185,10 +168,9 @@ impl ShardWriter {
     async fn write(
         &self,
         stream: &mut SendStream,
-        head: Bytes,
         waiting: &Waiting,
     ) -> Result<(), quinn::WriteError> {
-        let mut wire = waiting.wire.clone();
+        let (head, mut wire) = (waiting.head.clone(), waiting.wire.clone());
         let Some(uplink) = self.egress.uplink() else {
             return stream.write_all_chunks(&mut [head, wire]).await;
         };
@@ -207,12 +189,11 @@ impl ShardWriter {
         Ok(())
     }
 
-    fn event(&self, waiting: &Waiting, delivery: Delivery) -> Event {
-        let Waiting { swarm, shard, .. } = *waiting;
-        Event::Delivery { id: self.id, swarm, shard, delivery }
+    async fn tell(&self, shards: Vec<Delivered>) -> Option<()> {
+        self.events.send(Event::Delivered { id: self.id, shards }).await.ok()
     }
+}
 
-    async fn tell(&self, waiting: &Waiting, delivery: Delivery) -> Option<()> {
-        self.events.send(self.event(waiting, delivery)).await.ok()
-    }
+fn delivered(waiting: &Waiting, delivery: Delivery) -> Delivered {
+    Delivered { swarm: waiting.swarm, shard: waiting.shard, delivery }
 }

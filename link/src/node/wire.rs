@@ -1,6 +1,7 @@
 //! What peers say to each other beside shards: frames on one bidirectional stream that the dialler
 //! opens. `docs/wire.md` describes them.
 
+use bytes::Bytes;
 use segment::SwarmId;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,11 @@ pub(crate) const MAX_FRAME: usize = 32 * 1024;
 pub(crate) const SHARD: u8 = 0;
 /// The longest shard that is taken, bytes: 250 ms of 64 Mbit/s in one piece.
 pub(crate) const MAX_SHARD: usize = 4 << 20;
+
+/// What stands before a shard of this swarm on its stream.
+pub(crate) fn shard_head(swarm: SwarmId) -> Bytes {
+    [&[SHARD][..], &swarm.0].concat().into()
+}
 
 /// Why a connection is closed: QUIC's application error codes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -31,7 +31,7 @@ async fn who_does_not_read_holds_up_nobody() {
         quick.dial(&headend, platform.token(quick.id(), Role::Repeater)).await.unwrap();
     subscribe(&mut reading, id).await;
 
-    // The slow one may have 256 streams open: 22 segments. It is stuck long before the end.
+    // The slow one may have 16 streams open: a segment and a third. It is stuck long before the end.
     let mut seen = std::collections::BTreeMap::new();
     while seen.values().filter(|shards| **shards == 12).count() < 40 {
         let read = async {

@@ -16,6 +16,8 @@ const PROMPT: Duration = Duration::from_millis(600);
 const ASKED_OTHERS: Duration = Duration::from_millis(250);
 /// Drops for two receivers within this are the sender's fault.
 const TOGETHER: Duration = Duration::from_secs(1);
+/// Pushes dropped for so many children are enough, however many there are.
+const MANY: usize = 32;
 /// Numbers are segments since 1970: none is near this, so that reckoning with them cannot overflow.
 const MAX_NUMBER: u64 = 1 << 60;
 /// How far ahead of the platform's clock a segment may be captured.
@@ -197,17 +199,28 @@ impl Engine {
         }
     }
 
-    /// A server without a limit of its own learns that it has one. What it drops for one slow receiver says nothing of
-    /// that: only if pushes to two are dropped within a moment is it overloaded; then the newest child goes.
+    /// A server without a limit of its own learns that it has one. What is late for one slow receiver says nothing of
+    /// that: only if pushes to two, and to a sixteenth of its children, are dropped or wait for half of the playout
+    /// delay within a moment is it overloaded; then the newest child goes.
     fn dropped(&mut self, to: Pid, shard: ShardRef, delivery: Delivery) {
-        if delivery != Delivery::Dropped || !self.was_pushed(shard, delivery) {
+        let late = match delivery {
+            Delivery::Dropped => true,
+            Delivery::Sent(wait) => wait > self.config.playout_delay / 2,
+        };
+        if !late || !self.was_pushed(shard, delivery) {
             return;
         }
-        let before = self.complaint.replace((to, self.now));
-        let other = before.is_some_and(|(peer, at)| peer != to && self.now.since(at) < TOGETHER);
-        if other && self.uplink.fall(self.pushes.total(), self.now) {
+        let now = self.now;
+        self.dropped_to.retain(|(peer, at)| *peer != to && now.since(*at) < TOGETHER);
+        self.dropped_to.push((to, now));
+        let pushed = self.pushes.total();
+        let children = pushed / u32::from(self.config.k).max(1);
+        let many = (children / 16).clamp(2, MANY as u32) as usize;
+        if self.dropped_to.len() >= many && self.uplink.fall(pushed, now) {
+            self.dropped_to.clear();
             self.shed_overload();
         }
+        self.dropped_to.truncate(MANY);
     }
 
     /// Whether a shard was sent on as it came, and not later in a burst or because it was pulled.

@@ -116,6 +116,7 @@ impl Engine {
         self.pending.retain(|pending| pending.peer != peer);
         self.waiting.retain(|waiting| waiting.peer != peer);
         self.complaint = self.complaint.filter(|(from, _)| *from != peer);
+        self.dropped_to.retain(|(child, _)| *child != peer);
         self.partners.remove(peer);
         self.start_lost(peer);
         self.lose_parent(peer);

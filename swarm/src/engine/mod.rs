@@ -97,6 +97,8 @@ pub struct Engine {
     last_exchange: Time,
     /// The last child that was served badly, and when it said so.
     complaint: Option<(Pid, Time)>,
+    /// Servers: children for whom pushes were dropped lately, and when.
+    dropped_to: Vec<(Pid, Time)>,
     /// When a better parent is looked for again.
     next_move: Option<Time>,
     /// Since when a viewer's set of parents is not full, as it is looked at each second.
@@ -141,6 +143,7 @@ impl Engine {
             asked_for_peers: None,
             last_exchange: now,
             complaint: None,
+            dropped_to: Vec::new(),
             next_move: None,
             lacks_since: None,
             left: false,

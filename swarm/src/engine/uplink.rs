@@ -16,7 +16,7 @@ const CALM: Duration = Duration::from_secs(2);
 const MEMORY: Duration = Duration::from_secs(30);
 
 /// The estimate starts from what a probe measured (the configured rate), falls on feedback, and rises again by doubling
-/// up to where it fell first, then in steps of one sub-stream (Zattoo's rule; RFC 5681 is its model).
+/// up to where it fell first, then in small steps (Zattoo's rule; RFC 5681 is its model).
 #[derive(Debug)]
 pub(super) struct Uplink {
     /// What the node may use, bits per second.
@@ -135,7 +135,11 @@ impl Uplink {
         if now.since(self.changed) < SETTLE || pushed == 0 || self.substream == 0 {
             return false;
         }
-        let load = u64::from(pushed) * self.substream;
+        let mut load = u64::from(pushed) * self.substream;
+        if self.limit.is_none() {
+            // What is learnt here is what pushes take; the part that `capacity` leaves free comes on top.
+            load = load * 7 / 6;
+        }
         let base = self.estimate.unwrap_or(load).min(load);
         let fallen = (base * 17 / 20).max(self.substream);
         if self.threshold == u64::MAX || now.since(self.fell) > MEMORY {
@@ -147,6 +151,12 @@ impl Uplink {
         true
     }
 
+    /// A linear step: one sub-stream, or what takes a minute to double where hundreds flow, or a server would be half
+    /// empty for an hour after a moment's trouble.
+    fn step(&self, estimate: u64) -> u64 {
+        self.substream.max(estimate / 32)
+    }
+
     /// Lets the estimate rise if all was calm.
     pub(super) fn rise(&mut self, now: Time) {
         let Some(estimate) = self.estimate else { return };
@@ -154,7 +164,7 @@ impl Uplink {
             return;
         }
         let risen =
-            if estimate < self.threshold { estimate * 2 } else { estimate + self.substream };
+            if estimate < self.threshold { estimate * 2 } else { estimate + self.step(estimate) };
         self.estimate = Some(self.limit.map_or(risen, |limit| risen.min(limit)));
         self.changed = now;
     }

@@ -1,6 +1,7 @@
 //! The one task that owns engines and connections. It never waits for a connection: what it sends is
 //! queued, what it is told comes through one bounded channel.
 
+pub(crate) mod gather;
 mod heard;
 mod output;
 mod peers;
@@ -70,6 +71,8 @@ pub(crate) struct Driver {
     parts: BTreeMap<SwarmId, Part>,
     /// When engines are to be woken.
     wakes: BTreeSet<(Time, SwarmId)>,
+    /// Connections that are to be woken together.
+    gather: gather::Gather,
     /// Inputs that wait to be handled, in order; bounded by `MAX_INPUTS`.
     inputs: VecDeque<(SwarmId, Input)>,
     conns: BTreeMap<u64, Conn>,
@@ -112,6 +115,7 @@ impl Driver {
             stop,
             parts: BTreeMap::new(),
             wakes: BTreeSet::new(),
+            gather: gather::Gather::default(),
             inputs: VecDeque::new(),
             conns: BTreeMap::new(),
             by_peer: BTreeMap::new(),
@@ -138,6 +142,7 @@ impl Driver {
         let (mail, stop) = (self.mail.clone(), self.stop.clone());
         let told = loop {
             let wake = self.wakes.first().map(|(time, _)| self.clock.instant(*time));
+            let wake = wake.into_iter().chain(self.gather.until()).min();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break Vec::new(),
@@ -161,6 +166,7 @@ impl Driver {
                 self.event(event);
             }
             self.work();
+            self.wake_gathered();
         };
         self.finish().await;
         for told in told {
@@ -170,6 +176,15 @@ impl Driver {
 
     fn has_room(&self) -> bool {
         self.inputs.len() < MAX_INPUTS
+    }
+
+    /// Lets connections know of what was queued for them, once all that came together is.
+    fn wake_gathered(&mut self) {
+        for id in self.gather.take() {
+            if let Some(conn) = self.conns.get(&id) {
+                conn.outbox.wake();
+            }
+        }
     }
 
     /// Wakes engines that are due and handles inputs.

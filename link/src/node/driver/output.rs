@@ -158,11 +158,19 @@ impl Driver {
             tracing::debug!(?swarm, ?shard, "a shard to be sent is not held");
             return;
         };
-        let wire = held.wire().clone();
+        let (head, wire) = (part.head.clone(), held.wire().clone());
         let since = self.clock.now();
         let Some(conn) = self.conns.get(&id) else { return };
-        let waiting = Waiting { swarm, shard, wire, deadline, urgency, since };
-        for dropped in conn.outbox.shard(waiting) {
+        let waiting = Waiting { swarm, shard, head, wire, deadline, urgency, since };
+        let gathered = self.config.role != Role::Viewer && urgency == Urgency::Push;
+        if gathered {
+            self.gather.add(id, swarm, shard, &mut part.burst);
+        }
+        let dropped = conn.outbox.shard(waiting);
+        if !gathered {
+            conn.outbox.wake();
+        }
+        for dropped in dropped {
             let delivery = Delivery::Dropped;
             let input = Input::Delivery { to, shard: dropped.shard, delivery };
             self.inputs.push_back((dropped.swarm, input));

@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use segment::SwarmId;
 use swarm::{ConnectError, Input};
+use ticket::Role;
 use tokio::time::Instant;
 
 use super::super::conn::{Conn, Presence};
-use super::super::event::Event;
+use super::super::event::{Delivered, Event};
 use super::super::hello::Met;
 use super::super::intake;
 use super::super::outbox::Outbox;
 use super::super::pipe::{self, ShardWriter};
 use super::super::wire::{Close, PeerFrame};
 use super::Driver;
-use crate::endpoint::reason;
+use crate::endpoint::{STREAMS, reason};
 use crate::protocol::frame::framed;
 
 /// Two connections between the same two that are nearer in time than this were made at once.
@@ -35,11 +36,12 @@ impl Driver {
             Event::Frame { id, frame } => self.frame(id, frame),
             Event::Shard { id, swarm, shard, hold } => self.shard(id, swarm, shard, hold),
             Event::Garbage { id, swarm } => self.bad_shard(id, swarm),
-            Event::Delivery { id, swarm, shard, delivery } => {
-                if let Some(conn) = self.conns.get(&id).filter(|conn| conn.is_in(swarm)) {
-                    let input = Input::Delivery { to: conn.peer, shard, delivery };
-                    self.inputs.push_back((swarm, input));
-                }
+            Event::Delivered { id, shards } => {
+                let Some(conn) = self.conns.get(&id) else { return };
+                let known = shards.into_iter().filter(|shard| conn.is_in(shard.swarm));
+                self.inputs.extend(known.map(|Delivered { swarm, shard, delivery }| {
+                    (swarm, Input::Delivery { to: conn.peer, shard, delivery })
+                }));
             }
             Event::Closed { id, broke_protocol } => self.closed(id, broke_protocol),
         }
@@ -78,6 +80,10 @@ impl Driver {
         }
         let id = self.next_conn;
         self.next_conn += 1;
+        // A server's children do not feed it.
+        if self.config.role == Role::Viewer || ticket.role != Role::Viewer {
+            quic.set_max_concurrent_uni_streams(STREAMS);
+        }
         let outbox = Arc::new(Outbox::default());
         let events = self.tell.clone();
         self.tasks.spawn(pipe::read_control(id, receive, events.clone()));
