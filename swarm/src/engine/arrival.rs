@@ -186,8 +186,8 @@ impl Engine {
         if let (Delivery::Sent(_), Some(partner)) = (delivery, self.partners.get(to)) {
             add(&mut self.counters.bytes_out, partner.info.role, bytes.into());
         }
-        if !self.is_viewer() {
-            self.dropped(to, shard, delivery);
+        if !self.is_viewer() && delivery == Delivery::Dropped {
+            self.dropped(to, shard);
             return;
         }
         let pushed = self.pushes.total();
@@ -199,8 +199,8 @@ impl Engine {
 
     /// A server without a limit of its own learns that it has one. What it drops for one slow receiver says nothing of
     /// that: only if pushes to two are dropped within a moment is it overloaded; then the newest child goes.
-    fn dropped(&mut self, to: Pid, shard: ShardRef, delivery: Delivery) {
-        if delivery != Delivery::Dropped || !self.was_pushed(shard, delivery) {
+    fn dropped(&mut self, to: Pid, shard: ShardRef) {
+        if !self.was_pushed(shard, Delivery::Dropped) {
             return;
         }
         let before = self.complaint.replace((to, self.now));
