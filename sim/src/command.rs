@@ -36,6 +36,9 @@ enum Command {
         /// Write the results as one page with plots (of the first seed)
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
+        /// Write a line for every stay of a viewer as comma-separated values (of the first seed)
+        #[arg(long, value_name = "FILE")]
+        stays: Option<PathBuf>,
     },
     /// Runs a scenario with its audience and with several times as many: what enters each network by that?
     Growth {
@@ -100,7 +103,7 @@ fn cores() -> u32 {
 
 impl Which {
     fn how(&self) -> How {
-        How { threads: self.threads, profile: self.profile }
+        How { threads: self.threads, profile: self.profile, stays: false }
     }
 
     fn load(&self, common: &Common) -> anyhow::Result<Scenario> {
@@ -122,9 +125,13 @@ impl Arguments {
             return self.check();
         };
         match command {
-            Command::Run { scenario: which, seeds, report, html } => {
+            Command::Run { scenario: which, seeds, report, html, stays } => {
                 let Some(mut scenario) = self.load(which)? else { return Ok(()) };
-                let results = sim::run(&scenario, which.how(), &mut bar());
+                let how = How { stays: stays.is_some(), ..which.how() };
+                let results = sim::run(&scenario, how, &mut bar());
+                if let Some((file, lines)) = stays.as_ref().zip(results.stays.as_ref()) {
+                    write(file, lines)?;
+                }
                 if let Some(file) = report {
                     write(file, &json(&results)?)?;
                 }

@@ -24,6 +24,7 @@ mod rendezvous;
 mod report;
 pub mod scenario;
 mod setting;
+mod stays;
 mod table;
 mod tally;
 mod transit;
@@ -46,11 +47,13 @@ pub struct How {
     pub threads: u32,
     /// Whether the time that engines take is summed. That costs some itself.
     pub profile: bool,
+    /// Whether the report has a line for every stay.
+    pub stays: bool,
 }
 
 impl From<u32> for How {
     fn from(threads: u32) -> Self {
-        Self { threads, profile: false }
+        Self { threads, profile: false, stays: false }
     }
 }
 
@@ -63,6 +66,7 @@ pub fn run(scenario: &Scenario, how: impl Into<How>, progress: &mut dyn FnMut(Pr
     report.wall_seconds = histogram::round(began.elapsed().as_secs_f64());
     report.cpu_seconds = cpu_seconds().zip(spent).map(|(now, before)| now - before);
     report.memory_mib = memory_mib();
+    report.stays = how.stays.then(|| stays::csv(&outcome.setting, &outcome.tally.viewers));
     report.engine_seconds = how.profile.then_some(outcome.engines.as_secs_f64());
     report
 }

@@ -32,6 +32,9 @@ pub struct Report {
     /// The most memory that the process has held, MiB, where the system tells; not part of the written report.
     #[serde(skip)]
     pub memory_mib: Option<u64>,
+    /// A line for every stay of a viewer, if that was asked for; not part of the written report.
+    #[serde(skip)]
+    pub stays: Option<String>,
     /// Code and bit rate.
     pub channel: Channel,
     /// The operator's repeaters.
@@ -268,6 +271,7 @@ pub(crate) fn make(outcome: &Outcome) -> Report {
         engine_seconds: None,
         cpu_seconds: None,
         memory_mib: None,
+        stays: None,
         channel: Channel {
             bits_per_second: scenario.channel.bitrate.bits_per_second(),
             k: scenario.channel.k,

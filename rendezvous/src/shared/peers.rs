@@ -71,7 +71,10 @@ impl Others {
         let telling = other.telling.as_mut()?;
         telling.extend(changes.iter().filter_map(|change| match change {
             Change::Node(record) => Some(record.node.peer),
-            Change::Gone { .. } | Change::Publication { .. } => None,
+            Change::Gone { .. }
+            | Change::Publication { .. }
+            | Change::Condition { .. }
+            | Change::Preview { .. } => None,
         }));
         if !last {
             return None;

@@ -188,8 +188,8 @@ impl Engine {
         if let (Delivery::Sent(_), Some(partner)) = (delivery, self.partners.get(to)) {
             add(&mut self.counters.bytes_out, partner.info.role, bytes.into());
         }
-        if !self.is_viewer() {
-            self.dropped(to, shard, delivery);
+        if !self.is_viewer() && delivery == Delivery::Dropped {
+            self.dropped(to, shard);
             return;
         }
         let pushed = self.pushes.total();
@@ -199,15 +199,11 @@ impl Engine {
         }
     }
 
-    /// A server without a limit of its own learns that it has one. What is late for one slow receiver says nothing of
-    /// that: only if pushes to two, and to a sixteenth of its children, are dropped or wait for half of the playout
-    /// delay within a moment is it overloaded; then the newest child goes.
-    fn dropped(&mut self, to: Pid, shard: ShardRef, delivery: Delivery) {
-        let late = match delivery {
-            Delivery::Dropped => true,
-            Delivery::Sent(wait) => wait > self.config.playout_delay / 2,
-        };
-        if !late || !self.was_pushed(shard, delivery) {
+    /// A server without a limit of its own learns that it has one. What it drops for one slow receiver says nothing of
+    /// that: only if pushes to two, and to a sixteenth of its children, are dropped within a moment is it overloaded;
+    /// then the newest child goes.
+    fn dropped(&mut self, to: Pid, shard: ShardRef) {
+        if !self.was_pushed(shard, Delivery::Dropped) {
             return;
         }
         let now = self.now;

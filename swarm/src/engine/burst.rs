@@ -26,10 +26,8 @@ const COST: u32 = 64;
 impl Engine {
     pub(super) fn start_asked(&mut self, from: Pid, playout: u64, k: u8) {
         let may = self.charge(from, COST) && self.serves(from);
-        // A burst takes a whole stream's worth of uplink and more for a moment.
-        let spare = !self.is_viewer() || self.free_for(from) >= self.config.k.into();
         let busy = self.uplink.limited() && self.pending.len() >= AT_ONCE;
-        if !may || !spare || busy || self.pending.len() >= MAX_PENDING {
+        if !may || busy || self.pending.len() >= MAX_PENDING {
             self.send(from, Message::Starting { range: None });
             return;
         }

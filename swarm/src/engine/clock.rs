@@ -20,6 +20,15 @@ impl Engine {
         Some(Time(platform.saturating_add_signed(self.clock?.checked_neg()?)))
     }
 
+    /// The newest segment that there can be if somebody says that it is `told`: by the newest that was proven, and the time
+    /// since its capture.
+    pub(super) fn believable(&self, told: u64) -> u64 {
+        let proven = self.window.newest().zip(self.window.newest_capture()).zip(self.platform());
+        let Some(((newest, capture), platform)) = proven else { return told };
+        let segment = (self.config.segment.as_micros() as u64).max(1);
+        told.min(newest.saturating_add(platform.saturating_sub(capture) / segment))
+    }
+
     /// When a segment is due to be played, on the node's clock.
     pub(super) fn due(&self, number: u64) -> Option<Time> {
         let capture = self.window.capture_of(number)?;

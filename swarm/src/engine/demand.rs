@@ -11,6 +11,8 @@ use crate::{Message, Substreams};
 
 /// A repeater keeps a sub-stream that nobody takes any more so long.
 const LINGER: Duration = Duration::from_secs(5);
+/// A line that was full is spared so long what could be done without.
+const RELIEF: Duration = Duration::from_secs(10);
 /// A repeater is kept warm so long after a viewer last asked it for something.
 const WARM: Duration = Duration::from_secs(300);
 
@@ -28,15 +30,20 @@ impl Engine {
         own.map(|feed| feed.index).collect()
     }
 
+    /// Whether this node's own line was too full for what comes, not long ago.
+    pub(super) fn line_is_full(&self) -> bool {
+        self.line_full.is_some_and(|at| self.now.since(at) < RELIEF)
+    }
+
     /// How many sub-streams a viewer wants beyond K: more the oftener some were lost of late, but none while uplinks are
-    /// short, for then they would be taken from those who lack what they need.
+    /// short, for then they would be taken from those who lack what they need, or its own line is full.
     fn spares(&self) -> u8 {
         let spares = match self.losses.len() {
             0..2 => 0,
             2..6 => 1,
             _ => 2,
         };
-        if self.scarce() { 0 } else { spares.min(self.config.max_spares) }
+        if self.scarce() || self.line_is_full() { 0 } else { spares.min(self.config.max_spares) }
     }
 
     /// Whether most viewers within reach have nothing to spare.

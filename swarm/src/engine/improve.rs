@@ -13,7 +13,7 @@ const EVERY: Duration = Duration::from_millis(1200);
 const USED: i64 = 15;
 const OVERUSED: i64 = 150;
 /// A move must gain at least so much, against flapping.
-const GAIN: i64 = 40;
+const GAIN: i64 = 80;
 
 impl Engine {
     /// Moves one sub-stream to a better parent if there is one and all is well; viewers take from repeaters only what
@@ -23,7 +23,10 @@ impl Engine {
             return;
         }
         if self.next_move.is_none_or(|at| self.now >= at) {
-            let again = self.spread(EVERY);
+            // A set that has been good for long is looked at less often: each move is a chance for a gap, for all below.
+            let calm = self.losses.back().map_or(self.began, |&at| at.max(self.began));
+            let times = 1 + (self.now.since(calm).as_secs() / 10).min(7) as u32;
+            let again = self.spread(EVERY * times);
             self.next_move = Some(self.now + again);
             let moving = self.feeds.iter().any(|feed| feed.replaces.is_some());
             let (_, missing) = self.wanted();
@@ -34,6 +37,7 @@ impl Engine {
                 && missing == 0
                 && self.settled_set()
                 && self.debts.iter().all(|debt| debt.paid)
+                && !self.line_is_full()
             {
                 self.move_one();
             }

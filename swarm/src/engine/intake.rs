@@ -35,6 +35,9 @@ impl Engine {
         }
         self.maybe_start();
         self.fill();
+        if self.counters.startup.is_none() && self.start.first().is_some() {
+            self.timers.arm(TimeoutReason::Repair, self.now + Duration::from_millis(1));
+        }
     }
 
     /// Subscribes to what is wanted, as far as it can be had.
@@ -121,11 +124,12 @@ impl Engine {
             let asked = self.pushes.to(index).iter().map(|push| push.from).min();
             return asked.unwrap_or(early).max(early);
         }
-        let after_burst = self.start.covered().map(|last| last.saturating_add(1));
-        let begin = self.playout.next.max(after_burst);
-        let begin = begin.or(self.window.oldest()).unwrap_or(early).max(early);
-        let Some(edge) = self.window.newest() else { return begin };
-        (begin..=edge)
+        // What is older is pulled, in order of deadline and no faster than it comes.
+        let covered = self.start.covered().map(|last| self.believable(last));
+        let begin = self.playout.next.max(covered).unwrap_or(early);
+        let Some(edge) = self.window.newest() else { return newest };
+        let live = begin.max(edge.saturating_sub(1));
+        (live..=edge)
             .find(|&number| self.window.get(number).is_none_or(|slot| !slot.whole()))
             .unwrap_or_else(|| begin.max(edge.saturating_add(1)))
     }

@@ -209,6 +209,14 @@ impl Known {
         }
     }
 
+    /// A partner has gone, or had no room: it is left alone for a while, as who cannot be reached.
+    pub(super) fn parted(&mut self, peer: &PeerId, now: Time) {
+        if let Some(entry) = self.entry(peer) {
+            entry.dialling = false;
+            entry.dialled = (entry.role == Role::Viewer).then_some(now);
+        }
+    }
+
     pub(super) fn dialling(&self) -> usize {
         self.peers.iter().filter(|entry| entry.dialling).count()
     }

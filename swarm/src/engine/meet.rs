@@ -105,7 +105,7 @@ impl Engine {
 
     pub(super) fn disconnected(&mut self, peer: Pid) {
         let Some(partner) = self.partners.get(peer) else { return };
-        self.known.answered(&partner.id, false, self.now);
+        self.known.parted(&partner.id, self.now);
         if partner.demerits > 0 || partner.excess > 0 || partner.allowance < FAIR {
             let Partner { id, demerits, allowance, excess, .. } = *partner;
             let at = partner.allowance_at;

@@ -46,7 +46,7 @@ use self::partner::{Partners, Pid, Recent};
 use self::path::Path;
 use self::playout::Playout;
 use self::push::Pushes;
-use self::repair::Pull;
+use self::repair::{Flow, Pull};
 use self::start::{Pending, Start};
 use self::timers::Timers;
 use self::uplink::Uplink;
@@ -80,6 +80,7 @@ pub struct Engine {
     open: Substreams,
     uplink: Uplink,
     pulls: Vec<Pull>,
+    flow: Flow,
     /// Pulls of others that wait for data, at a repeater.
     waiting: Vec<Waiting>,
     /// Segments of which a pull had no answer in time.
@@ -99,6 +100,8 @@ pub struct Engine {
     complaint: Option<(Pid, Time)>,
     /// Servers: children for whom pushes were dropped lately, and when.
     dropped_to: Vec<(Pid, Time)>,
+    /// When so much was late at once that this node's own line was to blame.
+    line_full: Option<Time>,
     /// When a better parent is looked for again.
     next_move: Option<Time>,
     /// Since when a viewer's set of parents is not full, as it is looked at each second.
@@ -130,8 +133,12 @@ impl Engine {
             paths: vec![None; n],
             pushes: Pushes::new(n),
             open: Substreams::NONE,
-            uplink: Uplink::new(config.uplink, config.max_pushed, config.k, now),
+            uplink: match config.role {
+                Role::Viewer => Uplink::new(config.uplink, config.max_pushed, config.k, now),
+                _ => Uplink::server(config.uplink, config.max_pushed, config.k, now),
+            },
             pulls: Vec::new(),
+            flow: Flow::new(now),
             waiting: Vec::new(),
             let_down: Recent::default(),
             start: Start::default(),
@@ -144,6 +151,7 @@ impl Engine {
             last_exchange: now,
             complaint: None,
             dropped_to: Vec::new(),
+            line_full: None,
             next_move: None,
             lacks_since: None,
             left: false,

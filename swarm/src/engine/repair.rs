@@ -13,11 +13,19 @@ use crate::{Message, Output, ShardRef, Substreams, Time, TimeoutReason};
 const HURRY: Duration = Duration::from_millis(600);
 /// A start begins so long before the playout point at most, or not much longer.
 const LATE_START: Duration = Duration::from_millis(1200);
-/// The most shards on their way from one partner, and over all.
+/// The most shards on their way from one partner, and over all; and from one with little to spare while a start looks for
+/// what it needs: others are about to answer.
 const PER_PARTNER: u16 = 24;
+const AT_START: u16 = 5;
 const IN_ALL: usize = 192;
-/// A pull that is not answered after this and one and a half round trips.
+/// A pull that is not answered after this and one and a half round trips, if others take no longer.
 const ANSWER: Duration = Duration::from_millis(150);
+/// No pull is waited for longer, and after this it is not thought to come any more.
+const LONGEST: Duration = Duration::from_millis(800);
+const LOST: Duration = Duration::from_secs(3);
+/// Shards that a viewer has on their way before it knows how fast they come, and at least.
+const FIRST: usize = 40;
+const LEAST: usize = 8;
 
 /// Refused pulls are asked of others after this: several answers may come together.
 const REFUSED: Duration = Duration::from_millis(5);
@@ -31,6 +39,52 @@ pub(super) struct Pull {
     pub(super) shard: ShardRef,
     pub(super) peer: Pid,
     at: Time,
+    /// Whether it has not come in time: others are asked, but it may still come.
+    pub(super) late: bool,
+}
+
+/// How fast pulled shards come, and how many may be on their way: what is asked for beyond what a line carries comes late,
+/// is asked for again, and comes twice.
+#[derive(Debug)]
+pub(super) struct Flow {
+    /// From question to shard: a moving mean and its deviation, microseconds (RFC 6298).
+    mean: u64,
+    deviation: u64,
+    /// Shards on their way at one time: it grows with each that comes in time, and is halved if one does not (RFC 5681).
+    most: usize,
+    halved: Time,
+}
+
+impl Flow {
+    pub(super) fn new(now: Time) -> Self {
+        Self { mean: 0, deviation: 0, most: FIRST, halved: now }
+    }
+
+    fn came(&mut self, took: Duration, late: bool) {
+        let took = took.as_micros() as u64;
+        if self.mean == 0 {
+            (self.mean, self.deviation) = (took, took / 2);
+        } else {
+            self.deviation = (self.deviation * 3 + self.mean.abs_diff(took)) / 4;
+            self.mean = (self.mean * 7 + took) / 8;
+        }
+        if !late {
+            self.most = (self.most + 1).min(IN_ALL);
+        }
+    }
+
+    /// What comes later than this is late.
+    fn patience(&self, rtt: Duration) -> Duration {
+        let usual = Duration::from_micros(self.mean.saturating_add(4 * self.deviation));
+        usual.min(LONGEST).max(ANSWER + rtt * 3 / 2)
+    }
+
+    fn missed(&mut self, now: Time, rtt: Duration) {
+        if now.since(self.halved) >= self.patience(rtt) {
+            self.halved = now;
+            self.most = (self.most / 2).max(LEAST);
+        }
+    }
 }
 
 /// What is to be asked of one partner.
@@ -47,6 +101,8 @@ struct Holder {
     late: bool,
     wrong: bool,
     load: u16,
+    /// The most that may be on its way from it.
+    most: u16,
     rtt: Duration,
 }
 
@@ -56,13 +112,17 @@ impl Engine {
         self.expire_pulls();
         let holes = self.holes();
         let mut asks: Vec<Ask> = Vec::new();
+        let mut may = self.may_pull();
         for &(number, left) in &holes {
-            self.pull_segment(number, left, &mut asks);
+            if may == 0 {
+                break;
+            }
+            self.pull_segment(number, left, &mut asks, &mut may);
         }
         for Ask { peer, mut shards, within } in asks {
             shards.truncate(64);
             for &shard in &shards {
-                self.pulls.push(Pull { shard, peer, at: self.now });
+                self.pulls.push(Pull { shard, peer, at: self.now, late: false });
             }
             if let Some(partner) = self.partners.get_mut(peer) {
                 partner.outstanding += shards.len() as u16;
@@ -76,23 +136,36 @@ impl Engine {
     /// Pulls that have had no answer: others are asked first.
     fn expire_pulls(&mut self) {
         let now = self.now;
-        let (partners, let_down) = (&mut self.partners, &mut self.let_down);
-        self.pulls.retain(|pull| {
+        // With few on their way a line is not full, and asking twice costs little; nor is a repeater's.
+        let waited = self.pulls.iter().filter(|pull| !pull.late).count();
+        let full = self.is_viewer() && waited > LEAST;
+        let (partners, let_down, flow) = (&mut self.partners, &mut self.let_down, &mut self.flow);
+        self.pulls.retain_mut(|pull| {
             let Some(partner) = partners.get_mut(pull.peer) else { return false };
-            let late = now.since(pull.at) >= ANSWER + partner.info.rtt * 3 / 2;
-            if late {
+            let rtt = partner.info.rtt;
+            let patience = if full { flow.patience(rtt) } else { ANSWER + rtt * 3 / 2 };
+            if !pull.late && now.since(pull.at) >= patience {
+                pull.late = true;
                 partner.outstanding = partner.outstanding.saturating_sub(1);
                 partner.late.insert(pull.shard.number);
                 let_down.insert(pull.shard.number);
+                flow.missed(now, rtt);
             }
-            !late
+            now.since(pull.at) < LOST
         });
+    }
+
+    /// How many more shards may be pulled now.
+    fn may_pull(&self) -> usize {
+        let most = if self.is_viewer() { self.flow.most } else { IN_ALL };
+        most.saturating_sub(self.pulls.iter().filter(|pull| !pull.late).count())
     }
 
     /// Segments that are not whole though they should be, with the time left: the most urgent first; of equally urgent
     /// ones those that begin at a random access point.
     fn holes(&self) -> Vec<(u64, Duration)> {
-        let Some(newest) = self.window.newest() else { return Vec::new() };
+        let covered = self.start.covered().map(|last| self.believable(last));
+        let Some(newest) = self.window.newest().max(covered) else { return Vec::new() };
         let first = match self.config.role {
             Role::Viewer => match self.playout.next.or(self.start.first()) {
                 Some(next) => next,
@@ -103,13 +176,11 @@ impl Engine {
         };
         // What a holder promised is not proven: never look back further than what is kept.
         let first = first.max(newest.saturating_sub(self.window.most() as u64));
-        let burst = self.start.bursting(self.now);
         let mut holes = Vec::new();
         for number in first..=newest {
             let slot = self.window.get(number);
             let gap = self.window.gap.is_some_and(|(a, b)| (a..=b).contains(&number));
-            let in_burst = burst.is_some_and(|(a, b)| (a..=b).contains(&number));
-            if gap || in_burst || slot.is_some_and(|slot| slot.whole()) {
+            if gap || slot.is_some_and(|slot| slot.whole()) {
                 continue;
             }
             let late = self.now.since(self.deadline(number));
@@ -131,9 +202,10 @@ impl Engine {
         holes.into_iter().map(|(_, _, number, left)| (number, left)).collect()
     }
 
-    fn pull_segment(&self, number: u64, left: Duration, asks: &mut Vec<Ask>) {
+    fn pull_segment(&self, number: u64, left: Duration, asks: &mut Vec<Ask>, may: &mut usize) {
         let slot = self.window.get(number);
-        let hurry = left < HURRY;
+        let starting = self.is_viewer() && self.counters.startup.is_none();
+        let hurry = left < HURRY && !starting;
         // A segment that has only begun to come is given the time that its slowest feed needs.
         let slowest = self.feeds.iter().map(|feed| feed.grace()).max().unwrap_or_default();
         let age = slot.map_or(slowest, |slot| self.now.since(slot.first));
@@ -141,9 +213,11 @@ impl Engine {
             return;
         }
         let held = slot.map_or(Substreams::NONE, |slot| slot.came());
-        let awaited = self.pulls.iter().filter(|pull| pull.shard.number == number);
-        let coming: Substreams = awaited.map(|pull| pull.shard.index).collect();
-        let expected = if hurry { Substreams::NONE } else { self.expected(number).without(held) };
+        let awaited = self.pulls.iter().filter(|pull| pull.shard.number == number && !pull.late);
+        let coming = awaited.map(|pull| pull.shard.index).collect::<Substreams>().without(held);
+        let burst = self.start.bursting(number, self.now);
+        let expected = if hurry { Substreams::NONE } else { self.expected(number) };
+        let expected = expected.or(burst).without(held).without(coming);
         let missing = slot.map_or(self.config.k, |slot| slot.missing());
         let due = usize::from(missing).saturating_sub((coming.len() + expected.len()).into());
         // Who was let down once asks for one more than it needs.
@@ -158,11 +232,11 @@ impl Engine {
         }
         let mut holders = self.segment_holders(number, hurry, asks);
         for index in open.and(own).iter().chain(open.without(own).iter()) {
-            if left_to_ask == 0 || self.pulls.len() >= IN_ALL {
+            if left_to_ask == 0 || *may == 0 {
                 return;
             }
             let able =
-                |holder: &&mut Holder| holder.has.contains(index) && holder.load < PER_PARTNER;
+                |holder: &&mut Holder| holder.has.contains(index) && holder.load < holder.most;
             let best = holders.iter_mut().filter(able);
             let Some(holder) = best.min_by_key(|h| (h.late, h.wrong, h.load, h.rtt, h.peer)) else {
                 continue;
@@ -177,11 +251,14 @@ impl Engine {
                 None => asks.push(Ask { peer, shards: vec![shard], within: left }),
             }
             left_to_ask -= 1;
+            *may -= 1;
         }
     }
 
     /// Who may be asked for shards of a segment.
     fn segment_holders(&self, number: u64, hurry: bool, asks: &[Ask]) -> Vec<Holder> {
+        let starting = self.is_viewer() && self.counters.startup.is_none();
+        let plenty = 2 * usize::from(self.config.k);
         let asked = |peer: Pid| {
             asks.iter().find(|ask| ask.peer == peer).map_or(0, |ask| ask.shards.len() as u16)
         };
@@ -198,8 +275,13 @@ impl Engine {
                 has,
                 late: partner.late.contains(number),
                 // In a hurry servers are asked first, else viewers.
-                wrong: hurry == partner.is_viewer(),
+                wrong: !starting && hurry == partner.is_viewer(),
                 load: partner.outstanding + asked(peer),
+                most: if starting && usize::from(partner.free) < plenty {
+                    AT_START
+                } else {
+                    PER_PARTNER
+                },
                 rtt: partner.info.rtt,
             })
         };
@@ -231,23 +313,33 @@ impl Engine {
     /// A shard came: it is not on its way any more. Whether it had been asked for.
     pub(super) fn pull_came(&mut self, from: Pid, shard: ShardRef) -> bool {
         let place = self.pulls.iter().position(|pull| pull.shard == shard && pull.peer == from);
-        let Some(partner) = self.partners.get_mut(from) else { return false };
-        let Some(place) = place else { return partner.late.contains(shard.number) };
-        self.pulls.swap_remove(place);
-        partner.outstanding = partner.outstanding.saturating_sub(1);
+        let Some(place) = place else { return false };
+        let held_up = self.may_pull() == 0;
+        let pull = self.pulls.swap_remove(place);
+        if !pull.late
+            && let Some(partner) = self.partners.get_mut(from)
+        {
+            partner.outstanding = partner.outstanding.saturating_sub(1);
+        }
+        self.flow.came(self.now.since(pull.at), pull.late);
+        if held_up {
+            self.timers.arm(TimeoutReason::Repair, self.now + REFUSED);
+        }
         true
     }
 
     pub(super) fn unavailable(&mut self, from: Pid, shards: &[ShardRef]) {
         let before = self.pulls.len();
-        self.pulls.retain(|pull| pull.peer != from || !shards.contains(&pull.shard));
+        let refused = |pull: &Pull| pull.peer == from && shards.contains(&pull.shard);
+        let waited = self.pulls.iter().filter(|pull| !pull.late && refused(pull)).count();
+        self.pulls.retain(|pull| !refused(pull));
         let refused = before - self.pulls.len();
         let Some(partner) = self.partners.get_mut(from) else { return };
         if refused == 0 {
             return;
         }
         partner.answered = Some(self.now);
-        partner.outstanding = partner.outstanding.saturating_sub(refused as u16);
+        partner.outstanding = partner.outstanding.saturating_sub(waited as u16);
         partner.refused_at = self.now;
         // It may be busy, or have moved on: no offence, but it is not asked for this segment again.
         for shard in shards {
@@ -283,5 +375,44 @@ impl Engine {
         if !not.is_empty() {
             self.send(from, Message::Unavailable { shards: not });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_grows_with_what_comes_in_time_and_is_halved_once_for_what_does_not() {
+        let mut flow = Flow::new(Time(0));
+        for _ in 0..10 {
+            flow.came(Duration::from_millis(40), false);
+        }
+        assert_eq!(flow.most, FIRST + 10);
+        let rtt = Duration::from_millis(20);
+        for now in [10_000_000, 10_001_000, 10_002_000] {
+            flow.missed(Time(now), rtt);
+        }
+        assert_eq!(flow.most, (FIRST + 10) / 2);
+        for second in 11..30 {
+            flow.missed(Time(second * 1_000_000), rtt);
+        }
+        assert_eq!(flow.most, LEAST);
+    }
+
+    #[test]
+    fn a_slow_line_is_given_time_within_bounds_whatever_the_round_trip() {
+        let mut flow = Flow::new(Time(0));
+        let rtt = Duration::from_millis(20);
+        assert_eq!(flow.patience(rtt), ANSWER + rtt * 3 / 2);
+        for _ in 0..50 {
+            flow.came(Duration::from_millis(500), true);
+        }
+        let patience = flow.patience(rtt);
+        assert!(patience > Duration::from_millis(490) && patience <= LONGEST, "{patience:?}");
+        flow.came(Duration::from_secs(3600), true);
+        assert_eq!(flow.patience(rtt), LONGEST);
+        let far = Duration::from_secs(5);
+        assert_eq!(flow.patience(far), ANSWER + far * 3 / 2);
     }
 }

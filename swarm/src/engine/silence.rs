@@ -45,11 +45,16 @@ impl Engine {
         let mut lost: Vec<(Pid, u8)> = Vec::new();
         let mut broken: Vec<(Pid, u8)> = Vec::new();
         let mut suspected = false;
+        let doubtful = |feed: &super::Feed| feed.suspect.is_some() || !feed.flows();
+        let own_fault = self.feeds.iter().any(doubtful) && self.own_fault();
+        if own_fault {
+            self.line_full = Some(now);
+        }
         for place in 0..self.feeds.len() {
             let feed = &self.feeds[place];
             if !feed.flows() {
                 let due = feed.granted.is_some_and(|at| now.since(at) >= PROMISE);
-                if due && !still && feed.from.saturating_add(2) < newest {
+                if due && !still && !own_fault && feed.from.saturating_add(2) < newest {
                     broken.push((feed.parent, feed.index));
                 }
                 continue;
@@ -67,7 +72,7 @@ impl Engine {
                 probe.push(parent);
             }
             let unanswered = self.unanswered(parent);
-            let silent = behind && !still && now.since(since) >= segment * 3;
+            let silent = behind && !still && !own_fault && now.since(since) >= segment * 3;
             if unanswered || silent {
                 lost.push((parent, index));
             }
@@ -93,6 +98,20 @@ impl Engine {
             self.lose(parent, all);
         }
         suspected
+    }
+
+    /// Whether a viewer has more feeds that are late at once than one parent or ancestor can be to blame for: the fault is
+    /// at this end, and other parents would be late as well.
+    fn own_fault(&self) -> bool {
+        if !self.is_viewer() {
+            return false;
+        }
+        let late = self.feeds.iter().filter(|feed| feed.flows());
+        let late = late.filter(|feed| self.overdue(feed.newest, feed.grace()));
+        let mut parents: Vec<Pid> = late.map(|feed| feed.parent).collect();
+        parents.sort_unstable();
+        parents.dedup();
+        parents.len() > usize::from(self.config.n.saturating_sub(self.config.k)).max(2)
     }
 
     /// Whether a segment after `newest` has been coming from others for longer than `grace`.

@@ -7,12 +7,14 @@ use ticket::Role;
 
 use super::Engine;
 use super::partner::Pid;
-use crate::{Message, Time, TimeoutReason};
+use crate::{Message, Substreams, Time, TimeoutReason};
 
 /// A holder that does not answer, or stops sending, for so long is given up for another.
 const PATIENCE: Duration = Duration::from_millis(400);
 /// Shards of a burst follow each other faster than this.
 const PAUSE: Duration = Duration::from_millis(120);
+/// A holder with little to spare is asked for this part of what is needed.
+const FEW: u8 = 4;
 /// Holders asked before the set of parents alone has to do.
 const TRIES: usize = 3;
 
@@ -32,6 +34,8 @@ pub(super) struct Start {
     state: State,
     tries: usize,
     range: Option<(u64, u64)>,
+    /// How many shards of each segment the holder was asked for.
+    asked: u8,
 }
 
 /// A start that waits for data, at a holder.
@@ -62,11 +66,15 @@ impl Start {
         self.range.map(|(_, last)| last)
     }
 
-    /// The burst that is still coming: what it lacks need not be pulled.
-    pub(super) fn bursting(&self, now: Time) -> Option<(u64, u64)> {
-        match self.state {
-            State::Bursting(_, last) if now.since(last) < PAUSE => self.range,
-            _ => None,
+    /// What of a segment is still coming in the burst, and need not be pulled.
+    pub(super) fn bursting(&self, number: u64, now: Time) -> Substreams {
+        match (&self.state, self.range) {
+            (State::Bursting(_, last), Some((first, until)))
+                if now.since(*last) < PAUSE && (first..=until).contains(&number) =>
+            {
+                Substreams::first(self.asked)
+            }
+            _ => Substreams::NONE,
         }
     }
 }
@@ -78,15 +86,9 @@ impl Engine {
             return;
         }
         let Some(platform) = self.platform() else { return };
-        // A burst is more than a whole stream for a moment. In a crowd, holders with little to spare are left alone: the
-        // parents send what came before, each of its own sub-streams.
-        let viewers = self.partners.values().filter(|p| p.info.role == Role::Viewer);
-        let crowd = viewers.filter(|p| !p.offered.is_empty()).count() >= self.config.k.into();
         let waiting = self.gathering.is_none_or(|until| self.now < until);
-        let needed = if crowd || waiting { usize::from(self.config.k) * 2 } else { 0 };
         let holders = self.partners.iter().filter(|(_, partner)| {
-            let spare = usize::from(partner.free) >= needed;
-            partner.met && spare && !partner.offered.is_empty() && !partner.start_tried
+            partner.met && !partner.offered.is_empty() && !partner.start_tried
         });
         let best = holders.min_by_key(|(peer, partner)| {
             let viewer = partner.info.role == Role::Viewer;
@@ -97,14 +99,19 @@ impl Engine {
         if partner.is_viewer() && waiting {
             return;
         }
+        // A burst is more than a whole stream for a moment: who has little to spare is asked for little, and the rest is
+        // pulled from all who hold it.
+        let spare = usize::from(partner.free) >= 2 * usize::from(self.config.k);
+        let k = if spare { self.config.k } else { (self.config.k / FEW).max(1) };
         self.start.tries += 1;
         if let Some(partner) = self.partners.get_mut(peer) {
             partner.start_tried = true;
         }
+        self.start.asked = k;
         self.start.state = State::Asked(peer, self.now);
         let delay = self.config.playout_delay.as_micros() as u64;
         let playout = platform.saturating_sub(delay);
-        self.send(peer, Message::Start { playout, k: self.config.k });
+        self.send(peer, Message::Start { playout, k });
         self.timers.arm(TimeoutReason::Parents, self.now + PATIENCE);
     }
 
@@ -121,6 +128,7 @@ impl Engine {
                 self.start.state = State::Bursting(from, self.now);
                 self.timers.arm(TimeoutReason::Parents, self.now + PATIENCE);
                 self.fill();
+                self.mend();
             }
             None => self.next_holder(),
         }

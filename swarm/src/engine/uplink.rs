@@ -6,8 +6,12 @@ use crate::{Delivery, Time};
 
 /// No uplink is faster, bits per second.
 const MOST: u64 = 1 << 42;
-/// Shards that wait longer than this say that the uplink is overloaded.
-const LONG_WAIT: Duration = Duration::from_millis(400);
+/// A queue that no push of a second passed faster than this does not empty any more: the uplink is overloaded. One that
+/// does was a burst (the rule of CoDel, RFC 8289).
+const STANDING: Duration = Duration::from_millis(150);
+/// The same for a server, whose processor may be busy for a moment.
+const STANDING_AT_SERVER: Duration = Duration::from_millis(500);
+const LOOKED_AT: Duration = Duration::from_secs(1);
 /// At most one fall in this time: what is in the queue was admitted before the last fall.
 const SETTLE: Duration = Duration::from_secs(1);
 /// Time without trouble before the estimate rises.
@@ -35,6 +39,11 @@ pub(super) struct Uplink {
     /// Bits that may be sent beside pushes, as of `spent`.
     spare: u64,
     spent: Time,
+    /// How long a standing queue is.
+    standing: Duration,
+    /// Since when waits are looked at, and the shortest since then.
+    looked: Time,
+    shortest: Option<Duration>,
 }
 
 impl Uplink {
@@ -52,7 +61,15 @@ impl Uplink {
             k,
             spare: limit.unwrap_or_default(),
             spent: now,
+            standing: STANDING,
+            looked: now,
+            shortest: None,
         }
+    }
+
+    /// The same, of a server.
+    pub(super) fn server(limit: Option<u64>, max_pushed: Option<u32>, k: u8, now: Time) -> Self {
+        Self { standing: STANDING_AT_SERVER, ..Self::new(limit, max_pushed, k, now) }
     }
 
     pub(super) fn limit(&mut self, limit: Option<u64>, now: Time) {
@@ -125,8 +142,20 @@ impl Uplink {
     pub(super) fn delivered(&mut self, delivery: Delivery, pushed: u32, now: Time) -> bool {
         match delivery {
             Delivery::Dropped => self.fall(pushed, now),
-            Delivery::Sent(wait) if wait > LONG_WAIT => self.fall(pushed, now),
-            Delivery::Sent(_) => false,
+            Delivery::Sent(wait) => {
+                let since = now.since(self.looked);
+                // A look begins with its first wait, and anew if nothing was pushed for long.
+                let Some(shortest) = self.shortest.filter(|_| since < LOOKED_AT * 2) else {
+                    (self.looked, self.shortest) = (now, Some(wait));
+                    return false;
+                };
+                let shortest = shortest.min(wait);
+                self.shortest = Some(shortest).filter(|_| since < LOOKED_AT);
+                if since < LOOKED_AT {
+                    return false;
+                }
+                shortest > self.standing && self.fall(pushed, now)
+            }
         }
     }
 
@@ -167,5 +196,36 @@ impl Uplink {
             if estimate < self.threshold { estimate * 2 } else { estimate + self.step(estimate) };
         self.estimate = Some(self.limit.map_or(risen, |limit| risen.min(limit)));
         self.changed = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Eight sub-streams over 10 Mbit/s: whether the estimate falls if pushes wait so many milliseconds.
+    fn fallen(waits: impl Fn(u64) -> u64) -> bool {
+        let mut uplink = Uplink::new(Some(10_000_000), None, 8, Time(0));
+        for _ in 0..200 {
+            uplink.measure(15_625, Duration::from_millis(250));
+        }
+        (1..=40u64).any(|push| {
+            let now = Time(1_000_000 + push * 100_000);
+            uplink.delivered(Delivery::Sent(Duration::from_millis(waits(push))), 8, now)
+        })
+    }
+
+    #[test]
+    fn a_burst_is_no_overload_and_a_standing_queue_is() {
+        assert!(!fallen(|push| if push % 8 == 0 { 5 } else { 600 }));
+        assert!(fallen(|_| 200));
+        assert!(!fallen(|_| 100));
+    }
+
+    #[test]
+    fn what_is_dropped_is_overload_at_once() {
+        let mut uplink = Uplink::new(Some(10_000_000), None, 8, Time(0));
+        uplink.measure(15_625, Duration::from_millis(250));
+        assert!(uplink.delivered(Delivery::Dropped, 8, Time(5_000_000)));
     }
 }

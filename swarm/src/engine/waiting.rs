@@ -24,7 +24,7 @@ impl Engine {
     /// Lets a pull wait if what it asks for is on its way here; whether it does.
     pub(super) fn wait(&mut self, peer: Pid, shard: ShardRef, deadline: Time) -> bool {
         let coming = self.config.role == Role::Repeater
-            && self.pulls.iter().any(|pull| pull.shard.number == shard.number);
+            && self.pulls.iter().any(|pull| pull.shard.number == shard.number && !pull.late);
         if !coming || self.waiting.len() >= MOST {
             return false;
         }
