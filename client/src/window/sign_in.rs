@@ -74,13 +74,7 @@ impl SignIn {
         let submit = gtk::Button::builder().child(&inside).css_classes(["primary"]).build();
         spoken(&submit, tr("Sign in"));
         submit.set_margin_top(10);
-        let card = column(10);
-        card.add_css_class("card");
-        card.set_width_request(400);
-        card.set_halign(gtk::Align::Center);
-        card.set_valign(gtk::Align::Center);
-        card.set_margin_top(20);
-        card.set_margin_bottom(20);
+        let card = card(10, 400);
         fill(
             &card,
             &[
@@ -233,6 +227,18 @@ fn address(text: &str) -> Option<url::Url> {
     fits.then_some(url)
 }
 
+/// A card for the middle of a page.
+fn card(spacing: i32, width: i32) -> gtk::Box {
+    let card = column(spacing);
+    card.add_css_class("card");
+    card.set_width_request(width);
+    card.set_halign(gtk::Align::Center);
+    card.set_valign(gtk::Align::Center);
+    card.set_margin_top(20);
+    card.set_margin_bottom(20);
+    card
+}
+
 /// A page with a card in its middle.
 fn page(card: &gtk::Box) -> gtk::ScrolledWindow {
     let scroll = gtk::ScrolledWindow::builder()
@@ -265,13 +271,7 @@ pub(super) fn welcome(television: &Television, kbits: u32) -> gtk::ScrolledWindo
     buttons.set_homogeneous(true);
     buttons.set_margin_top(8);
     fill(&buttons, &[no.upcast_ref(), yes.upcast_ref()]);
-    let card = column(14);
-    card.add_css_class("card");
-    card.set_width_request(460);
-    card.set_halign(gtk::Align::Center);
-    card.set_valign(gtk::Align::Center);
-    card.set_margin_top(20);
-    card.set_margin_bottom(20);
+    let card = card(14, 460);
     fill(&card, &[title.upcast_ref(), lead.upcast_ref(), buttons.upcast_ref()]);
     page(&card)
 }
