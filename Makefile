@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test clip demo test test-compose bench sim lint translations deny deb
+.PHONY: help setup setup-test clip demo test test-compose bench sim lint translations pictures measure-window deny deb
 
 help: ## list the recipes
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | sort | expand -t 14
@@ -37,6 +37,14 @@ translations: setup ## the texts of the viewer's window anew into client/po: tra
 	@. deploy/environment.sh; WRITE_TEMPLATE=1 cargo test -q -p client --lib the_template_has_all_texts && \
 	  msgmerge --quiet --update --backup=none --no-wrap --previous client/po/de.po client/po/braidcast.pot && \
 	  msgfmt --statistics -o /dev/null client/po/de.po
+
+pictures: setup-test clip ## the window's pictures in docs/pictures anew: each view, light and dark, small and on the full screen
+	@. deploy/environment.sh; cargo build --workspace --bins && cargo test -p system-tests --test system -- --ignored --exact window::pictures --nocapture
+
+measure-window: setup-test clip ## what the window costs and how fast it is: PART=start,zap,play (a few minutes) or PART=growth (half an hour), PROFILE=release
+	@. deploy/environment.sh; cargo build --profile "$${PROFILE:-dev}" --workspace --bins && \
+	  cargo test --profile "$${PROFILE:-dev}" -p system-tests --test system -- --ignored --exact window::measurements --nocapture
+
 test-compose: setup ## the platform of docker-compose.yml for real: each container killed while somebody watches (needs docker)
 	@. deploy/environment.sh; cargo build -p auth -p rendezvous -p repeater -p headend -p client --bins && { [ -n "$${BUILD:-}" ] || deploy/compose/images.sh "$${CARGO_TARGET_DIR:-target}/debug"; } && deploy/compose/test.py
 

@@ -17,6 +17,21 @@ use crate::settings::Share;
 pub trait Platform: Send + Sync + 'static {
     /// Joins a channel. Dropping the feed leaves it.
     fn join<'a>(&'a self, channel: &'a str) -> BoxFuture<'a, Result<Tuned, SessionError>>;
+    /// Joins this rendition of a channel, whichever is usual.
+    fn join_rendition<'a>(
+        &'a self,
+        channel: &'a str,
+        rendition: &'a str,
+    ) -> BoxFuture<'a, Result<Tuned, SessionError>> {
+        let _ = rendition;
+        self.join(channel)
+    }
+    /// The renditions of a channel to choose from as the line allows: names and bit rates (bits per second), best first.
+    /// None if one is fixed.
+    fn ladder(&self, channel: &str) -> Vec<(String, u64)> {
+        let _ = channel;
+        Vec::new()
+    }
     /// What may be watched, in order of number.
     fn line_up(&self) -> Vec<ChannelInfo>;
     /// What the sockets have carried.
@@ -138,6 +153,29 @@ impl Live {
         self.node.shutdown().await;
     }
 
+    /// The renditions of a channel, best first.
+    fn renditions(&self, channel: &str) -> Vec<(String, u64)> {
+        let state = self.state.borrow();
+        let known = state.line_up.iter().find(|info| info.id == channel);
+        known.map(|info| info.renditions.clone()).unwrap_or_default()
+    }
+
+    async fn enter(&self, channel: &str, rendition: Option<&str>) -> Result<Tuned, SessionError> {
+        let session = self.session().ok_or(SessionError::RendezvousUnreachable)?;
+        // From here on: a change while the channel is joined is not missed.
+        let share = self.share.subscribe();
+        let joined = session.join(channel, rendition, self.part()).await?;
+        let Joined { swarm, spec, rendition, keys } = joined;
+        Ok(Tuned {
+            feed: Box::new(swarm),
+            swarm: spec.swarm,
+            coding: spec.coding,
+            rendition,
+            keys,
+            share,
+        })
+    }
+
     fn session(&self) -> Option<Arc<Session>> {
         lock(&self.session).clone()
     }
@@ -155,22 +193,27 @@ impl Live {
 
 impl Platform for Live {
     fn join<'a>(&'a self, channel: &'a str) -> BoxFuture<'a, Result<Tuned, SessionError>> {
-        Box::pin(async move {
-            let session = self.session().ok_or(SessionError::RendezvousUnreachable)?;
-            let rendition = lock(&self.rendition).clone();
-            // From here on: a change while the channel is joined is not missed.
-            let share = self.share.subscribe();
-            let joined = session.join(channel, rendition.as_deref(), self.part()).await?;
-            let Joined { swarm, spec, rendition, keys } = joined;
-            Ok(Tuned {
-                feed: Box::new(swarm),
-                swarm: spec.swarm,
-                coding: spec.coding,
-                rendition,
-                keys,
-                share,
-            })
-        })
+        let fixed = lock(&self.rendition).clone();
+        // Channels that are known not to have it are played as they are.
+        let known = self.renditions(channel);
+        let has = |name: &String| known.is_empty() || known.iter().any(|(known, _)| known == name);
+        let rendition = fixed.filter(has);
+        Box::pin(async move { self.enter(channel, rendition.as_deref()).await })
+    }
+
+    fn join_rendition<'a>(
+        &'a self,
+        channel: &'a str,
+        rendition: &'a str,
+    ) -> BoxFuture<'a, Result<Tuned, SessionError>> {
+        Box::pin(self.enter(channel, Some(rendition)))
+    }
+
+    fn ladder(&self, channel: &str) -> Vec<(String, u64)> {
+        match &*lock(&self.rendition) {
+            Some(_) => Vec::new(),
+            None => self.renditions(channel),
+        }
     }
 
     fn line_up(&self) -> Vec<ChannelInfo> {

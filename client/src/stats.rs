@@ -132,11 +132,12 @@ impl Stats {
         let first = running.and_then(|running| *running.first().borrow());
         let startup = first.zip(since).map(|(first, since)| first.saturating_duration_since(since));
         let swarm = counts.swarm;
+        let rendition = running.map(Running::rendition);
         Self {
             channel,
-            rendition: running.map(|running| running.rendition.clone()).unwrap_or_default(),
-            k: running.map_or(0, |running| running.coding.full()),
-            n: running.map_or(0, |running| running.coding.n()),
+            k: rendition.as_ref().map_or(0, |(_, coding)| coding.full()),
+            n: rendition.as_ref().map_or(0, |(_, coding)| coding.n()),
+            rendition: rendition.map(|(name, _)| name).unwrap_or_default(),
             startup_ms: startup.map_or(0, |startup| millis(startup).max(1)),
             picture_ms: 0,
             stalls: swarm.stalls + counts.unopened_runs,

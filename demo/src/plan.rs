@@ -16,8 +16,10 @@ pub struct Plan {
 /// A channel.
 #[derive(Clone, Debug)]
 pub struct Channel {
-    /// Its id, which serves as name too.
+    /// Its id.
     pub id: String,
+    /// Its name for people.
+    pub name: String,
     /// Where it comes from.
     pub source: Source,
     /// Whether the source's own streams are passed through.
@@ -49,9 +51,15 @@ pub struct Repeater {
 }
 
 impl Channel {
-    /// An encoded channel of modest size.
+    /// An encoded channel of modest size, whose id serves as name.
     pub fn new(id: &str, source: Source) -> Self {
-        Self { id: id.into(), source, pass_through: false, video: (640, 360, 1200) }
+        Self {
+            id: id.into(),
+            name: id.into(),
+            source,
+            pass_through: false,
+            video: (640, 360, 1200),
+        }
     }
 
     /// A channel that passes its source through.

@@ -164,7 +164,7 @@ impl Stage {
         )?;
         auth.ready(&root.join("auth.json")).await?;
 
-        let config = write(root, "rendezvous.toml", &rendezvous(root, addresses, more))?;
+        let config = write(root, "rendezvous.toml", &rendezvous(root, addresses, &plan, more))?;
         let mut rendezvous = Program::start_in(
             namespace,
             root,
@@ -366,10 +366,10 @@ listen = "{ip}:{port}"
     )
 }
 
-fn rendezvous(root: &Path, at: Addresses, more: &str) -> String {
+fn rendezvous(root: &Path, at: Addresses, plan: &Plan, more: &str) -> String {
     let root = root.display();
     let (url, ip, port) = (at.auth(), at.ip, Addresses::RENDEZVOUS);
-    format!(
+    let mut text = format!(
         r#"identity = "{root}/rendezvous.identity"
 state = "{root}/rendezvous"
 admin_token = {{ file = "{root}/admin-token" }}
@@ -383,7 +383,12 @@ url = "{url}"
 bind = "{ip}"
 credential = {{ file = "{root}/rendezvous-credential" }}
 {more}"#
-    )
+    );
+    // Numbers would otherwise follow the order in which encoders happen to start.
+    for (channel, number) in plan.channels.iter().zip(1..) {
+        let _ = write!(text, "[[channels]]\nid = \"{}\"\nnumber = {number}\n", channel.id);
+    }
+    text
 }
 
 fn headend(root: &Path, at: Addresses, plan: &Plan) -> String {
@@ -410,7 +415,7 @@ listen = "{ip}:{port}"
 
 fn headend_channel(folder: &str, channel: &Channel) -> String {
     let (width, height, kbit) = channel.video;
-    let id = &channel.id;
+    let (id, name) = (&channel.id, &channel.name);
     let mode = if channel.pass_through { "pass-through" } else { "encode" };
     let source = match &channel.source {
         Source::Test => "kind = \"test\"".to_owned(),
@@ -420,7 +425,7 @@ fn headend_channel(folder: &str, channel: &Channel) -> String {
     format!(
         r#"[[channels]]
 id = "{id}"
-name = "{id}"
+name = "{name}"
 mode = "{mode}"
 secret = {{ file = "{folder}/channel-secret" }}
 [channels.video]

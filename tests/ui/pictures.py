@@ -1,80 +1,188 @@
-"""Takes the pictures of the window for the documentation: each view, light and dark, small and full.
+"""Takes the pictures of the window for the documentation: each view, light and dark, small (800x500) and full screen.
 
-Arguments: the program, auth's address, user, password, a folder for its state, the folder for the pictures.
-Started like drive.py, by the ignored test `pictures` of tests/system/window.rs (`make pictures`).
+Arguments: the program, auth's address, user, password, a folder for its state, the folder for the pictures, the platform's
+own folder, the headend's process. Started like drive.py, by the ignored test `pictures` of tests/system/window.rs
+(`make pictures`).
 """
 
+import datetime
 import os
+import signal
 import subprocess
 import sys
 import time
 
-from window import Window, picture, wait
+from window import Missing, run, wait, xdotool
 
-program, server, user, password, folder, out = sys.argv[1:7]
-home = os.environ["HOME"]
-environment = dict(os.environ, GSK_RENDERER="cairo", GDK_BACKEND="x11", LC_ALL="C.UTF-8",
-                   XDG_CONFIG_HOME=f"{home}/config", XDG_CACHE_HOME=f"{home}/cache")
-
-
-def shot(name):
-    time.sleep(1.5)
-    where = subprocess.run(["xdotool", "getactivewindow"], check=True, capture_output=True, text=True).stdout.strip()
-    subprocess.run(["import", "-window", where, os.path.join(out, f"viewer-{name}.png")], check=True)
-
-
-def size(width, height):
-    subprocess.run(["xdotool", "getactivewindow", "windowsize", "--sync", str(width), str(height)], check=False)
+program, server, user, password, folder, out, platform, headend = sys.argv[1:9]
+headend = int(headend)
+SIZES = {"small": (800, 500), "full": (1280, 800)}
+# What is on, from two hours ago on: channel, minutes and titles in turn.
+GUIDE = {
+    "meadow": (35, ["Big Buck Bunny", "Squirrels of the Alps", "The Meadow Kitchen", "News at the Burrow"]),
+    "test": (60, ["Colour bars", "A tone of 440 Hz", "Colour bars, repeated"]),
+    "city": (50, ["Trams of Zürich", "City News", "Bridges: a History in Twelve Rivers and One Very Long Title", "Weather"]),
+    "sport": (90, ["Cycling: Stage 7", "Ice Hockey", "Chess Magazine"]),
+}
 
 
-def choose(what, entry):
-    """Chooses from a list of the preferences by keys."""
-    window.wait(what).queryComponent().grabFocus()
-    window.key("space")
-    time.sleep(0.5)
-    window.key("Home", *["Down"] * entry, "Return")
+def load_guide():
+    """Gives the platform a guide, as its operator would."""
+    now = datetime.datetime.now(datetime.timezone.utc).replace(minute=0, second=0, microsecond=0)
+    lines = ["<tv>", *(f'<channel id="{channel}"><display-name>{channel}</display-name></channel>' for channel in GUIDE)]
+    for channel, (minutes, titles) in GUIDE.items():
+        at, turn = now - datetime.timedelta(hours=2), 0
+        while at < now + datetime.timedelta(hours=12):
+            end = at + datetime.timedelta(minutes=minutes)
+            lines.append(f'<programme channel="{channel}" start="{at:%Y%m%d%H%M%S} +0000" stop="{end:%Y%m%d%H%M%S} +0000">'
+                         f"<title>{titles[turn % len(titles)]}</title><desc>What this is about, in a sentence or two that "
+                         "somebody at the broadcaster has written for those who wonder whether to stay.</desc>"
+                         "<category>Documentary</category></programme>")
+            at, turn = end, turn + 1
+    file = os.path.join(platform, "guide.xml")
+    with open(file, "w") as guide:
+        guide.write("\n".join([*lines, "</tv>"]))
+    auth = os.path.join(os.path.dirname(program), "braidcast-auth")
+    subprocess.run([auth, "--config", os.path.join(platform, "auth.toml"), "guide", "load", file], check=True)
 
 
-window = Window([program, "--config", os.path.join(folder, "client.toml"), "--state", folder], environment)
-window.wait("Sign in to watch")
-shot("sign-in")
-window.fill("Server", server)
-window.fill("User name", user)
-window.fill("Password", "wrong")
-window.press("Sign in")
-window.wait("The user name or the password is wrong.")
-shot("sign-in-error")
-window.fill("Password", password)
-window.press("Sign in")
-window.wait("Yes, help")
-shot("sharing")
-window.press("Yes, help")
-window.wait_for_start_of("1, ")
-wait("the sound is asked for", lambda: window.find("Put this message away"), 10) and window.press("Put this message away")
-for look, entry in [("light", 1), ("dark", 2)]:
-    window.key("ctrl+comma")
-    window.wait("Colours")
-    choose("Colours", entry)
-    shot(f"preferences-{look}")
-    window.key("Escape")
+class Photographer:
+    """Takes pictures of one window in one look."""
+
+    def __init__(self, window, look):
+        self.window, self.look, self.turn = window, look, 0
+
+    def shot(self, name):
+        """A picture of the window that has the keys, as soon as nothing slides any more."""
+        time.sleep(1.0)
+        where = self.window.active()
+        file = os.path.join(out, f"viewer-{name}-{self.look}.png")
+        subprocess.run(["import", "-silent", "-window", where, "-depth", "8", "-colors", "200", "-strip",
+                        "-define", "png:compression-level=9", f"PNG8:{file}"], check=True)
+
+    def both(self, name):
+        """The page small and large."""
+        for size, (width, height) in SIZES.items():
+            self.window.size(width, height)
+            self.shot(f"{name}-{size}")
+
+    def awake(self):
+        """The buttons over the picture are shown while the mouse moves."""
+        x, y, width, height = self.window.area(self.window.wait("Picture"))
+        self.turn ^= 1
+        xdotool("mousemove", str(x + width // 2 + self.turn), str(y + height // 3))
+
+    def view(self, name, open=(), close=()):
+        """What is shown over the picture, small and on the full screen; keys open and close it."""
+        self.window.size(*SIZES["small"])
+        self.window.key(*open)
+        self.awake()
+        self.shot(f"{name}-small")
+        self.window.key("F11")
+        self.window.wait("Leave full screen")
+        self.awake()
+        self.shot(f"{name}-full")
+        self.window.key("F11")
+        self.window.wait("Full screen")
+        if close:
+            self.window.key(*close)
+
+    def dialog(self, name, key, wanted):
+        main = self.window.active()
+        self.window.key(key)
+        self.window.wait(wanted)
+        wait("the dialog has the keys", lambda: self.window.active() != main)
+        self.shot(name)
+        self.window.key("Escape")
+        wait("the dialog is closed", lambda: self.window.active() == main)
+
+
+def signing_in(window, photographer):
+    window.wait("Sign in to watch")
+    photographer.both("sign-in")
+    window.sign_in(server, user, "wrong")
+    window.wait("The user name or the password is wrong.")
+    photographer.both("sign-in-error")
+    window.fill("Password", password)
+    window.press("Sign in")
+    window.wait("Yes, help")
+    photographer.both("sharing")
+    window.press("Yes, help")
+    window.wait_for_start_of("1, ")
+    put_away(window)
+
+
+def put_away(window):
+    """Notices of this machine, such as one without sound, are not for every picture."""
+    try:
+        wait("a notice", lambda: window.find("Put this message away"), 15)
+        window.press("Put this message away")
+    except Missing:
+        pass
+
+
+def watching(window, photographer):
+    def pictured():
+        middle = window.pixels(window.wait("Picture"))[20:34]
+        return sum(max(pixel) > 60 for row in middle for pixel in row) > 300
+
     window.key("2")
-    time.sleep(2)
-    shot(look)
-    window.key("s")
-    shot("statistics" if look == "dark" else f"statistics-{look}")
-    window.key("s", "g")
-    shot(f"guide-{look}")
-    window.key("Escape", "F1")
-    shot(f"keys-{look}")
-    window.key("Escape", "i")
-    shot(f"information-{look}")
-    window.key("i")
-    size(800, 500)
-    window.key("m", "m")
-    shot(f"small-{look}")
-    size(1100, 680)
-    window.key("f")
-    window.key("m", "m")
-    shot(f"full-{look}")
-    window.key("Escape")
-window.close()
+    wait("a picture", pictured)
+    # Something to rewind, and figures to show.
+    time.sleep(8)
+    photographer.view("information", ["i"], ["i"])
+    photographer.view("statistics", ["s"], ["s"])
+    photographer.view("guide", ["g"], ["Escape"])
+    photographer.view("paused", ["space"])
+    window.key("space")
+    photographer.view("rewound", ["shift+Left"], ["End"])
+    photographer.dialog("preferences", "ctrl+comma", "Helping other viewers")
+    photographer.dialog("keys", "F1", "Channel by its number")
+    window.press("Favourites")
+    window.wait_for_start_of("No favourites yet")
+    photographer.view("no-favourites")
+    window.press("All")
+    window.key("ctrl+f")
+    xdotool("type", "nothing like it")
+    window.wait("No channel fits your search.")
+    photographer.view("no-match")
+    window.key("ctrl+f", "Escape")
+    window.wait_for_start_of("1, ")
+    window.key("1")
+    wait("a picture", pictured)
+    photographer.view("watching")
+
+
+def failing(window, photographer):
+    """The headend stands still: what is watched freezes, and other channels are off air."""
+    os.kill(headend, signal.SIGSTOP)
+    try:
+        window.wait_for_start_of("Nothing of")
+        photographer.view("nothing-comes")
+        window.wait_for_start_of("2, Test picture, Off air")
+        window.key("2")
+        window.wait("Try again now")
+        photographer.view("off-air")
+    finally:
+        os.kill(headend, signal.SIGCONT)
+
+
+def main(look):
+    def take(window):
+        photographer = Photographer(window, look)
+        signing_in(window, photographer)
+        watching(window, photographer)
+        failing(window, photographer)
+        window.close()
+    return take
+
+
+load_guide()
+for look in ["light", "dark"]:
+    state = os.path.join(folder, look)
+    os.makedirs(state)
+    with open(os.path.join(folder, "client.toml")) as configured, open(os.path.join(state, "client.toml"), "w") as copy:
+        copy.write(configured.read())
+    with open(os.path.join(state, "settings.toml"), "w") as settings:
+        settings.write(f'appearance = "{look}"\n[window]\nwidth = 800\nheight = 500\n')
+    run(main(look), program, state)

@@ -1,7 +1,8 @@
 """Drives the viewer's window as a person would: by what a screen reader is told, by keys and by the mouse.
 
-Nothing here knows where something is on the screen: widgets are found by role and name (AT-SPI). Started inside a session
-bus and a display of its own by tests/system/window.rs, or for pictures of the documentation by `make pictures`.
+Nothing here knows where something is on the screen: widgets are found by role and name (AT-SPI), and what they show is looked
+at where they say that they are. Nothing waits for a time to pass: each step waits for what it is about, with long patience,
+because machines are shared. Started inside a session bus and a display of its own by tests/system/window.rs.
 """
 
 import os
@@ -12,15 +13,15 @@ import time
 import pyatspi
 
 PATIENCE = 90
-TICK = 0.15
+TICK = 0.1
 
 
 class Missing(Exception):
-    pass
+    """What was waited for in vain."""
 
 
 def wait(what, condition, patience=PATIENCE):
-    """What the condition gives as soon as that is something; machines are shared, so patience is long."""
+    """What the condition gives as soon as that is something."""
     end = time.monotonic() + patience
     while True:
         try:
@@ -42,12 +43,24 @@ def showing(node):
     return place.width > 0 and place.height > 0
 
 
-class Window:
-    """The viewer's window."""
+def environment():
+    """Everything that the program reads and writes is under HOME; it draws on the processor, as the display has no card."""
+    home = os.environ["HOME"]
+    return dict(os.environ, GSK_RENDERER="cairo", GDK_BACKEND="x11", LC_ALL="C.UTF-8", XDG_CONFIG_HOME=f"{home}/config",
+                XDG_CACHE_HOME=f"{home}/cache", XDG_STATE_HOME=f"{home}/state")
 
-    def __init__(self, command, env):
-        self.log = open(os.path.join(env["HOME"], "window.log"), "ab")
-        self.program = subprocess.Popen(command, env=env, stdout=self.log, stderr=self.log)
+
+def xdotool(*words):
+    return subprocess.run(["xdotool", *words], check=True, capture_output=True, text=True).stdout.strip()
+
+
+class Window:
+    """The viewer's window. `folder` holds its configuration and its state."""
+
+    def __init__(self, program, folder, *more):
+        self.command = [program, "--config", os.path.join(folder, "client.toml"), "--state", folder, *more]
+        self.log = open(os.path.join(os.environ["HOME"], "window.log"), "ab")
+        self.program = subprocess.Popen(self.command, env=environment(), stdout=self.log, stderr=self.log)
         self.application = None
 
     def alive(self):
@@ -88,8 +101,7 @@ class Window:
     def wait_for_start_of(self, text):
         return wait(
             f"something that begins with {text!r}",
-            lambda: next((n for n in self.all() if n.name.startswith(text)
-                          and showing(n)), None),
+            lambda: next((n for n in self.all() if n.name.startswith(text) and showing(n)), None),
         )
 
     def gone(self, name, role=None):
@@ -103,24 +115,72 @@ class Window:
 
     def fill(self, name, text):
         """Types into a field. GTK 4.8 lets nobody edit it otherwise."""
-        field = self.wait(name, "password text" if name == "Password" else "text")
-        self.click(field)
-        time.sleep(0.3)
+        secret = name == "Password"
+        field = self.wait(name, "password text" if secret else "text")
+
+        def focused():
+            self.click(field)
+            return field.getState().contains(pyatspi.STATE_FOCUSED)
+
+        wait(f"{name!r} has the focus", focused)
         self.key("ctrl+a")
-        subprocess.run(["xdotool", "type", "--delay", "20", text], check=True)
+        xdotool("type", "--delay", "15", text)
+
+        def typed():
+            content = field.queryText()
+            count = content.characterCount
+            return count == len(text) and (secret or content.getText(0, count) == text)
+
+        wait(f"{name!r} holds {text!r}", typed)
+
+    def sign_in(self, server, user, password):
+        """Signs in at the page for it, as somebody who only watches."""
+        self.wait("Sign in to watch")
+        for field, text in [("Server", server), ("User name", user), ("Password", password)]:
+            self.fill(field, text)
+        self.press("Sign in")
+
+    def active(self):
+        """The X window that keys go to, which must be one of the program's."""
+        self.alive()
+
+        def ours():
+            active = xdotool("getactivewindow")
+            return active if xdotool("getwindowpid", active) == str(self.program.pid) else None
+
+        return wait("the window has the keys", ours)
+
+    def area(self, node):
+        """Where something is on the screen: left, top, width, height."""
+        place = node.queryComponent().getExtents(pyatspi.WINDOW_COORDS)
+        lines = xdotool("getwindowgeometry", "--shell", self.active()).splitlines()
+        corner = dict(line.split("=", 1) for line in lines if "=" in line)
+        return int(corner["X"]) + place.x, int(corner["Y"]) + place.y, place.width, place.height
+
+    def point(self, node):
+        """Moves the mouse over the middle of something."""
+        x, y, width, height = self.area(node)
+        xdotool("mousemove", str(x + width // 2), str(y + height // 2))
 
     def click(self, node):
-        """Clicks into the middle of something."""
-        place = node.queryComponent().getExtents(pyatspi.WINDOW_COORDS)
-        where = subprocess.run(["xdotool", "getactivewindow", "getwindowgeometry", "--shell"],
-                               check=True, capture_output=True, text=True).stdout
-        corner = dict(line.split("=") for line in where.split() if "=" in line)
-        x = int(corner["X"]) + place.x + place.width // 2
-        y = int(corner["Y"]) + place.y + place.height // 2
-        subprocess.run(["xdotool", "mousemove", str(x), str(y), "click", "1"], check=True)
+        self.point(node)
+        xdotool("click", "1")
 
     def key(self, *keys):
-        subprocess.run(["xdotool", "key", "--delay", "40", *keys], check=True)
+        self.active()
+        xdotool("key", "--delay", "40", *keys)
+
+    def size(self, width, height):
+        """Makes the window so large. Gives the size that it has then."""
+        xdotool("windowsize", "--sync", self.active(), str(width), str(height))
+
+    def pixels(self, node, width=96, height=54):
+        """What is on the screen where `node` is, made that small: rows of (red, green, blue)."""
+        x, y, w, h = self.area(node)
+        command = ["convert", "x:root", "-crop", f"{w}x{h}+{x}+{y}", "-resize", f"{width}x{height}!", "-depth", "8", "rgb:-"]
+        raw = subprocess.run(command, check=True, capture_output=True).stdout
+        triples = [tuple(raw[i:i + 3]) for i in range(0, len(raw), 3)]
+        return [triples[row * width:(row + 1) * width] for row in range(height)]
 
     def tree(self):
         """All that is shown, for a person who reads a failure."""
@@ -134,6 +194,7 @@ class Window:
         return "\n".join(lines)
 
     def close(self):
+        """Ends the program; its exit code, or nothing if it had to be killed."""
         self.program.terminate()
         try:
             return self.program.wait(30)
@@ -142,19 +203,20 @@ class Window:
             return None
 
 
-def picture(path):
-    """The whole display as a PNG file."""
-    subprocess.run(["import", "-window", "root", path], check=True)
+def picture(path, window="root"):
+    """The display, or one window of it, as a PNG file."""
+    subprocess.run(["import", "-silent", "-window", window, path], check=True)
 
 
-def colour(box=None):
-    """The mean colour of the display, or of a part of it: three numbers from 0 to 255."""
-    crop = ["-crop", box] if box else []
-    command = ["convert", "x:root", *crop, "-resize", "1x1!", "-depth", "8", "rgb:-"]
-    return tuple(subprocess.run(command, check=True, capture_output=True).stdout[:3])
-
-
-def pixels(width=64, height=36):
-    """The display, made small: a list of grey values."""
-    command = ["convert", "x:root", "-colorspace", "Gray", "-resize", f"{width}x{height}!", "-depth", "8", "gray:-"]
-    return list(subprocess.run(command, check=True, capture_output=True).stdout)
+def run(main, *arguments):
+    """Runs a script on a window: `main(window)`. Says what was shown if something is missing, and ends the program anyhow."""
+    window = Window(*arguments)
+    try:
+        main(window)
+    except (Missing, AssertionError, subprocess.CalledProcessError) as error:
+        print(f"failed: {error!r}\nshown:\n{window.tree()}", flush=True)
+        picture(os.path.join(os.environ["HOME"], "failed.png"))
+        sys.exit(1)
+    finally:
+        if window.program.poll() is None:
+            window.close()

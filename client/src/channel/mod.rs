@@ -3,6 +3,9 @@
 //! A channel is joined for the first user and left when the last is gone: at once after the player, some seconds after
 //! readers, because those who fetch HLS come and go with every request.
 
+mod climb;
+mod ladder;
+mod leg;
 mod running;
 
 use std::collections::HashMap;
@@ -118,6 +121,7 @@ impl Channels {
                     let begun = Running::start(
                         channel,
                         tuned,
+                        self.inner.platform.clone(),
                         stop,
                         &self.inner.tasks,
                         self.inner.sent.clone(),

@@ -14,71 +14,55 @@ pub(super) async fn get(State(local): State<Local>) -> impl IntoResponse {
     ([kind, NOT_KEPT], text(&local.player.stats()))
 }
 
+/// Labels and value of a line.
+type Value = (&'static str, u64);
+
 fn text(stats: &Stats) -> String {
+    let (segments, bytes) = (&stats.segments, &stats.bytes_in);
+    let plain = |value| vec![("", value)];
+    let flowing = stats.substreams.len() as u64;
+    let gauges = [
+        ("startup_milliseconds", "Choice of channel to its first segment", plain(stats.startup_ms)),
+        ("lag_milliseconds", "Capture to playout", plain(stats.lag_ms)),
+        (
+            "behind_edge_milliseconds",
+            "Playout behind the newest segment",
+            plain(stats.behind_edge_ms),
+        ),
+        ("substreams", "Sub-streams that flow in", plain(flowing)),
+    ];
+    let results =
+        vec![("{result=\"played\"}", segments.played), ("{result=\"lost\"}", segments.lost)];
+    let received = vec![
+        ("{role=\"headend\"}", bytes.headend),
+        ("{role=\"repeater\"}", bytes.repeater),
+        ("{role=\"viewer\"}", bytes.viewer),
+    ];
+    let counters = [
+        (
+            "stalls_total",
+            "Runs of segments that were not played whole in time",
+            plain(stats.stalls),
+        ),
+        ("stall_milliseconds_total", "Media time in stalls", plain(stats.stall_ms)),
+        ("segments_total", "Segments by what became of them", results),
+        ("received_bytes_total", "Media in, by the sender's role", received),
+        ("sent_bytes_total", "Media sent to others", plain(stats.bytes_out)),
+        ("rejected_shards_total", "Shards that failed their proof", plain(stats.rejected_shards)),
+        ("failovers_total", "Sub-streams moved to another parent", plain(stats.failovers)),
+    ];
     let mut out = String::new();
-    let mut put = |name: &str, kind: &str, help: &str, values: &[(&str, u64)]| {
-        let _ = writeln!(
-            out,
-            "# HELP braidcast_client_{name} {help}\n# TYPE braidcast_client_{name} {kind}"
-        );
-        for (labels, value) in values {
-            let _ = writeln!(out, "braidcast_client_{name}{labels} {value}");
-        }
-    };
-    let plain = |value| [("", value)];
-    put(
-        "startup_milliseconds",
-        "gauge",
-        "Choice of channel to its first segment",
-        &plain(stats.startup_ms),
-    );
-    put("lag_milliseconds", "gauge", "Capture to playout", &plain(stats.lag_ms));
-    put(
-        "behind_edge_milliseconds",
-        "gauge",
-        "Playout behind the newest segment",
-        &plain(stats.behind_edge_ms),
-    );
-    put(
-        "stalls_total",
-        "counter",
-        "Runs of segments that were not played whole in time",
-        &plain(stats.stalls),
-    );
-    put("stall_milliseconds_total", "counter", "Media time in stalls", &plain(stats.stall_ms));
-    let segments = &stats.segments;
-    put(
-        "segments_total",
-        "counter",
-        "Segments by what became of them",
-        &[("{result=\"played\"}", segments.played), ("{result=\"lost\"}", segments.lost)],
-    );
-    let bytes = &stats.bytes_in;
-    put(
-        "received_bytes_total",
-        "counter",
-        "Media in, by the sender's role",
-        &[
-            ("{role=\"headend\"}", bytes.headend),
-            ("{role=\"repeater\"}", bytes.repeater),
-            ("{role=\"viewer\"}", bytes.viewer),
-        ],
-    );
-    put("sent_bytes_total", "counter", "Media sent to others", &plain(stats.bytes_out));
-    put("substreams", "gauge", "Sub-streams that flow in", &plain(stats.substreams.len() as u64));
-    put(
-        "rejected_shards_total",
-        "counter",
-        "Shards that failed their proof",
-        &plain(stats.rejected_shards),
-    );
-    put(
-        "failovers_total",
-        "counter",
-        "Sub-streams moved to another parent",
-        &plain(stats.failovers),
-    );
+    gauges.iter().for_each(|family| put(&mut out, "gauge", family));
+    counters.iter().for_each(|family| put(&mut out, "counter", family));
     out
+}
+
+fn put(out: &mut String, kind: &str, (name, help, values): &(&str, &str, Vec<Value>)) {
+    let name = format!("braidcast_client_{name}");
+    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    for (labels, value) in values {
+        let _ = writeln!(out, "{name}{labels} {value}");
+    }
 }
 
 #[cfg(test)]

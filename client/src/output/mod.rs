@@ -31,6 +31,8 @@ pub struct Piece {
     pub whole: bool,
     /// Whether segments before it are missing.
     pub gap: bool,
+    /// Whether it is of another rendition than the one before: other tables, another size of picture.
+    pub switched: bool,
 }
 
 #[cfg(test)]
@@ -53,6 +55,7 @@ pub(crate) mod testing {
             random_access: number.is_multiple_of(4),
             whole: true,
             gap: false,
+            switched: false,
         }
     }
 }

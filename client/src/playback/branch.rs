@@ -36,6 +36,8 @@ pub(super) struct Wanted {
     pub(super) any: bool,
     /// Whether sound is to go nowhere.
     pub(super) silent: bool,
+    /// Whether the first picture is shown when it is there, not when it is due.
+    pub(super) early: bool,
 }
 
 /// Takes pictures to the screen.
@@ -156,7 +158,9 @@ impl Branches {
         sink.set_property("async", false);
         sink.set_property("qos", true);
         sink.set_property("max-lateness", LATEST.nseconds() as i64);
-        // The first picture is shown when it is there, not when it is due.
+        if !self.wanted.early {
+            return Ok(sink);
+        }
         let show = self.show.clone();
         let pad = sink.static_pad("sink").ok_or_else(|| glib::bool_error!("a sink has a pad"))?;
         pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {

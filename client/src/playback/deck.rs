@@ -4,6 +4,8 @@
 //! The pipeline's zero is set by hand: live, to the instant at which that chunk is due, plus [`MARGIN`]; so everybody's
 //! picture is at the same delay whatever their start took, and what a start has to catch up is decoded and passed over.
 //! The first picture is shown as soon as it is decoded, before its time. Behind live, the zero is now.
+//!
+//! **Another rendition** is another pipeline, in time with the one before, which plays out what it has.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,6 +54,14 @@ enum End {
     Sound,
     /// Nothing moves: begin anew.
     Stuck,
+    /// Another stream begins with this chunk.
+    Switched(Chunk),
+}
+
+/// A pipeline that plays out what it has while the next one begins.
+struct Leaving {
+    _deck: Deck,
+    until: Instant,
 }
 
 /// Plays `feed` until it ends or is stopped.
@@ -69,22 +79,37 @@ pub(super) async fn play(mut order: Order, mut feed: Feed) {
 
 /// One pipeline after another until the feed ends.
 async fn again(order: &mut Order, feed: &mut Feed) -> Result<(), Error> {
+    let mut held = Vec::new();
+    let mut leaving = None;
     loop {
-        match once(order, feed).await? {
+        let (end, deck) = once(order, feed, held, leaving.take()).await?;
+        held = Vec::new();
+        match end {
             End::Feed => return Ok(()),
             End::Sound => {
                 order.choice.silent = true;
                 (order.tell)(Event::Sound(false));
             }
             End::Stuck => tracing::info!("the picture stood: its pipeline is begun anew"),
+            End::Switched(chunk) => {
+                let until = lock(&order.place).when(chunk.position);
+                leaving = deck.zip(until).map(|(_deck, until)| Leaving { _deck, until });
+                held = vec![chunk];
+            }
         }
     }
 }
 
-async fn once(order: &mut Order, feed: &mut Feed) -> Result<End, Error> {
-    let mut held = Vec::new();
-    let Some(tracks) = look(feed, &mut held).await else { return Ok(End::Feed) };
-    let Some(first) = held.first() else { return Ok(End::Feed) };
+/// One pipeline. `held` is what was taken of the feed already; `leaving` what plays until then.
+async fn once(
+    order: &mut Order,
+    feed: &mut Feed,
+    held: Vec<Chunk>,
+    leaving: Option<Leaving>,
+) -> Result<(End, Option<Deck>), Error> {
+    let mut held = held;
+    let Some(tracks) = look(feed, &mut held).await else { return Ok((End::Feed, None)) };
+    let Some(first) = held.first() else { return Ok((End::Feed, None)) };
     let sound = choose(&tracks, |kind| kind == Kind::Sound, &order.choice.sound);
     let is_subtitle = |kind| matches!(kind, Kind::Subtitles | Kind::Teletext(_));
     let subtitles = (!order.choice.subtitles.is_empty())
@@ -96,14 +121,16 @@ async fn once(order: &mut Order, feed: &mut Feed) -> Result<End, Error> {
         subtitles: subtitles.map(|i| tracks[i].clone()),
         any: tracks.is_empty(),
         silent: order.choice.silent,
+        early: leaving.is_none(),
     };
     (order.tell)(Event::Tracks { all: tracks, sound, subtitles });
 
     let pictures = Arc::new(AtomicU64::new(0));
     let deck = Deck::new(order, wanted, &pictures)?;
-    let zero = match first.due {
-        Some(due) => due + MARGIN,
-        None => Instant::now(),
+    let zero = match (first.due, &leaving) {
+        (Some(due), _) => due + MARGIN,
+        (None, Some(leaving)) => leaving.until,
+        (None, None) => Instant::now(),
     };
     {
         let mut place = lock(&order.place);
@@ -121,18 +148,23 @@ async fn once(order: &mut Order, feed: &mut Feed) -> Result<End, Error> {
     for chunk in held {
         deck.push(&chunk, start, &order.place);
     }
-    deck.follow(order, feed, start, &pictures).await
+    let end = deck.follow(order, feed, start, &pictures, leaving).await?;
+    Ok((end, Some(deck)))
 }
 
 /// Takes chunks until it is known what is in them. `None` if the feed ends before.
 async fn look(feed: &mut Feed, held: &mut Vec<Chunk>) -> Option<Vec<Track>> {
     let mut finder = Finder::default();
     let mut bytes = 0;
+    let mut seen = 0;
     loop {
-        let chunk = feed.next().await?;
+        if seen == held.len() {
+            held.push(feed.next().await?);
+        }
+        let chunk = &held[seen];
+        seen += 1;
         let found = finder.take(&chunk.ts).map(<[Track]>::to_vec);
         bytes += chunk.ts.len();
-        held.push(chunk);
         match found {
             Some(tracks) => return Some(tracks),
             None if bytes > LOOKING => return Some(Vec::new()),
@@ -234,6 +266,7 @@ impl Deck {
         feed: &mut Feed,
         start: (u64, Option<Instant>),
         pictures: &AtomicU64,
+        mut leaving: Option<Leaving>,
     ) -> Result<End, Error> {
         let bus = self.pipeline.bus();
         let mut messages = match &bus {
@@ -241,12 +274,22 @@ impl Deck {
             None => return Err(Error::Failed("a pipeline without a bus".into())),
         };
         let mut moved = (0, Instant::now());
+        // Where another stream begins.
+        let mut next = None;
         let mut full = tokio::time::interval(FULL);
         full.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            let paused = *order.paused.borrow();
+            if paused {
+                leaving = None;
+            } else if let Some(chunk) = next.take() {
+                return Ok(End::Switched(chunk));
+            }
             let room = self.source.current_level_bytes() < QUEUE;
+            let left = leaving.as_ref().map(|leaving| leaving.until);
             tokio::select! {
                 biased;
+                () = sleep_until(left) => leaving = None,
                 changed = order.paused.changed() => {
                     if changed.is_err() {
                         return Ok(End::Feed);
@@ -268,11 +311,16 @@ impl Deck {
                     },
                     None => return Ok(End::Feed),
                 },
-                chunk = feed.next(), if room => {
+                chunk = feed.next(), if room && next.is_none() => {
                     let Some(chunk) = chunk else { return Ok(End::Feed) };
+                    if chunk.switched {
+                        next = Some(chunk);
+                        continue;
+                    }
+                    let sound_alone = !chunk.whole;
                     self.push(&chunk, start, &order.place);
                     let shown = pictures.load(Ordering::Relaxed);
-                    if shown != moved.0 || *order.paused.borrow() {
+                    if shown != moved.0 || paused || sound_alone {
                         moved = (shown, Instant::now());
                     } else if shown > 0 && moved.1.elapsed() > STUCK {
                         return Ok(End::Stuck);
@@ -319,6 +367,13 @@ impl Drop for Deck {
                 tracing::debug!(%error, "a pipeline did not stop");
             }
         });
+    }
+}
+
+async fn sleep_until(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until.into()).await,
+        None => std::future::pending().await,
     }
 }
 

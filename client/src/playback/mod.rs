@@ -48,6 +48,10 @@ pub struct Chunk {
     pub duration: Duration,
     /// When it is due, if the stream is live; in the past while a start catches up.
     pub due: Option<Instant>,
+    /// Whether there is all of it; otherwise sound and no picture.
+    pub whole: bool,
+    /// Whether another stream begins with it, in time with what was before: other tables, another size of picture.
+    pub switched: bool,
 }
 
 /// Pieces in order. It ends when the channel is left.
@@ -188,9 +192,16 @@ impl Drop for Playback {
 
 impl Place {
     fn now(&self) -> Option<u64> {
-        let until = self.paused.unwrap_or_else(Instant::now);
-        let shown = until.saturating_duration_since(self.since?);
-        Some((self.first + shown.as_micros() as u64).min(self.end.max(self.first)))
+        let (until, since) = (self.paused.unwrap_or_else(Instant::now), self.since?);
+        let shown = until.saturating_duration_since(since).as_micros() as u64;
+        let before = since.saturating_duration_since(until).as_micros() as u64;
+        Some((self.first + shown).saturating_sub(before).min(self.end.max(self.first)))
+    }
+
+    /// When what was captured at `position` is shown.
+    fn when(&self, position: u64) -> Option<Instant> {
+        let after = Duration::from_micros(position.saturating_sub(self.first));
+        self.since.map(|since| since + after)
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) struct Entry {
     pub(super) random_access: bool,
     pub(super) whole: bool,
     pub(super) gap: bool,
+    pub(super) switched: bool,
     pub(super) len: usize,
     /// In memory, if it is there.
     memory: Option<Bytes>,
@@ -127,6 +128,7 @@ impl Index {
             random_access: piece.random_access,
             whole: piece.whole,
             gap: piece.gap,
+            switched: piece.switched,
             len: piece.ts.len(),
             memory: Some(piece.ts.clone()),
             disk: None,

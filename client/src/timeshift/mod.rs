@@ -62,6 +62,10 @@ pub struct Chunk {
     pub random_access: bool,
     /// Whether something is missing before it.
     pub gap: bool,
+    /// Whether it is all of the segment; otherwise there is sound and no picture in it.
+    pub whole: bool,
+    /// Whether it is of another rendition than what was before.
+    pub switched: bool,
 }
 
 /// Where a source begins.

@@ -39,7 +39,7 @@ impl Source {
     pub async fn next(&mut self) -> Option<Chunk> {
         loop {
             let entry = self.entry().await?;
-            self.gap |= entry.gap;
+            self.gap |= entry.gap || entry.switched;
             if let Some(waited) = &mut self.waiting
                 && !entry.random_access
                 && *waited < PATIENCE
@@ -68,6 +68,8 @@ impl Source {
                 duration: entry.duration,
                 random_access: entry.random_access,
                 gap,
+                whole: entry.whole,
+                switched: entry.switched,
             });
         }
     }

@@ -36,6 +36,7 @@ pub(super) fn define(ui: &Rc<Ui>) {
     plain("previous-channel", |ui| ui.television.zap_back());
     plain("preferences", Ui::open_preferences);
     plain("shortcuts", |ui| super::shortcuts::open(&ui.window));
+    plain("save-report", super::report::save);
     plain("about", Ui::about);
     plain("sign-out", |ui| ui.television.sign_out());
     plain("quit", |ui| ui.window.close());

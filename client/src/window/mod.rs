@@ -14,6 +14,7 @@ mod keys;
 mod logos;
 mod look;
 mod preferences;
+mod report;
 mod screen;
 mod shortcuts;
 mod sign_in;

@@ -142,24 +142,25 @@ impl Preferences {
         out.set_halign(gtk::Align::Start);
         group(&body, tr("Other players on this computer"), &[address.clone().upcast()]);
         group(&body, tr("Account"), &[account.clone().upcast(), out.clone().upcast()]);
+        let report = gtk::Button::with_label(tr("Save a report …"));
+        report.add_css_class("secondary");
+        report.set_halign(gtk::Align::Start);
+        let about = paragraph(
+            tr(
+                "For your operator, if something is wrong: what the program does, what went wrong and figures. No addresses, no names, no passwords.",
+            ),
+            "hint",
+        );
+        group(&body, tr("Help"), &[about.upcast(), report.clone().upcast()]);
 
         let scroll = gtk::ScrolledWindow::builder()
             .hscrollbar_policy(gtk::PolicyType::Never)
             .child(&body)
             .build();
         let window = dialog(parent, tr("Preferences"), &scroll, (560, 620));
-        // Actions of the window below are not found from another window.
-        out.connect_clicked({
-            let (window, parent) = (window.downgrade(), parent.downgrade());
-            move |_| {
-                if let Some(window) = window.upgrade() {
-                    window.close();
-                }
-                if let Some(parent) = parent.upgrade() {
-                    let _ = gtk::prelude::WidgetExt::activate_action(&parent, "win.sign-out", None);
-                }
-            }
-        });
+        for (button, action) in [(&out, "win.sign-out"), (&report, "win.save-report")] {
+            leads_to(button, action, &window, parent);
+        }
         let this = Rc::new(Self { window, sharing, rate, month, metered, meter, address, account });
         this.show(view);
         this.window.present();
@@ -210,6 +211,25 @@ impl Preferences {
     pub(super) fn is_closed(&self) -> bool {
         !self.window.is_visible()
     }
+}
+
+/// A button that closes the preferences and does something with the window below: its actions are not found from another.
+fn leads_to(
+    button: &gtk::Button,
+    action: &'static str,
+    window: &gtk::Window,
+    parent: &gtk::ApplicationWindow,
+) {
+    let (window, parent) = (window.downgrade(), parent.downgrade());
+    button.connect_clicked(move |_| {
+        if let Some(window) = window.upgrade() {
+            window.close();
+        }
+        if let Some(parent) = parent.upgrade() {
+            // The window has the action as long as it stands.
+            let _ = gtk::prelude::WidgetExt::activate_action(&parent, action, None);
+        }
+    });
 }
 
 /// A window over the main window that Escape closes.
@@ -320,22 +340,24 @@ fn choice(texts: &[&str], chosen: usize, change: impl Fn(usize) + 'static) -> gt
 
 fn quality(television: &Television, view: &View) -> gtk::DropDown {
     let mut names: Vec<String> = Vec::new();
-    for (name, _) in view.line_up.iter().flat_map(|channel| &channel.renditions) {
+    let mut texts = vec![tr("Automatic").to_owned()];
+    for (name, bits) in view.line_up.iter().flat_map(|channel| &channel.renditions) {
         if !names.contains(name) {
             names.push(name.clone());
+            texts.push(format!("{name} ({})", super::times::rate(*bits)));
         }
     }
     if let Quality::Fixed(name) = &view.settings.quality
         && !names.contains(name)
     {
         names.push(name.clone());
+        texts.push(name.clone());
     }
     let chosen = match &view.settings.quality {
         Quality::Automatic => 0,
         Quality::Fixed(name) => names.iter().position(|known| known == name).map_or(0, |i| i + 1),
     };
-    let texts: Vec<&str> =
-        std::iter::once(tr("Automatic")).chain(names.iter().map(String::as_str)).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let (television, known) = (television.clone(), names.clone());
     choice(&texts, chosen, move |index| {
         let quality = index.checked_sub(1).and_then(|i| known.get(i)).cloned();

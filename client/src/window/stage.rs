@@ -53,6 +53,8 @@ pub(super) struct Stage {
     until: Cell<Option<Instant>>,
     since: Cell<Instant>,
     has_picture: Cell<bool>,
+    /// Whether what is received has no picture.
+    sound_alone: Cell<bool>,
 }
 
 impl Stage {
@@ -164,6 +166,7 @@ impl Stage {
             until: Cell::default(),
             since: Cell::new(Instant::now()),
             has_picture: Cell::default(),
+            sound_alone: Cell::default(),
         });
         let weak = Rc::downgrade(&this);
         away.connect_clicked(move |_| {
@@ -240,6 +243,7 @@ impl Stage {
     pub(super) fn begin(&self) {
         self.screen.show(None);
         self.has_picture.set(false);
+        self.sound_alone.set(false);
         self.since.set(Instant::now());
         self.dismissed.replace(None);
         self.wake();
@@ -248,6 +252,15 @@ impl Stage {
     /// The first picture is there.
     pub(super) fn pictured(&self) {
         self.has_picture.set(true);
+    }
+
+    /// Whether what is received has no picture: another rendition than before, or a radio channel.
+    pub(super) fn sound_alone(&self, alone: bool) {
+        if alone && !self.sound_alone.get() {
+            self.screen.show(None);
+            self.has_picture.set(false);
+        }
+        self.sound_alone.set(alone);
     }
 
     /// Takes over what is to be shown.
@@ -269,7 +282,9 @@ impl Stage {
         let choosing = matches!(view.phase, Phase::Choosing);
         let shown = choosing || stopped || !self.has_picture.get();
         self.waiting.set_visible(shown);
-        let turning = shown && !choosing && !stopped && self.since.get().elapsed() > PATIENCE;
+        let alone = self.sound_alone.get() && !choosing && !stopped;
+        let turning =
+            shown && !choosing && !stopped && !alone && self.since.get().elapsed() > PATIENCE;
         self.spinner.set_visible(turning);
         self.spinner.set_spinning(turning);
         let title = name.map_or("", |channel| &channel.name);
@@ -284,6 +299,7 @@ impl Stage {
                 tr("Waiting for the list of channels …").to_owned()
             }
             _ if choosing => tr("Choose a channel from the list, or type its number.").to_owned(),
+            _ if alone => tr("There is sound and no picture.").to_owned(),
             _ if turning => tr("The picture is coming …").to_owned(),
             _ => String::new(),
         };

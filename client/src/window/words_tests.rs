@@ -51,13 +51,25 @@ fn texts_of(path: &Path) -> Vec<Text> {
     found
 }
 
+/// The source files in a folder and below.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
 /// All texts, each once, in order of file and place.
 fn texts() -> Vec<Text> {
     let mut paths = Vec::new();
     for part in ["src/window", "src/problem"] {
-        let entries = fs::read_dir(folder().join(part)).unwrap();
-        let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-        files.retain(|path| path.extension().is_some_and(|end| end == "rs"));
+        let mut files = sources(&folder().join(part));
         files.retain(|path| !path.ends_with("words_tests.rs"));
         files.sort();
         paths.extend(files);

@@ -4,6 +4,7 @@
 
 mod command_line;
 mod hls;
+mod ladder;
 mod losses;
 mod players;
 mod recording;

@@ -30,9 +30,11 @@ pub(crate) enum Fate {
     Lost,
 }
 
-/// Channels `one`, `two` and `three`; `secret` is known and not in the package.
+/// Channels `one`, `two` and `three`; `secret` is known and not in the package. `one/low` is a lower rendition of `one`,
+/// which is offered if `laddered`.
 pub(crate) struct Station {
     coding: Coding,
+    laddered: bool,
     channels: Mutex<HashMap<String, Channel>>,
     pub(crate) joins: AtomicU64,
     pub(crate) alive: Arc<AtomicU64>,
@@ -57,6 +59,16 @@ impl Station {
     }
 
     pub(crate) fn with(coding: Coding) -> Arc<Self> {
+        Arc::new(Self::made(coding))
+    }
+
+    /// One whose channel `one` has two renditions.
+    pub(crate) fn laddered() -> Arc<Self> {
+        let coding = Coding::new(6, 4, Some(2)).unwrap();
+        Arc::new(Self { laddered: true, ..Self::made(coding) })
+    }
+
+    fn made(coding: Coding) -> Self {
         let channel = |name: &str| {
             let secret = ChannelSecret::new([name.len() as u8; 32]);
             let sealer = Sealer::new(secret.clone(), name, coding, 1 << 40);
@@ -64,12 +76,13 @@ impl Station {
             let keys = watch::Sender::new(vec![sealer.content_key(0)]);
             (name.to_owned(), Channel { sealer, verifier, keys, feeds: Vec::new() })
         };
-        Arc::new(Self {
+        Self {
             coding,
-            channels: Mutex::new(["one", "two", "three"].map(channel).into()),
+            laddered: false,
+            channels: Mutex::new(["one", "two", "three", "one/low"].map(channel).into()),
             joins: AtomicU64::new(0),
             alive: Arc::default(),
-        })
+        }
     }
 
     /// Sends a segment to whoever has joined. It is not due before there is room for it.
@@ -137,9 +150,21 @@ impl Channel {
 
 impl Platform for Station {
     fn join<'a>(&'a self, channel: &'a str) -> BoxFuture<'a, Result<Tuned, SessionError>> {
+        self.join_rendition(channel, "main")
+    }
+
+    fn join_rendition<'a>(
+        &'a self,
+        channel: &'a str,
+        rendition: &'a str,
+    ) -> BoxFuture<'a, Result<Tuned, SessionError>> {
+        let swarm = match rendition {
+            "main" => channel.to_owned(),
+            lower => format!("{channel}/{lower}"),
+        };
         Box::pin(async move {
             let mut channels = self.channels.lock().unwrap();
-            let Some(found) = channels.get_mut(channel) else {
+            let Some(found) = channels.get_mut(&swarm) else {
                 return Err(SessionError::NotEntitled(channel.to_owned()));
             };
             let (sender, played) = mpsc::channel(8);
@@ -150,11 +175,17 @@ impl Platform for Station {
                 feed: Box::new(Listener { played, count: 0, alive: self.alive.clone() }),
                 swarm: *found.sealer.swarm(),
                 coding: self.coding,
-                rendition: "main".into(),
+                rendition: rendition.into(),
                 keys: found.keys.subscribe(),
                 share: watch::channel(settings::Share::default()).1,
             })
         })
+    }
+
+    fn ladder(&self, channel: &str) -> Vec<(String, u64)> {
+        let rungs = [("main", 4_000_000), ("low", 600_000)];
+        let rungs = rungs.map(|(name, rate)| (name.to_owned(), rate));
+        if self.laddered && channel == "one" { rungs.into() } else { Vec::new() }
     }
 
     fn line_up(&self) -> Vec<ChannelInfo> {

@@ -12,6 +12,8 @@ use tokio::process::{Child, Command};
 
 /// Generous: machines are shared.
 const LIMIT: Duration = Duration::from_secs(600);
+/// Long measurements take half an hour.
+const LONG: Duration = Duration::from_secs(3000);
 
 /// A display; it is gone when this is dropped.
 struct Display {
@@ -48,8 +50,8 @@ impl Display {
 async fn clip(folder: &Path, colour: &str) -> Result<PathBuf> {
     let path = folder.join(format!("{colour}.mp4"));
     let picture = format!(
-        "color={colour}:s=640x360:r=25[b];color=white:s=70x70:r=25[s];\
-         [b][s]overlay=x='mod(t*140,570)':y=145:shortest=0"
+        "color={colour}:s=320x180:r=25[b];color=white:s=36x36:r=25[s];\
+         [b][s]overlay=x='mod(t*70,284)':y=72:shortest=0"
     );
     let made = Command::new("ffmpeg")
         .args(["-loglevel", "error", "-filter_complex", &picture])
@@ -71,8 +73,14 @@ fn program() -> Result<PathBuf> {
 }
 
 /// Runs one of the scripts of `tests/ui` on a display and a session bus of its own: with the program, how to sign in, the
-/// state folder in `root`, and `more`.
-async fn drive(script: &str, root: &Path, stage: &Stage, more: &[&Path]) -> Result<()> {
+/// state folder in `root`, and `more`. What it says is printed as it comes.
+async fn drive(
+    script: &str,
+    root: &Path,
+    stage: &Stage,
+    more: &[&Path],
+    limit: Duration,
+) -> Result<()> {
     let state = root.join("state");
     std::fs::create_dir(&state)?;
     // In the repeaters' network.
@@ -82,7 +90,7 @@ async fn drive(script: &str, root: &Path, stage: &Stage, more: &[&Path]) -> Resu
     )?;
     let display = Display::start().await?;
     // The distribution's Python: it has the bindings.
-    let driver = Command::new("dbus-run-session")
+    let mut driver = Command::new("dbus-run-session")
         .args(["--", "/usr/bin/python3"])
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("ui").join(script))
         .arg(program()?)
@@ -95,30 +103,34 @@ async fn drive(script: &str, root: &Path, stage: &Stage, more: &[&Path]) -> Resu
         .env_remove("WAYLAND_DISPLAY")
         .env_remove("DBUS_SESSION_BUS_ADDRESS")
         .stdin(Stdio::null())
+        .stdout(Stdio::piped())
         .kill_on_drop(true)
-        .output();
-    let driven = tokio::time::timeout(LIMIT, driver).await??;
-    let said = String::from_utf8_lossy(&driven.stdout);
-    println!("{said}");
+        .spawn()
+        .context("start the script")?;
+    let mut lines = BufReader::new(driver.stdout.take().context("its output")?).lines();
+    let told = async {
+        let mut said = String::new();
+        while let Some(line) = lines.next_line().await? {
+            println!("{line}");
+            said += &line;
+            said.push('\n');
+        }
+        anyhow::Ok((said, driver.wait().await?))
+    };
+    let (said, status) = tokio::time::timeout(limit, told).await??;
     let log = std::fs::read_to_string(root.join("window.log")).unwrap_or_default();
-    ensure!(
-        driven.status.success(),
-        "{said}\n{}\n{}",
-        String::from_utf8_lossy(&driven.stderr),
-        demo::tail(&log)
-    );
+    ensure!(status.success(), "{script}: {status}\n{said}\n{}", demo::tail(&log));
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "its script counts on channels being numbered in the order of the stage; they are in that of publication"]
 async fn a_viewer_signs_in_zaps_pauses_and_signs_out() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let root = folder.path();
     let mut channels = Vec::new();
     for colour in ["red", "green", "blue"] {
         let source = Source::File(clip(root, colour).await?);
-        channels.push(Channel { video: (640, 360, 600), ..Channel::new(colour, source) });
+        channels.push(Channel { video: (320, 180, 300), ..Channel::new(colour, source) });
     }
     let mut stage = Stage::set(Plan {
         channels,
@@ -126,7 +138,7 @@ async fn a_viewer_signs_in_zaps_pauses_and_signs_out() -> Result<()> {
         headend_feeds_viewers: false,
     })
     .await?;
-    drive("drive.py", root, &stage, &[]).await?;
+    drive("drive.py", root, &stage, &[], LIMIT).await?;
     stage.strike().await
 }
 
@@ -136,15 +148,55 @@ async fn a_viewer_signs_in_zaps_pauses_and_signs_out() -> Result<()> {
 async fn pictures() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let clip = demo::clip().context("make clip")?.canonicalize()?;
-    let channel =
-        |id: &str, source| Channel { video: (1280, 720, 2500), ..Channel::new(id, source) };
+    let channel = |id: &str, name: &str, source, video| Channel {
+        name: name.into(),
+        video,
+        ..Channel::new(id, source)
+    };
     let mut stage = Stage::set(Plan {
-        channels: vec![channel("clip", Source::File(clip)), channel("test", Source::Test)],
+        channels: vec![
+            channel("meadow", "Meadow TV", Source::File(clip), (854, 480, 1200)),
+            channel("test", "Test picture", Source::Test, (640, 360, 800)),
+            channel("city", "City One", Source::Test, (160, 90, 100)),
+            channel("sport", "Sport Mountain", Source::Test, (160, 90, 100)),
+        ],
         repeaters: vec![Repeater::at("127.0.1.250"), Repeater::at("127.0.2.250")],
         headend_feeds_viewers: false,
     })
     .await?;
     let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/pictures");
-    drive("pictures.py", folder.path(), &stage, &[&out]).await?;
+    let headend = stage.headend.pid().context("the headend runs")?.to_string();
+    let more = [out.as_path(), stage.folder(), Path::new(&headend)];
+    drive("pictures.py", folder.path(), &stage, &more, LIMIT).await?;
+    stage.strike().await
+}
+
+/// No test: measures the window (`make measure-window`). What is measured is in `PART`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures, which takes minutes and a machine of its own"]
+async fn measurements() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let clip = demo::clip().context("make clip")?.canonicalize()?;
+    // Encoded once, so that the headend's encoder takes nothing from what is measured.
+    let encoded = folder.path().join("clip.ts");
+    let made = Command::new("ffmpeg")
+        .args(["-loglevel", "error", "-i"])
+        .arg(&clip)
+        .args("-vf scale=1280:720 -r 25 -c:v libx264 -preset veryfast -b:v 2300k -maxrate 2500k -bufsize 2500k".split(' '))
+        .args("-g 25 -keyint_min 25 -sc_threshold 0 -bf 0 -c:a aac -b:a 128k -ac 2 -f mpegts".split(' '))
+        .arg(&encoded)
+        .stdin(Stdio::null())
+        .status()
+        .await?;
+    ensure!(made.success(), "ffmpeg: {made}");
+    let channel = |id: &str| Channel::pass_through(id, Source::File(encoded.clone()));
+    let mut stage = Stage::set(Plan {
+        channels: vec![channel("one"), channel("two")],
+        repeaters: vec![Repeater::at("127.0.1.250"), Repeater::at("127.0.2.250")],
+        headend_feeds_viewers: false,
+    })
+    .await?;
+    let part = std::env::var("PART").unwrap_or_else(|_| "zap,play,start".into());
+    drive("measure.py", folder.path(), &stage, &[Path::new(&part)], LONG).await?;
     stage.strike().await
 }
