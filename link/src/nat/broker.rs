@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::classify::Classifier;
-use super::hosts::{self, Own};
+use super::hosts;
 use super::meeting::{Meetings, Output};
 use super::reflect::{MOST, Reflector};
 use super::stun::Transaction;
@@ -186,7 +186,7 @@ struct Task {
     reach: watch::Sender<Reach>,
     meetings: Meetings,
     waiting: Vec<(PeerId, oneshot::Sender<Option<Way>>)>,
-    own: Vec<Own>,
+    own: Vec<IpAddr>,
     reflectors: Vec<Reflector>,
     /// A look at each family that is under way.
     looks: Vec<(bool, Classifier)>,
@@ -272,28 +272,28 @@ impl Task {
         let bound = self.setup.local.ip();
         self.own = hosts::all();
         if !bound.is_unspecified() {
-            self.own.retain(|own| own.ip == bound);
+            self.own.retain(|own| *own == bound);
         } else if bound.is_ipv4() {
-            self.own.retain(|own| own.ip.is_ipv4());
+            self.own.retain(IpAddr::is_ipv4);
         }
         // The one that leads to the internet goes first; of one family, what the system prefers.
         let best: Vec<IpAddr> =
             self.reflectors.iter().filter_map(|all| hosts::source(all.first)).collect();
-        self.own.sort_by_key(|own| (!best.contains(&own.ip), own.ip.is_ipv4()));
+        self.own.sort_by_key(|own| (!best.contains(own), own.is_ipv4()));
         self.seen.clear();
         let port = self.setup.local.port();
         let now = Instant::now().into_std();
         self.looks = [true, false]
             .map(|ipv4| {
                 let of_family = |ip: &IpAddr| ip.is_ipv4() == ipv4;
-                let own = self.own.iter().map(|own| own.ip).filter(of_family).collect();
+                let own = self.own.iter().copied().filter(of_family).collect();
                 let reflectors = self.reflectors.iter().copied();
                 let reflectors = reflectors.filter(|all| of_family(&all.first.ip())).collect();
                 let mut transaction = transaction;
                 (ipv4, Classifier::new(now, reflectors, own, port, &mut transaction))
             })
             .into();
-        let has = |ipv4| self.own.iter().any(|own| own.ip.is_ipv4() == ipv4);
+        let has = |ipv4| self.own.iter().any(|own| own.is_ipv4() == ipv4);
         let access = |ipv4| if has(ipv4) { Access::Unknown } else { Access::None };
         let reach =
             Reach { v4: access(true), v6: access(false), servers_only: self.setup.servers_only };
@@ -306,8 +306,8 @@ impl Task {
         if self.looks.iter_mut().any(|(_, look)| look.heard(bytes)) {
             return;
         }
-        let own = || self.own.iter().find(|own| own.ip.is_ipv4() == from.is_ipv4());
-        let Some(to) = to.or_else(|| own().map(|own| own.ip)) else { return };
+        let own = || self.own.iter().find(|own| own.is_ipv4() == from.is_ipv4());
+        let Some(to) = to.or_else(|| own().copied()) else { return };
         let to = SocketAddr::new(to, self.setup.local.port());
         self.meetings.heard(Instant::now().into_std(), *from, to, bytes);
     }
@@ -356,7 +356,7 @@ impl Task {
     /// Where the node may be met, for those that are met from now on; a port that was given makes it open.
     fn tell(&mut self) {
         let port = self.setup.local.port();
-        let own = self.own.iter().map(|own| SocketAddr::new(own.ip, port)).collect();
+        let own = self.own.iter().map(|own| SocketAddr::new(*own, port)).collect();
         let place = |kind| move |addr: &SocketAddr| Candidate { kind, addr: *addr };
         let mapped = *self.mapped.borrow_and_update();
         let seen = self.seen.iter().chain(&self.observed);
@@ -376,8 +376,8 @@ impl Task {
 
     /// Asks the router for a port, if that may help.
     fn map(&mut self, access: Access) {
-        let own = self.own.iter().find_map(|own| match own.ip {
-            IpAddr::V4(ip) if is_local(own.ip) => Some(ip),
+        let own = self.own.iter().find_map(|own| match own {
+            IpAddr::V4(ip) if is_local(*own) => Some(*ip),
             _ => None,
         });
         let helps = matches!(
