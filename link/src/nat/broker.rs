@@ -274,7 +274,7 @@ impl Task {
         if !bound.is_unspecified() {
             self.own.retain(|own| *own == bound);
         } else if bound.is_ipv4() {
-            self.own.retain(|own| own.is_ipv4());
+            self.own.retain(IpAddr::is_ipv4);
         }
         // The one that leads to the internet goes first; of one family, what the system prefers.
         let best: Vec<IpAddr> =

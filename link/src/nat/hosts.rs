@@ -24,10 +24,10 @@ pub(crate) fn all() -> Vec<IpAddr> {
     });
     let own = interfaces.filter_map(|interface| {
         let address = interface.address?;
-        let v4 = address.as_sockaddr_in().map(|v4| v4.ip().into());
-        v4.or_else(|| Some(address.as_sockaddr_in6()?.ip().into()))
+        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
     });
-    own.filter(|own| is_usable(*own)).collect()
+    own.filter(|ip| is_usable(*ip)).collect()
 }
 
 fn is_usable(ip: IpAddr) -> bool {
