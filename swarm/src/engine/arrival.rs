@@ -199,15 +199,11 @@ impl Engine {
         }
     }
 
-    /// A server without a limit of its own learns that it has one. What is late for one slow receiver says nothing of
-    /// that: only if pushes to two, and to a sixteenth of its children, are dropped or wait for half of the playout
-    /// delay within a moment is it overloaded; then the newest child goes.
+    /// A server without a limit of its own learns that it has one. What it drops for one slow receiver says nothing of
+    /// that: only if pushes to two, and to a sixteenth of its children, are dropped within a moment is it overloaded;
+    /// then the newest child goes.
     fn dropped(&mut self, to: Pid, shard: ShardRef, delivery: Delivery) {
-        let late = match delivery {
-            Delivery::Dropped => true,
-            Delivery::Sent(wait) => wait > self.config.playout_delay / 2,
-        };
-        if !late || !self.was_pushed(shard, delivery) {
+        if delivery != Delivery::Dropped || !self.was_pushed(shard, delivery) {
             return;
         }
         let now = self.now;
@@ -217,10 +213,11 @@ impl Engine {
         let children = pushed / u32::from(self.config.k).max(1);
         let many = (children / 16).clamp(2, MANY as u32) as usize;
         if self.dropped_to.len() >= many && self.uplink.fall(pushed, now) {
-            self.dropped_to.clear();
             self.shed_overload();
         }
-        self.dropped_to.truncate(MANY);
+        if self.dropped_to.len() > MANY {
+            self.dropped_to.remove(0);
+        }
     }
 
     /// Whether a shard was sent on as it came, and not later in a burst or because it was pulled.

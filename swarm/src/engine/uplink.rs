@@ -135,11 +135,7 @@ impl Uplink {
         if now.since(self.changed) < SETTLE || pushed == 0 || self.substream == 0 {
             return false;
         }
-        let mut load = u64::from(pushed) * self.substream;
-        if self.limit.is_none() {
-            // What is learnt here is what pushes take; the part that `capacity` leaves free comes on top.
-            load = load * 7 / 6;
-        }
+        let load = u64::from(pushed) * self.substream;
         let base = self.estimate.unwrap_or(load).min(load);
         let fallen = (base * 17 / 20).max(self.substream);
         if self.threshold == u64::MAX || now.since(self.fell) > MEMORY {
