@@ -147,8 +147,8 @@ impl Uplink {
         true
     }
 
-    /// A linear step: one sub-stream, or what takes a minute to double where hundreds flow, or a server would be half
-    /// empty for an hour after a moment's trouble.
+    /// A linear step: one sub-stream, and where hundreds flow a thirty-second, or a server would refuse children for
+    /// minutes after a moment's trouble.
     fn step(&self, estimate: u64) -> u64 {
         self.substream.max(estimate / 32)
     }
