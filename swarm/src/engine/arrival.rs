@@ -213,10 +213,11 @@ impl Engine {
         let children = pushed / u32::from(self.config.k).max(1);
         let many = (children / 16).clamp(2, MANY as u32) as usize;
         if self.dropped_to.len() >= many && self.uplink.fall(pushed, now) {
-            self.dropped_to.clear();
             self.shed_overload();
         }
-        self.dropped_to.truncate(MANY);
+        if self.dropped_to.len() > MANY {
+            self.dropped_to.remove(0);
+        }
     }
 
     /// Whether a shard was sent on as it came, and not later in a burst or because it was pulled.

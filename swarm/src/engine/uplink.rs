@@ -164,11 +164,7 @@ impl Uplink {
         if now.since(self.changed) < SETTLE || pushed == 0 || self.substream == 0 {
             return false;
         }
-        let mut load = u64::from(pushed) * self.substream;
-        if self.limit.is_none() {
-            // What is learnt here is what pushes take; the part that `capacity` leaves free comes on top.
-            load = load * 7 / 6;
-        }
+        let load = u64::from(pushed) * self.substream;
         let base = self.estimate.unwrap_or(load).min(load);
         let fallen = (base * 17 / 20).max(self.substream);
         if self.threshold == u64::MAX || now.since(self.fell) > MEMORY {
@@ -180,8 +176,8 @@ impl Uplink {
         true
     }
 
-    /// A linear step: one sub-stream, or what takes a minute to double where hundreds flow, or a server would be half
-    /// empty for an hour after a moment's trouble.
+    /// A linear step: one sub-stream, and where hundreds flow a thirty-second, or a server would refuse children for
+    /// minutes after a moment's trouble.
     fn step(&self, estimate: u64) -> u64 {
         self.substream.max(estimate / 32)
     }
