@@ -33,8 +33,11 @@ pub(super) struct SignIn {
 
 impl SignIn {
     pub(super) fn new(television: Television, configured: Option<url::Url>) -> Rc<Self> {
-        let icon = emblem(64);
+        let icon = emblem(44);
+        icon.set_valign(gtk::Align::Center);
         let title = paragraph(tr("Sign in to watch"), "hero");
+        let heading = row(14);
+        fill(&heading, &[icon.upcast_ref(), title.upcast_ref()]);
         let lead = paragraph(
             tr("Your television operator gave you an address, a user name and a password."),
             "lead",
@@ -78,12 +81,12 @@ impl SignIn {
         fill(
             &card,
             &[
-                icon.upcast_ref(),
-                title.upcast_ref(),
+                heading.upcast_ref(),
                 lead.upcast_ref(),
+                // Above the fields: in a low window what is below them has to be scrolled to.
+                error.upcast_ref(),
                 form.upcast_ref(),
                 remember.upcast_ref(),
-                error.upcast_ref(),
                 submit.upcast_ref(),
             ],
         );
@@ -161,7 +164,11 @@ impl SignIn {
         say(&self.what, what);
         say(&self.doing, doing);
         self.doing.set_visible(!doing.is_empty());
-        self.error.set_visible(!what.is_empty());
+        let tells = !what.is_empty();
+        if tells && !self.error.is_visible() {
+            self.root.vadjustment().set_value(0.0);
+        }
+        self.error.set_visible(tells);
     }
 
     /// Takes over what is to be shown.
@@ -234,8 +241,8 @@ fn card(spacing: i32, width: i32) -> gtk::Box {
     card.set_width_request(width);
     card.set_halign(gtk::Align::Center);
     card.set_valign(gtk::Align::Center);
-    card.set_margin_top(20);
-    card.set_margin_bottom(20);
+    card.set_margin_top(12);
+    card.set_margin_bottom(12);
     card
 }
 

@@ -132,17 +132,16 @@ pub(super) fn mark(widget: &impl IsA<gtk::Widget>, class: &str, on: bool) {
 }
 
 /// The program's emblem, which is there also where the program is not installed.
-pub(super) fn emblem(size: i32) -> gtk::Picture {
+pub(super) fn emblem(size: i32) -> gtk::Image {
     const SVG: &[u8] =
         include_bytes!("../../data/icons/hicolor/scalable/apps/tv.braidcast.Braidcast.svg");
     // Without a reader for SVG the place stays empty.
     let texture = gtk::gdk::Texture::from_bytes(&gtk::glib::Bytes::from_static(SVG)).ok();
-    let picture = gtk::Picture::builder()
-        .can_shrink(true)
+    let image = gtk::Image::builder()
+        .pixel_size(size)
         .halign(gtk::Align::Start)
         .accessible_role(gtk::AccessibleRole::Presentation)
         .build();
-    picture.set_paintable(texture.as_ref());
-    picture.set_size_request(size, size);
-    picture
+    image.set_paintable(texture.as_ref());
+    image
 }
