@@ -115,8 +115,8 @@ def signing_in(window, photographer):
 def put_away(window):
     """Notices of this machine, such as one without sound, are not for every picture."""
     try:
-        wait("a notice", lambda: window.find("Put this message away"), 15)
-        window.press("Put this message away")
+        while wait("a notice", lambda: window.find("Put this message away"), 10):
+            window.press("Put this message away")
     except Missing:
         pass
 
@@ -128,6 +128,7 @@ def watching(window, photographer):
 
     window.key("2")
     wait("a picture", pictured)
+    put_away(window)
     # Something to rewind, and figures to show.
     time.sleep(8)
     photographer.view("information", ["i"], ["i"])

@@ -17,6 +17,9 @@ use super::words::{put, tr};
 use crate::television::{Mode, View};
 use crate::timeshift::Position;
 
+/// A picture that is less wide than this, pixels, has no room for all buttons.
+const ROOMY: i32 = 620;
+
 /// The banner.
 pub(super) struct Banner {
     pub(super) root: gtk::Revealer,
@@ -42,6 +45,10 @@ pub(super) struct Banner {
     volume: gtk::Scale,
     pub(super) tracks: gtk::MenuButton,
     full: gtk::Button,
+    /// What is on: the channel and its programme.
+    top: gtk::Box,
+    /// Buttons for what keys and menus do, too: a narrow window has no room for them.
+    spare: [gtk::Button; 3],
     /// Set while the widgets follow the player.
     following: Cell<bool>,
 }
@@ -139,6 +146,7 @@ impl Banner {
             ],
         );
 
+        let restart_button = restart.clone();
         let all = column(10);
         all.add_css_class("banner");
         fill(&all, &[top.upcast_ref(), time_line.upcast_ref(), buttons.upcast_ref()]);
@@ -172,10 +180,23 @@ impl Banner {
             volume,
             tracks,
             full,
+            top,
+            spare: [restart_button, guide, figures],
             following: false.into(),
         });
         this.connect();
         this
+    }
+
+    /// Leaves out what there is no room for.
+    pub(super) fn fit(&self, width: i32) {
+        let roomy = width == 0 || width >= ROOMY;
+        self.spare.iter().for_each(|button| button.set_visible(roomy));
+    }
+
+    /// Whether it says what is on; something else over the picture may.
+    pub(super) fn says_what_is_on(&self, says: bool) {
+        self.top.set_visible(says);
     }
 
     fn connect(self: &Rc<Self>) {

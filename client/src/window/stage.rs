@@ -266,6 +266,7 @@ impl Stage {
     /// Takes over what is to be shown.
     pub(super) fn show(&self, view: &View, position: Option<Position>) {
         self.banner.show(view, position);
+        self.banner.fit(self.root.width());
         self.wait(view);
         self.tell(view);
         self.inform(view, position);
@@ -424,6 +425,7 @@ impl Stage {
         self.information_text.set_widget_name("");
         self.information.set_reveal_child(shown);
         self.information.set_visible(shown);
+        self.banner.says_what_is_on(!shown);
         if shown {
             self.wake();
         }
