@@ -362,22 +362,6 @@ fn srt_latency() -> u32 {
 }
 
 impl Source {
-    /// Its kind, as the configuration calls it.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Test => "test",
-            Self::File { .. } => "file",
-            Self::Udp { .. } => "udp",
-            Self::SrtListener { .. } => "srt-listener",
-            Self::SrtCaller { .. } => "srt-caller",
-            Self::RtmpListener { .. } => "rtmp-listener",
-            Self::Rtmp { .. } => "rtmp",
-            Self::Rtsp { .. } => "rtsp",
-            Self::Hls { .. } => "hls",
-            Self::Dvb(_) => "dvb",
-        }
-    }
-
     /// Its kind, as the configuration names it.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gstreamer as gst;
-use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSrc};
 use link::protocol::MAX_PREVIEW;
 

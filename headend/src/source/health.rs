@@ -198,7 +198,7 @@ impl Health {
         // Between two pictures that are looked at nobody knows; none at all is as good as a frozen one.
         let unseen = |last: &Moment, limit: Option<Duration>| {
             let seen = self.picture.get().unwrap_or(now);
-            let since = |at| Duration::from_millis((seen - at).max(0).unsigned_abs());
+            let since = |at: i64| Duration::from_millis((seen - at).max(0).unsigned_abs());
             let long = |after| last.get().is_some_and(|at| since(at) > after);
             limit.is_some_and(|after| long(after) || past(last, after + SPARSE))
         };
