@@ -272,6 +272,7 @@ mod tests {
             at(moment, 40_000);
         }
         assert_eq!(health.judge_at(52_000), State::Fit, "the next was not seen yet");
+        at(&health.data, 63_000);
         assert_eq!(health.judge_at(63_000), State::Black, "none comes any more");
         at(&health.picture, 51_000);
         at(&health.bright, 51_000);

@@ -24,7 +24,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use self::network::Network;
 use self::tls::Tls;
 pub(crate) use self::transport::STREAMS;
-use crate::nat::Way;
+use crate::nat::{SendStun, Way};
 use crate::socket::{Fittings, Gate, Meter, Pace, Socket, Stun};
 use crate::tcp::{self, Dial, Table, Watch};
 use crate::uplink::Uplink;
@@ -418,7 +418,7 @@ impl Endpoint {
     }
 
     /// What sends STUN messages from the socket; it does not keep the endpoint.
-    pub(crate) fn stun_sender(&self) -> Arc<dyn Fn(SocketAddr, &[u8]) + Send + Sync> {
+    pub(crate) fn stun_sender(&self) -> SendStun {
         let weak = Arc::downgrade(&self.shared);
         Arc::new(move |to, bytes| {
             if let Some(shared) = weak.upgrade()

@@ -30,11 +30,13 @@ impl Access {
     /// that it knows is not reached, and the other's own packets go to a port that does not exist.
     pub fn meets(self, other: Self) -> bool {
         use Access::{None, PortRestricted, Symmetric};
-        match (self, other) {
-            (None, _) | (_, None) => false,
-            (Symmetric, Symmetric | PortRestricted) | (PortRestricted, Symmetric) => false,
-            _ => true,
-        }
+        !matches!(
+            (self, other),
+            (None, _)
+                | (_, None)
+                | (Symmetric, Symmetric | PortRestricted)
+                | (PortRestricted, Symmetric)
+        )
     }
 }
 

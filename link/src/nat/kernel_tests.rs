@@ -55,7 +55,7 @@ fn reflectors(servers: &Place) -> Vec<Reflector> {
         });
         tell.send(all.to_vec()).unwrap();
         for (at, trio) in trios.iter().enumerate() {
-            for socket in trio[..2].iter().cloned() {
+            for socket in [trio[0].clone(), trio[1].clone()] {
                 let (silent, other) = (trio[2].clone(), trios[at ^ 1][2].clone());
                 thread::spawn(move || {
                     let mut bytes = [0; 512];

@@ -66,10 +66,13 @@ struct Meeting {
     told: bool,
 }
 
+/// Fills in what nobody is to guess.
+pub(crate) type Random = Box<dyn FnMut(&mut [u8]) + Send>;
+
 /// All peers that are being met.
 pub(crate) struct Meetings {
     me: PeerId,
-    random: Box<dyn FnMut(&mut [u8]) + Send>,
+    random: Random,
     /// Own addresses that checks are sent from, and the port.
     hosts: Vec<SocketAddr>,
     /// Where this node is seen besides, or was given a port.
@@ -94,7 +97,7 @@ impl Sha1HmacProvider for Hmac {
 
 impl Meetings {
     /// `random` fills in what nobody is to guess.
-    pub(crate) fn new(me: PeerId, random: Box<dyn FnMut(&mut [u8]) + Send>) -> Self {
+    pub(crate) fn new(me: PeerId, random: Random) -> Self {
         Self {
             me,
             random,

@@ -28,5 +28,6 @@ mod world_tests;
 
 pub(crate) use self::access::is_local;
 pub use self::access::{Access, Reach, same_home};
+pub(crate) use self::broker::Send as SendStun;
 pub(crate) use self::broker::{Broker, Setup, Way};
 pub(crate) use self::hosts::source;

@@ -89,6 +89,7 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
+    #[allow(clippy::too_many_arguments, reason = "what a node is made of, handed over once")]
     pub(crate) fn new(
         config: Arc<NodeConfig>,
         endpoint: Endpoint,
