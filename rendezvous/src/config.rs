@@ -470,8 +470,12 @@ mod tests {
             ("[http]\nlisten = '[::]:1'", &["line 3", "set advertise.http"]),
             ("[reflect]\nlisten = ['0.0.0.0:3478']", &["line 3", "one address of this machine"]),
             (
-                "[reflect]\nlisten = ['192.0.2.1:3478']\nadvertise = ['0.0.0.0:1', '192.0.2.1:1']",
-                &["line 4", "one address for each", "nobody can ask"],
+                "[reflect]\nlisten = ['192.0.2.1:3478']\nadvertise = ['192.0.2.1:1', '192.0.2.2:1']",
+                &["line 4", "one address for each"],
+            ),
+            (
+                "[reflect]\nlisten = ['192.0.2.1:3478']\nadvertise = ['0.0.0.0:1']",
+                &["line 4", "nobody can ask"],
             ),
             ("[advertise]\nhttp = 'ftp://x'", &["line 3", "http://"]),
             ("[advertise]\nquic = ['198.51.100.1:0']", &["line 3", "nobody can connect"]),
