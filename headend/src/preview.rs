@@ -32,7 +32,7 @@ pub fn preview(ts: Bytes) -> Result<Vec<u8>, Error> {
 fn picture(ts: Bytes, quality: u32) -> Result<Vec<u8>, Error> {
     let pipeline = Pipeline::parse(&format!(
         "appsrc name=in format=bytes caps=video/mpegts,systemstream=true,packetsize=188 \
-         ! decodebin caps=video/x-raw expose-all-streams=false ! deinterlace ! videoconvert ! videoscale \
+         ! decodebin ! deinterlace ! videoconvert ! videoscale \
          ! video/x-raw,width={WIDTH},pixel-aspect-ratio=1/1 ! jpegenc quality={quality} \
          ! appsink name=out sync=false max-buffers=1"
     ))?;
