@@ -61,7 +61,9 @@ impl Engine {
         if (same || idle) && since < EVERY {
             return None;
         }
-        if since < SELDOM {
+        // A server that has something at last is waited for by whoever met it while it had nothing.
+        let first = !self.is_viewer() && partner.told_it.is_empty();
+        if since < SELDOM && !first {
             return Some(partner.told_at + SELDOM);
         }
         let gone = partner.told_it.without(tellable);

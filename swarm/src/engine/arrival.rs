@@ -131,7 +131,8 @@ impl Engine {
     /// A segment newer than all before began to come.
     pub(super) fn edge_moved(&mut self) {
         let check = self.now + Duration::from_millis(100);
-        self.timers.set(TimeoutReason::Repair, check);
+        // Never put off: segments may follow each other faster than this.
+        self.timers.arm(TimeoutReason::Repair, check);
         self.timers.arm(TimeoutReason::Forget, self.now + Duration::from_secs(1));
         self.play();
     }

@@ -157,7 +157,10 @@ impl Engine {
 
     /// The sub-streams in `wanted` that `asker` may be told of: not what came through it.
     pub(super) fn tellable(&self, asker: Pid, wanted: Substreams) -> Substreams {
-        let Some(partner) = self.partners.get(asker) else { return Substreams::NONE };
+        let Some(partner) = self.partners.get(asker).filter(|_| self.newest_told().is_some())
+        else {
+            return Substreams::NONE;
+        };
         // Who takes something here must know its path, whether others may take it or not.
         let wanted = wanted.and(self.open().or(partner.takes));
         let may = |index: &u8| {

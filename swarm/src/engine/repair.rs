@@ -314,11 +314,12 @@ impl Engine {
     pub(super) fn pull_came(&mut self, from: Pid, shard: ShardRef) -> bool {
         let place = self.pulls.iter().position(|pull| pull.shard == shard && pull.peer == from);
         let Some(place) = place else { return false };
-        let held_up = self.may_pull() == 0;
+        let mut held_up = self.may_pull() == 0;
         let pull = self.pulls.swap_remove(place);
         if !pull.late
             && let Some(partner) = self.partners.get_mut(from)
         {
+            held_up |= partner.outstanding >= PER_PARTNER;
             partner.outstanding = partner.outstanding.saturating_sub(1);
         }
         self.flow.came(self.now.since(pull.at), pull.late);

@@ -68,3 +68,31 @@ fn what_comes_twice_is_little() {
     assert!(stats.duplicate_bytes * 100 < stats.bytes_in.repeater, "{stats:?}");
     assert!(stats.control_bytes * 50 < stats.bytes_in.repeater, "{stats:?}");
 }
+
+/// Segments that follow each other faster than an engine looks for holes, and little time to find what lies between the
+/// burst and the feeds.
+#[test]
+fn nothing_is_missed_between_the_first_picture_and_the_feeds() {
+    for seed in 0..30 {
+        let mut net = Net::new(seed);
+        (net.channel.segment, net.channel.delay) =
+            (Duration::from_millis(80), Duration::from_secs(1));
+        net.channel.access_every = 1;
+        // All three meet while there is nothing to be had.
+        net.channel.gap = Some((0, 500_000));
+        (net.latency, net.jitter) = (Duration::from_millis(1), Duration::ZERO);
+        let mut headend = net.config(Role::Headend, place(1));
+        headend.serve = swarm::Serve::Repeaters;
+        net.join(headend);
+        // It carries nothing yet.
+        net.join(net.config(Role::Repeater, place(2)));
+        let viewer = net.viewer(place(2));
+        net.run_for(Duration::from_secs(10));
+        let stats = net.stats(viewer);
+        assert_eq!((stats.lost, stats.stalls), (0, 0), "seed {seed}: {stats:?}");
+        assert!(
+            stats.startup.is_some_and(|startup| startup < Duration::from_secs(2)),
+            "seed {seed}: {stats:?}"
+        );
+    }
+}
