@@ -16,7 +16,8 @@ pub struct PeerInfo {
     pub location: Location,
     /// Round trip as the transport measured it so far.
     pub rtt: Duration,
-    /// Where it can be reached by others, for peer exchange; empty if not known.
+    /// Where it can be reached by others, for peer exchange; empty if it cannot be, or does not want to: a viewer of
+    /// which no address is known goes before others at servers.
     pub addrs: Vec<std::net::SocketAddr>,
 }
 

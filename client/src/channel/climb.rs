@@ -169,8 +169,7 @@ impl Climb {
         match opened.came {
             Came::Not(Cause::Decoder) => {}
             Came::Not(cause) => self.counts.missing = Some(cause),
-            Came::Sound => self.counts.sound_only += 1,
-            Came::Whole => {}
+            Came::Sound | Came::Whole => {}
         }
         let mut waits = false;
         if let Some(ahead) = &mut self.ahead {
@@ -197,6 +196,7 @@ impl Climb {
         self.last = Some(piece.number);
         self.counts.last = Some(Instant::now());
         self.counts.last_is_sound = !piece.whole;
+        self.counts.sound_only += u64::from(!piece.whole);
         self.counts.missing = None;
         // Whoever hears of the piece finds the figures with it.
         self.count();
@@ -231,16 +231,17 @@ impl Climb {
     fn take_over(&mut self, mut piece: Piece) {
         let Some(Ahead { way: Way::Joined(mut leg), .. }) = self.ahead.take() else { return };
         leg.begins();
-        if self
-            .held
-            .as_ref()
-            .is_some_and(|(held, _)| held.as_ref().is_none_or(|held| held.number >= piece.number))
-        {
-            self.held = None;
-        }
+        let replaced = |(held, _): &mut (Option<Piece>, _)| {
+            held.as_ref().is_none_or(|held| held.number >= piece.number)
+        };
+        let held = self.held.take_if(replaced);
         self.release();
         let left = std::mem::replace(&mut self.leg, *leg);
         self.before = add(&self.before, left.stats());
+        if let Some((Some(_), _)) = held {
+            // It was counted when it came, and is not played.
+            self.before.played = self.before.played.saturating_sub(1);
+        }
         tracing::info!(
             channel = %self.running.channel,
             from = %left.rendition,

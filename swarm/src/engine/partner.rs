@@ -176,6 +176,8 @@ pub(super) struct Partner {
     pub(super) takes: Substreams,
     /// Whether it was asked for the first picture.
     pub(super) start_tried: bool,
+    /// A viewer that no other can connect to or may be told of: servers alone feed it.
+    pub(super) servers_only: bool,
 }
 
 impl Partner {
@@ -183,6 +185,7 @@ impl Partner {
         Self {
             id,
             short: id.short(),
+            servers_only: info.role == Role::Viewer && info.addrs.is_empty(),
             // Addresses are with the known peers.
             info: PeerInfo { addrs: Vec::new(), ..info },
             nearness,

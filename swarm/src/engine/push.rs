@@ -84,10 +84,11 @@ impl Pushes {
         self.remove(peer, takes);
     }
 
-    /// The one that was added last.
-    fn newest(&self) -> Option<(u8, Pid)> {
+    /// The one that was added last of those whose child `may_go`.
+    fn newest(&self, may_go: impl Fn(Pid) -> bool) -> Option<(u8, Pid)> {
         let all = self.by_index.iter().enumerate();
         let all = all.flat_map(|(index, list)| list.iter().map(move |push| (index as u8, push)));
+        let all = all.filter(|(_, push)| may_go(push.peer));
         all.max_by_key(|(index, push)| (push.since, *index)).map(|(index, push)| (index, push.peer))
     }
 }
@@ -113,8 +114,20 @@ impl Engine {
         if !self.serves(peer) {
             return 0;
         }
-        let free = self.uplink.capacity().saturating_sub(self.pushes.total());
+        // Whom nobody but servers can feed takes the place of others, which can be fed by each other.
+        let taken = if self.goes_before_others(peer) {
+            let first = self.partners.values().filter(|partner| partner.servers_only);
+            first.map(|partner| u32::from(partner.takes.len())).sum()
+        } else {
+            self.pushes.total()
+        };
+        let free = self.uplink.capacity().saturating_sub(taken);
         free.min(u32::from(u16::MAX)) as u16
+    }
+
+    /// Whether others make room for this one here.
+    fn goes_before_others(&self, peer: Pid) -> bool {
+        !self.is_viewer() && self.partners.get(peer).is_some_and(|partner| partner.servers_only)
     }
 
     pub(super) fn subscribed(&mut self, from: Pid, substreams: Substreams, first: u64) {
@@ -148,6 +161,9 @@ impl Engine {
         let refused = substreams.without(granted);
         let reason = reason.filter(|_| !refused.is_empty());
         self.send(from, Message::Grant(Grant { granted, refused, reason }));
+        if self.goes_before_others(from) {
+            self.shed_overload();
+        }
         self.send_backlog(from, granted, first);
         if !granted.is_empty() {
             self.warm_for(from);
@@ -266,10 +282,13 @@ impl Engine {
         }
     }
 
-    /// Sheds the newest children until the uplink carries the rest.
+    /// Sheds the newest children until the uplink carries the rest; those that nobody else can feed come last.
     pub(super) fn shed_overload(&mut self) {
         while self.pushes.total() > self.uplink.capacity() {
-            let Some((index, peer)) = self.pushes.newest() else { return };
+            let others = self.pushes.newest(|peer| !self.goes_before_others(peer));
+            let Some((index, peer)) = others.or_else(|| self.pushes.newest(|_| true)) else {
+                return;
+            };
             self.stop_pushing(peer, Substreams::only(index), Some(Shed::Overload));
         }
     }

@@ -295,7 +295,11 @@ impl Net {
             return;
         }
         let target = self.by_id.get(&to).copied();
-        let open = target.filter(|&to| self.nodes[to].alive && self.nodes[to].reachable);
+        let open = target.filter(|&to| {
+            // Whom nobody can reach reaches servers only.
+            let met = self.nodes[from].reachable || self.nodes[to].config.role != Role::Viewer;
+            self.nodes[to].alive && self.nodes[to].reachable && met
+        });
         let Some(target) = open else {
             let error = ConnectError::Unreachable;
             self.input(from, Input::NotConnected { peer: to, error });
@@ -312,7 +316,9 @@ impl Net {
                 role: config.role,
                 location: config.location,
                 rtt: self.latency * 2,
-                addrs: vec![self.nodes[other].addr(other)],
+                addrs: Vec::from_iter(
+                    Some(self.nodes[other].addr(other)).filter(|_| self.nodes[other].reachable),
+                ),
             };
             let peer = config.me;
             self.input(at, Input::Connected { peer, info });
@@ -331,7 +337,9 @@ impl Net {
                 peer: self.id(other),
                 role: self.nodes[other].config.role,
                 location: self.nodes[other].config.location,
-                addrs: vec![self.nodes[other].addr(other)],
+                addrs: Vec::from_iter(
+                    Some(self.nodes[other].addr(other)).filter(|_| self.nodes[other].reachable),
+                ),
                 age_s: 0,
             })
             .collect();
