@@ -11,13 +11,16 @@ use tokio::time::sleep;
 const MEETING: Duration = Duration::from_secs(15);
 const COUNTED: Duration = Duration::from_secs(15);
 
-/// Sub-streams that the repeater pushes: what the home whose UDP is blocked needs, and three viewers' worth for the others.
-/// One that has enough for all would be asked for more than half of what so few viewers need.
-const PUSHED: u32 = 32;
+/// Sub-streams that the repeater pushes: three viewers' worth. That is taken once the first three play, so that who comes
+/// later begins at the repeater and lives on viewers.
+const PUSHED: u32 = 24;
+const FIRST: usize = 3;
 
 /// IPv6 alone is missing: the servers on this stage listen on IPv4.
-const HOMES: [Kind; 10] = [
+const HOMES: [Kind; 11] = [
     Kind::None,
+    Kind::None,
+    Kind::Blocked,
     Kind::FullCone,
     Kind::AddressRestricted,
     Kind::PortRestricted,
@@ -26,7 +29,6 @@ const HOMES: [Kind; 10] = [
     Kind::SymmetricRandom,
     Kind::Carrier,
     Kind::CarrierSymmetric,
-    Kind::Blocked,
 ];
 
 async fn play(street: &Street, homes: &[system_tests::street::Spot]) -> Result<()> {
@@ -42,43 +44,33 @@ async fn play(street: &Street, homes: &[system_tests::street::Spot]) -> Result<(
     };
     let mut stage = Stage::set_in(plan, &servers.namespace, servers.ip).await?;
     let mut viewers: Vec<Viewer> = Vec::new();
-    for home in homes {
+    for (home, kind) in homes.iter().zip(HOMES) {
         let namespace = Some(home.namespace.clone());
-        viewers.push(stage.watch(Watch { namespace, ..Watch::new("[::]", "one") })?);
-    }
-    for (viewer, kind) in viewers.iter_mut().zip(HOMES) {
+        let mut viewer = stage.watch(Watch { namespace, ..Watch::new("[::]", "one") })?;
         viewer.playing().await.with_context(|| format!("{kind:?}"))?;
+        viewers.push(viewer);
     }
     sleep(MEETING).await;
     let before = viewers.iter().map(Viewer::figures).collect::<Result<Vec<Figures>>>()?;
     sleep(COUNTED).await;
     let mut poor = Vec::new();
-    let (mut from_all, mut all_of_all) = (0, 0);
-    println!("home: share of bytes from viewers, stalls");
-    for ((viewer, before), kind) in viewers.iter().zip(&before).zip(HOMES) {
+    println!("home: share of bytes from viewers, stalls before and while it was counted");
+    for (place, ((viewer, before), kind)) in viewers.iter().zip(&before).zip(HOMES).enumerate() {
         let now = viewer.figures()?;
         let came = |figures: &Figures| (figures.bytes_in.viewer, figures.bytes_in.sum());
         let ((from, all), (from_before, all_before)) = (came(&now), came(before));
         let share = (from - from_before) as f64 / (all - all_before).max(1) as f64;
-        println!("{kind:?}: {:.0} %, {} stalls", share * 100.0, now.stalls);
+        let (stalls, causes) = (now.stalls - before.stalls, &now.stall_causes);
+        println!("{kind:?}: {:.0} %, {} and {stalls} {causes:?}", share * 100.0, before.stalls);
         let blocked = kind == Kind::Blocked;
         anyhow::ensure!(!blocked || from == 0, "UDP is blocked, and viewers are met: {now:#?}");
         anyhow::ensure!(now.bytes_in.repeater > 0, "{kind:?} did not begin at the repeater");
-        if !blocked {
-            from_all += from - from_before;
-            all_of_all += all - all_before;
-        }
-        // The engine shares the repeater out as it sees fit, so half is asked of all together.
-        if !blocked && share < 0.25 {
+        if place >= FIRST && share < 0.5 {
             poor.push(format!("{kind:?}: {share:.2}\n{now:#?}\n{}", viewer.log_tail()));
         }
         anyhow::ensure!(now.segments.played > before.segments.played, "{kind:?} stands still");
     }
-    anyhow::ensure!(
-        from_all * 2 >= all_of_all,
-        "{from_all} of {all_of_all} bytes came from viewers: less than half"
-    );
-    anyhow::ensure!(poor.is_empty(), "too little from viewers: {}", poor.join("\n"));
+    anyhow::ensure!(poor.is_empty(), "less than half from viewers: {}", poor.join("\n"));
     for viewer in viewers {
         viewer.stop().await?;
     }
