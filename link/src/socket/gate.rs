@@ -15,6 +15,9 @@ pub(crate) trait Gate: Debug + Send + Sync {
     /// Whether this may go now; if so it is counted as gone.
     fn try_pass(&self, transmit: &Transmit<'_>) -> bool;
 
+    /// Whether this is to yield to everything else on its way.
+    fn yields(&self, transmit: &Transmit<'_>) -> bool;
+
     /// What has passed was not sent after all: the system had no room, or no way.
     fn give_back(&self, transmit: &Transmit<'_>);
 

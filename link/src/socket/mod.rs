@@ -5,6 +5,7 @@
 
 mod demux;
 mod gate;
+mod mark;
 mod pace;
 
 use std::fmt;
@@ -25,6 +26,7 @@ use tokio::sync::mpsc;
 use self::demux::Kind;
 pub(crate) use self::gate::Gate;
 use self::gate::Poller;
+use self::mark::Marker;
 pub(crate) use self::pace::Pace;
 use crate::tcp::Table;
 
@@ -81,6 +83,8 @@ impl Fittings {
 /// The socket.
 pub(crate) struct Socket {
     inner: Arc<dyn AsyncUdpSocket>,
+    /// For what yields to everything else.
+    marker: Option<Marker>,
     fittings: Fittings,
     /// Whether it is of IPv6, and has to have IPv4 addresses written as such.
     ipv6: bool,
@@ -98,8 +102,9 @@ impl Socket {
         let _ = socket.set_recv_buffer_size(BUFFER);
         let _ = socket.set_send_buffer_size(BUFFER);
         socket.bind(&addr.into())?;
+        let marker = fittings.gate.as_ref().and_then(|_| Marker::new(&socket));
         let inner = TokioRuntime.wrap_udp_socket(socket.into())?;
-        Ok(Self { inner, fittings, ipv6: addr.is_ipv6() })
+        Ok(Self { inner, marker, fittings, ipv6: addr.is_ipv6() })
     }
 
     /// Sends one datagram that is not QUIC's, past the gate: these are few and short. One that the system has no room
@@ -184,6 +189,10 @@ impl AsyncUdpSocket for Socket {
         }
         let Transmit { destination, contents, segment_size, .. } = transmit;
         let sent = if self.fittings.tunnels.carry(*destination, contents, *segment_size, now()) {
+            Ok(())
+        } else if gate.is_some_and(|gate| gate.yields(transmit))
+            && self.marker.as_ref().is_some_and(|marker| marker.send(transmit))
+        {
             Ok(())
         } else {
             self.inner.try_send(transmit)

@@ -63,6 +63,12 @@ impl Gate for Pace {
         })
     }
 
+    /// Uploads do: long packets that no handshake is in (RFC 9000 section 17.2).
+    fn yields(&self, transmit: &Transmit<'_>) -> bool {
+        let handshake = transmit.contents.first().is_none_or(|first| first & 0x80 != 0);
+        transmit.contents.len() >= SHORT && !handshake
+    }
+
     fn give_back(&self, transmit: &Transmit<'_>) {
         if transmit.contents.len() >= SHORT {
             self.with(|bucket| bucket.give_back(transmit.contents.len()));

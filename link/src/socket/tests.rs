@@ -123,6 +123,10 @@ impl Gate for Turnstile {
         open
     }
 
+    fn yields(&self, transmit: &Transmit<'_>) -> bool {
+        transmit.contents.len() > 1
+    }
+
     fn give_back(&self, _: &Transmit<'_>) {
         self.open(1);
     }
@@ -184,4 +188,72 @@ async fn what_the_system_does_not_take_is_given_back() {
     assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
     assert_eq!(gate.0.lock().unwrap().0, 1);
     assert_eq!(a.fittings.meter.read(), (0, 0));
+}
+
+/// The field of each datagram that holds the mark, as the system tells it.
+#[cfg(target_os = "linux")]
+fn marks(socket: &std::net::UdpSocket, count: usize) -> Vec<i32> {
+    use std::os::fd::AsRawFd as _;
+
+    use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};
+
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut told = Vec::new();
+    for _ in 0..count {
+        let mut bytes = [0; 2000];
+        let mut control = nix::cmsg_space!(i32, i32);
+        let mut parts = [IoSliceMut::new(&mut bytes)];
+        let message = recvmsg::<SockaddrStorage>(
+            socket.as_raw_fd(),
+            &mut parts,
+            Some(&mut control),
+            MsgFlags::empty(),
+        )
+        .unwrap();
+        told.extend(message.cmsgs().unwrap().filter_map(|entry| match entry {
+            ControlMessageOwned::Ipv4Tos(tos) => Some(i32::from(tos)),
+            ControlMessageOwned::Ipv6TClass(class) => Some(class),
+            _ => None,
+        }));
+    }
+    told
+}
+
+/// RFC 8622: the code point is 1, above the two bits of ECN.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_yields_is_marked_in_both_families_and_nothing_else_is() {
+    use nix::sys::socket::{setsockopt, sockopt};
+    use quinn::udp::EcnCodepoint;
+
+    for ip in ["127.0.0.1", "::1"] {
+        let ip: IpAddr = ip.parse().unwrap();
+        let Ok(receiver) = std::net::UdpSocket::bind((ip, 0)) else {
+            eprintln!("skipped: no {ip} here");
+            continue;
+        };
+        match ip {
+            IpAddr::V4(_) => setsockopt(&receiver, sockopt::IpRecvTos, &true).unwrap(),
+            IpAddr::V6(_) => setsockopt(&receiver, sockopt::Ipv6RecvTClass, &true).unwrap(),
+        }
+        let to = receiver.local_addr().unwrap();
+        let gate = Arc::new(Turnstile::default());
+        gate.open(10);
+        let (fittings, _) = Fittings::new(Some(gate));
+        let a = bound((ip, 0).into(), fittings).await.unwrap();
+        let long = [0x40; 1200];
+        a.try_send(&quic(to, &long[..1])).unwrap();
+        a.try_send(&quic(to, &long)).unwrap();
+        a.try_send(&Transmit { ecn: Some(EcnCodepoint::Ect0), ..quic(to, &long) }).unwrap();
+        a.try_send(&Transmit { src_ip: Some(ip), ..quic(to, &long) }).unwrap();
+        // Joined: both parts.
+        let segment_size = Some(600);
+        a.try_send(&Transmit { segment_size, ..quic(to, &long) }).unwrap();
+        assert_eq!(marks(&receiver, 6), [0, 0x04, 0x06, 0x04, 0x04, 0x04], "{ip}");
+        assert_eq!(a.fittings.meter.read().1, 4801);
+        let (plain, _) = Fittings::new(None);
+        let plain = bound((ip, 0).into(), plain).await.unwrap();
+        plain.try_send(&quic(to, &long)).unwrap();
+        assert_eq!(marks(&receiver, 1), [0], "servers mark nothing");
+    }
 }
