@@ -66,12 +66,16 @@ pub(super) struct World {
     on_the_way: BTreeMap<(Instant, u64), Arrival>,
     count: u64,
     networks: Network,
+    /// Datagrams are late by up to `JITTER` and one in fifty is lost, by chance from this seed.
+    pub(super) rough: Option<u64>,
 }
 
 /// The internet.
 pub(super) const INTERNET: Network = 0;
 /// From end to end.
 pub(super) const WAY: Duration = Duration::from_millis(40);
+/// What is added to it at most where the world is rough.
+const JITTER: Duration = Duration::from_millis(20);
 
 impl World {
     /// A network behind a new router, whose own address in `outside` is `ip`.
@@ -128,8 +132,20 @@ impl World {
     }
 
     fn later(&mut self, now: Instant, arrival: Arrival) {
+        let mut at = now + WAY;
+        if let Some(rough) = &mut self.rough {
+            // A linear congruential generator (Knuth's MMIX).
+            *rough = rough
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let chance = (*rough >> 33) as u32;
+            if chance.is_multiple_of(50) {
+                return;
+            }
+            at += JITTER * (chance % 997) / 997;
+        }
         self.count += 1;
-        self.on_the_way.insert((now + WAY, self.count), arrival);
+        self.on_the_way.insert((at, self.count), arrival);
     }
 
     pub(super) fn next(&self) -> Option<Instant> {
