@@ -157,6 +157,7 @@ fn parse(mut table: Table, faults: &mut Vec<Fault>) -> (Settings, Table) {
     from.take_if("kbits", &mut into.kbits, |kbits| *kbits <= MAX_SHARE_KBITS);
     from.take("monthly_gb", &mut into.monthly_gb);
     from.take("on_metered", &mut into.on_metered);
+    from.take("private", &mut into.private);
 
     let mut from = Section { name: "window", table: window, faults };
     let fits = |pixels: &u32| (200..=32_767).contains(pixels);

@@ -89,6 +89,9 @@ pub struct Sharing {
     pub monthly_gb: Option<u32>,
     /// Whether to send on connections that are paid by volume, too.
     pub on_metered: bool,
+    /// Whether other viewers are never to learn this one's address: nothing is sent at once, and from the next sign-in or
+    /// start on everything comes from the operator's repeaters.
+    pub private: bool,
 }
 
 /// The window, as it was left.
@@ -138,7 +141,7 @@ impl Default for Settings {
 /// 2 Mbit/s, as [`Share`](crate::settings::Share) has it.
 impl Default for Sharing {
     fn default() -> Self {
-        Self { choice: None, kbits: 2_000, monthly_gb: None, on_metered: false }
+        Self { choice: None, kbits: 2_000, monthly_gb: None, on_metered: false, private: false }
     }
 }
 

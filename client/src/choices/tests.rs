@@ -24,7 +24,13 @@ fn chosen() -> Settings {
         appearance: Appearance::Dark,
         quality: Quality::Fixed("480p".into()),
         cache_mb: 250,
-        sharing: Sharing { choice: Some(true), kbits: 900, monthly_gb: Some(50), on_metered: true },
+        sharing: Sharing {
+            choice: Some(true),
+            kbits: 900,
+            monthly_gb: Some(50),
+            on_metered: true,
+            private: true,
+        },
         window: Window { width: 800, height: 500, maximized: true },
         tracks: [("one".to_owned(), Tracks { sound: Some("fr".into()), subtitles: None })].into(),
         ..Settings::default()
@@ -63,7 +69,7 @@ fn each_value_may_be_broken_and_the_others_stay() {
             _ => keys.push((None, key.clone())),
         }
     }
-    assert_eq!(keys.len(), 21, "every value is tried: {keys:?}");
+    assert_eq!(keys.len(), 22, "every value is tried: {keys:?}");
     for (section, key) in keys {
         let mut broken = table.clone();
         let inner = match section {

@@ -46,6 +46,7 @@ pub(crate) fn decide(sharing: &Sharing, metered: bool, month_bytes: u64) -> (Upl
     let state = match sharing.choice {
         None => UploadState::NotAsked,
         Some(false) => UploadState::Off,
+        Some(true) if sharing.private => UploadState::Off,
         Some(true) if sharing.kbits == 0 => UploadState::Off,
         Some(true) if metered && !sharing.on_metered => UploadState::Metered,
         Some(true)
@@ -71,12 +72,13 @@ mod tests {
     #[test]
     fn nothing_is_sent_but_by_choice_and_within_limits() {
         let yes =
-            Sharing { choice: Some(true), kbits: 500, monthly_gb: Some(2), on_metered: false };
+            Sharing { choice: Some(true), kbits: 500, monthly_gb: Some(2), ..Sharing::default() };
         let state = |sharing: &Sharing, metered, bytes| decide(sharing, metered, bytes).0;
         assert_eq!(decide(&yes, false, 1_999_999_999).1.uplink(), 500_000);
         assert_eq!(state(&yes, false, 0), UploadState::On);
         assert_eq!(state(&yes, false, 2_000_000_000), UploadState::MonthlyLimit);
         assert_eq!(state(&yes, true, 0), UploadState::Metered);
+        assert_eq!(state(&Sharing { private: true, ..yes.clone() }, false, 0), UploadState::Off);
         assert_eq!(state(&Sharing { on_metered: true, ..yes.clone() }, true, 0), UploadState::On);
         assert_eq!(
             state(&Sharing { monthly_gb: None, ..yes.clone() }, false, u64::MAX),

@@ -54,6 +54,9 @@ impl Preferences {
         let metered = switch(television, settings.sharing.on_metered, |settings, on| {
             settings.sharing.on_metered = on
         });
+        let private = switch(television, settings.sharing.private, |settings, on| {
+            settings.sharing.private = on;
+        });
         let meter = paragraph("", "hint");
 
         let body = column(10);
@@ -73,6 +76,13 @@ impl Preferences {
                 item(tr("At most, kbit/s"), tr("Of your upload."), &rate),
                 item(tr("At most per month, GB"), tr("0: any amount."), &month),
                 item(tr("On connections paid by volume, too"), "", &metered),
+                item(
+                    tr("Stay unknown to other viewers"),
+                    tr(
+                        "Everything comes from your operator, and you pass nothing on. Nobody learns your address from the next start on.",
+                    ),
+                    &private,
+                ),
                 meter.clone().upcast(),
             ],
         );

@@ -80,7 +80,8 @@ impl Core {
 
     /// Begins to sign in: as wanted, or as remembered for a server (`None`: any).
     fn begin(&mut self, wanted: Result<Wanted, Option<Url>>) {
-        let (config, vault) = (self.config.clone(), self.vault.clone());
+        let (mut config, vault) = (self.config.clone(), self.vault.clone());
+        config.network.repeaters_only |= self.settings.sharing.private;
         self.signing = Some(Box::pin(async move {
             let wanted = match wanted {
                 Ok(wanted) => wanted,
