@@ -28,7 +28,9 @@ if [ "${1:-}" = test ]; then
   packages+=(gir1.2-gst-rtsp-server-1.0 python3-gi)
   # The window is driven by its accessibility and by keys, on a display of its own.
   packages+=(xvfb openbox xdotool imagemagick dbus-daemon at-spi2-core python3-pyatspi gnome-keyring)
-  packages+=(ffmpeg iproute2 postgresql procps redis-server valgrind)
+  packages+=(ffmpeg iproute2 nftables postgresql procps redis-server valgrind)
+  # A home's router that gives ports; the package without the service.
+  wanted+=(miniupnpd-nftables)
 fi
 
 installed() { dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed; }

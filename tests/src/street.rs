@@ -73,10 +73,11 @@ pub struct Street {
     pub servers: Spot,
 }
 
-/// Lets in what answers something from inside, and drops the rest before connection tracking remembers it.
+/// Lets in what answers something from inside, or comes to a port that was mapped, and drops the rest before connection
+/// tracking remembers it.
 const SHUT: &str = r#"
     chain inp { type filter hook input priority 0; policy accept; iifname "wan0" ct state new drop; }
-    chain fwdc { type filter hook forward priority 0; policy accept; iifname "wan0" ct state new drop; }
+    chain fwdc { type filter hook forward priority 0; policy accept; iifname "wan0" ct state new ct status & dnat != dnat drop; }
 "#;
 
 impl Street {

@@ -14,6 +14,8 @@ mod hosts;
 #[cfg(test)]
 mod kernel_tests;
 mod mapping;
+#[cfg(test)]
+mod mapping_tests;
 mod meeting;
 pub mod reflect;
 #[cfg(test)]
