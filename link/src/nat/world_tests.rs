@@ -10,45 +10,12 @@ use ticket::PeerId;
 use super::classify::Classifier;
 use super::meeting::{Meetings, Output};
 use super::reflect::{Reflector, Voice, reflect};
+use super::street::{KINDS, Kind};
 use super::world::{Datagram, Filter, INTERNET, Router, Translation, WAY, World};
 use super::{Access, Reach, is_local, same_home};
 use crate::protocol::{Candidate, CandidateKind, Introduction};
 
 const PORT: u16 = 5000;
-
-/// What stands between a viewer and the internet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Home {
-    None,
-    FullCone,
-    AddressRestricted,
-    PortRestricted,
-    Symmetric,
-    SymmetricRandom,
-    /// A home's router behind a provider's.
-    Carrier,
-    /// The same, and the provider's is symmetric.
-    CarrierSymmetric,
-    /// IPv6 alone, behind a filter.
-    Ipv6,
-    /// IPv4 behind a symmetric router, IPv6 behind a filter.
-    Dual,
-    Blocked,
-}
-
-const HOMES: [Home; 11] = [
-    Home::None,
-    Home::FullCone,
-    Home::AddressRestricted,
-    Home::PortRestricted,
-    Home::Symmetric,
-    Home::SymmetricRandom,
-    Home::Carrier,
-    Home::CarrierSymmetric,
-    Home::Ipv6,
-    Home::Dual,
-    Home::Blocked,
-];
 
 const CONE: Router = Router {
     translation: Some(Translation::Alike),
@@ -97,37 +64,37 @@ impl Stage {
     }
 
     /// A viewer behind what a kind of home has; `number` is 1 to 9 and tells homes apart.
-    fn home(&mut self, home: Home, number: u8) {
+    fn home(&mut self, home: Kind, number: u8) {
         let outside = format!("198.51.100.{number}");
         let inside = format!("192.168.{number}.2");
         let global = format!("2001:db8:{number}::2");
         let with = |filter| Router { filter, ..CONE };
         let router = match home {
-            Home::None => {
+            Kind::None => {
                 let ip = self.world.host(INTERNET, &outside);
                 return self.viewer(vec![ip]);
             }
-            Home::FullCone => with(Filter::Nothing),
-            Home::AddressRestricted => with(Filter::Address),
-            Home::PortRestricted | Home::Carrier | Home::CarrierSymmetric => CONE,
-            Home::Symmetric | Home::Dual => SYMMETRIC,
-            Home::SymmetricRandom => Router { translation: Some(Translation::Random), ..CONE },
-            Home::Ipv6 => Router { translation: None, ..CONE },
-            Home::Blocked => Router { translation: Some(Translation::Blocked), ..CONE },
+            Kind::FullCone => with(Filter::Nothing),
+            Kind::AddressRestricted => with(Filter::Address),
+            Kind::PortRestricted | Kind::Carrier | Kind::CarrierSymmetric => CONE,
+            Kind::Symmetric | Kind::Dual => SYMMETRIC,
+            Kind::SymmetricRandom => Router { translation: Some(Translation::Random), ..CONE },
+            Kind::Ipv6 => Router { translation: None, ..CONE },
+            Kind::Blocked => Router { translation: Some(Translation::Blocked), ..CONE },
         };
         let lan = match home {
-            Home::Carrier | Home::CarrierSymmetric => {
-                let carrier = if home == Home::Carrier { CONE } else { SYMMETRIC };
+            Kind::Carrier | Kind::CarrierSymmetric => {
+                let carrier = if home == Kind::Carrier { CONE } else { SYMMETRIC };
                 let provider = self.world.behind(carrier, INTERNET, &outside);
                 self.world.behind(router, provider, &format!("100.64.0.{number}"))
             }
             _ => self.world.behind(router, INTERNET, &outside),
         };
         let mut hosts = Vec::new();
-        if home != Home::Ipv6 {
+        if home != Kind::Ipv6 {
             hosts.push(self.world.host(lan, &inside));
         }
-        if matches!(home, Home::Ipv6 | Home::Dual) {
+        if matches!(home, Kind::Ipv6 | Kind::Dual) {
             hosts.push(self.world.host(lan, &global));
         }
         self.viewer(hosts);
@@ -304,23 +271,23 @@ impl Stage {
 }
 
 /// How a home shows itself.
-fn shows_as(home: Home) -> (Access, Access) {
+fn shows_as(home: Kind) -> (Access, Access) {
     match home {
-        Home::None | Home::FullCone => (Access::Open, Access::None),
-        Home::AddressRestricted => (Access::AddressRestricted, Access::None),
-        Home::PortRestricted | Home::Carrier => (Access::PortRestricted, Access::None),
-        Home::Symmetric | Home::SymmetricRandom | Home::CarrierSymmetric => {
+        Kind::None | Kind::FullCone => (Access::Open, Access::None),
+        Kind::AddressRestricted => (Access::AddressRestricted, Access::None),
+        Kind::PortRestricted | Kind::Carrier => (Access::PortRestricted, Access::None),
+        Kind::Symmetric | Kind::SymmetricRandom | Kind::CarrierSymmetric => {
             (Access::Symmetric, Access::None)
         }
-        Home::Ipv6 => (Access::None, Access::PortRestricted),
-        Home::Dual => (Access::Symmetric, Access::PortRestricted),
-        Home::Blocked => (Access::Unknown, Access::None),
+        Kind::Ipv6 => (Access::None, Access::PortRestricted),
+        Kind::Dual => (Access::Symmetric, Access::PortRestricted),
+        Kind::Blocked => (Access::Unknown, Access::None),
     }
 }
 
 #[test]
 fn each_kind_of_home_is_told() {
-    for home in HOMES {
+    for home in KINDS {
         let mut stage = Stage::new();
         stage.home(home, 1);
         stage.classify();
@@ -330,7 +297,7 @@ fn each_kind_of_home_is_told() {
 }
 
 /// Two homes, of which all is known.
-fn pair(a: Home, b: Home) -> Stage {
+fn pair(a: Kind, b: Kind) -> Stage {
     let mut stage = Stage::new();
     stage.home(a, 1);
     stage.home(b, 2);
@@ -348,8 +315,8 @@ fn pair(a: Home, b: Home) -> Stage {
 #[test]
 fn every_pair_does_as_was_foretold() {
     let mut slowest = Duration::ZERO;
-    for (i, a) in HOMES.into_iter().enumerate() {
-        for b in HOMES.into_iter().skip(i) {
+    for (i, a) in KINDS.into_iter().enumerate() {
+        for b in KINDS.into_iter().skip(i) {
             for (a, b) in [(a, b), (b, a)] {
                 let mut stage = pair(a, b);
                 let foretold = stage.may_meet();
@@ -359,7 +326,7 @@ fn every_pair_does_as_was_foretold() {
                     slowest = slowest.max(took);
                     assert!(took < Duration::from_millis(1000), "{a:?} asks {b:?}: {took:?}");
                     assert!(stage.checks < 60, "{a:?} asks {b:?}: {} checks", stage.checks);
-                    let both = |home| matches!(home, Home::Ipv6 | Home::Dual);
+                    let both = |home| matches!(home, Kind::Ipv6 | Kind::Dual);
                     assert_eq!(way.is_ipv6(), both(a) && both(b), "IPv6 goes first");
                 }
             }
@@ -375,8 +342,8 @@ fn every_pair_does_as_was_foretold() {
 fn they_meet_soon_over_lines_as_they_are() {
     const RUNS: u64 = 100;
     println!("milliseconds to connect, median / 95th percentile of {RUNS} runs");
-    for (i, a) in HOMES.into_iter().enumerate() {
-        for b in HOMES.into_iter().skip(i) {
+    for (i, a) in KINDS.into_iter().enumerate() {
+        for b in KINDS.into_iter().skip(i) {
             let mut took = Vec::new();
             for seed in 0..RUNS {
                 let (a, b) = if seed % 2 == 0 { (a, b) } else { (b, a) };
@@ -440,8 +407,8 @@ fn two_homes_behind_one_carrier_meet_if_it_turns_packets_round() {
 #[test]
 fn who_ask_each_other_at_once_meet_once() {
     let mut stage = Stage::new();
-    stage.home(Home::PortRestricted, 1);
-    stage.home(Home::PortRestricted, 2);
+    stage.home(Kind::PortRestricted, 1);
+    stage.home(Kind::PortRestricted, 2);
     stage.classify();
     let (now, first) = (stage.now, stage.viewers[0].peer);
     stage.viewers[1].meetings.meet(now, first);
@@ -459,8 +426,8 @@ fn who_ask_each_other_at_once_meet_once() {
 #[test]
 fn who_does_not_answer_is_given_up_in_time() {
     let mut stage = Stage::new();
-    stage.home(Home::None, 1);
-    stage.home(Home::Blocked, 2);
+    stage.home(Kind::None, 1);
+    stage.home(Kind::Blocked, 2);
     stage.classify();
     let begun = stage.now;
     assert_eq!(stage.meet(), None);

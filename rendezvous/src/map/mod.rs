@@ -13,6 +13,7 @@ mod monitor;
 mod publication;
 mod sample;
 mod share;
+mod shown;
 mod swarm;
 mod view;
 
