@@ -6,6 +6,7 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use quinn::congestion::{Controller, ControllerFactory, ControllerMetrics};
@@ -40,12 +41,24 @@ struct Polite {
     id: u64,
     bytes: u64,
     trips: Trips,
+    /// What it meets is nothing of the uplink's. Copies share it.
+    silent: Arc<AtomicBool>,
+    /// Whether that was told.
+    forgotten: bool,
+}
+
+/// The uplink is to hear nothing of a connection any more.
+pub(super) fn silence(connection: &quinn::Connection) {
+    if let Ok(polite) = connection.congestion_state().into_any().downcast::<Polite>() {
+        // What was heard so far is forgotten with the next acknowledgement.
+        polite.silent.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Polite {
     fn new(inner: Box<dyn Controller>, uplink: Arc<Uplink>) -> Self {
-        let id = uplink.enter();
-        Self { inner, uplink, id, bytes: 0, trips: Trips::default() }
+        let (id, silent) = (uplink.enter(), Arc::default());
+        Self { inner, uplink, id, bytes: 0, trips: Trips::default(), silent, forgotten: false }
     }
 }
 
@@ -88,7 +101,11 @@ impl Controller for Polite {
     ) {
         self.inner.on_end_acks(now, in_flight, app_limited, largest_packet_num_acked);
         let bytes = std::mem::take(&mut self.bytes);
-        if bytes > 0 {
+        if self.silent.load(Ordering::Relaxed) {
+            if !std::mem::replace(&mut self.forgotten, true) {
+                self.uplink.leave(self.id);
+            }
+        } else if bytes > 0 {
             let trip = self.trips.end();
             self.uplink.acked(self.id, now, bytes, trip);
         }
@@ -102,7 +119,9 @@ impl Controller for Polite {
         lost_bytes: u64,
     ) {
         self.inner.on_congestion_event(now, sent, is_persistent_congestion, lost_bytes);
-        self.uplink.lost(now, lost_bytes);
+        if !self.silent.load(Ordering::Relaxed) {
+            self.uplink.lost(now, lost_bytes);
+        }
     }
 
     fn on_mtu_update(&mut self, new_mtu: u16) {
@@ -118,7 +137,9 @@ impl Controller for Polite {
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {
-        Box::new(Self::new(self.inner.clone_box(), self.uplink.clone()))
+        let mut copy = Self::new(self.inner.clone_box(), self.uplink.clone());
+        copy.silent = self.silent.clone();
+        Box::new(copy)
     }
 
     fn initial_window(&self) -> u64 {
