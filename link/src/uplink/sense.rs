@@ -222,6 +222,27 @@ mod tests {
     }
 
     #[test]
+    fn what_stays_in_the_home_is_not_heard() {
+        let uplink = Uplink::new(None);
+        let inner = Arc::new(quinn::congestion::CubicConfig::default());
+        let start = Instant::now();
+        // Its queue would be the uplink's.
+        let mut home = Polite::new(inner.build(start, 1200), uplink.clone());
+        home.uplink.acked(home.id, start, 1200, Some(MS));
+        assert_eq!(uplink.state().queue, Some(Duration::ZERO));
+        let copy = home.clone_box().into_any().downcast::<Polite>().unwrap();
+        copy.silent.store(true, Ordering::Relaxed);
+        drop(copy);
+        for packet in 1..9 {
+            let now = start + MS * 20 * packet;
+            home.bytes = 1200;
+            home.trips.sample = Some(MS);
+            home.on_end_acks(now, 0, false, Some(packet.into()));
+        }
+        assert_eq!(uplink.state().queue, None, "it was heard, or what was heard is still there");
+    }
+
+    #[test]
     fn what_cannot_be_is_not_believed() {
         let now = Instant::now() + MS * 5000;
         let mut trips = Trips::default();
