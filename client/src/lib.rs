@@ -28,6 +28,7 @@ pub mod stats;
 pub mod television;
 pub mod timeshift;
 pub mod ts;
+mod uplinks;
 pub mod vault;
 mod viewer;
 #[cfg(feature = "window")]

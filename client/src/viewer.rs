@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use link::{Login, Meeting, Node, NodeConfig, Session, SessionConfig, SessionError};
 use ticket::{Identity, Role};
+use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use crate::Error;
 use crate::account::Remembered;
 use crate::platform::Live;
 use crate::settings::{Config, Share};
+use crate::uplinks::{self, Uplinks};
 use crate::vault::Vault;
 
 /// Between two attempts while something cannot be reached: whoever waits is in soon after it is back.
@@ -38,6 +40,8 @@ pub(crate) struct Viewer {
     pub(crate) user: Option<String>,
     pub(crate) remember: bool,
     remembered: Option<String>,
+    /// Ends with the viewer.
+    _uplinks: AbortOnDropHandle<()>,
 }
 
 impl Viewer {
@@ -101,8 +105,11 @@ impl Viewer {
         let (tell, guide) = tokio::sync::watch::channel(Arc::default());
         tokio::spawn(crate::guide::follow(server.clone(), config.network.http_bind(), tell));
         let rendition = playback.rendition.clone();
+        let uplinks = Uplinks::open(&config.state_folder());
+        let uplinks = AbortOnDropHandle::new(tokio::spawn(uplinks::keep(node.clone(), uplinks)));
         let live = Live::new(node, session, rendition, playback.spares, share, guide);
-        let mut viewer = Self { live, vault, server, user, remember, remembered: None };
+        let mut viewer =
+            Self { live, vault, server, user, remember, remembered: None, _uplinks: uplinks };
         viewer.remember().await;
         Ok(viewer)
     }

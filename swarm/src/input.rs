@@ -19,6 +19,9 @@ pub struct PeerInfo {
     /// Where it can be reached by others, for peer exchange; empty if it cannot be, or does not want to: a viewer of
     /// which no address is known goes before others at servers.
     pub addrs: Vec<std::net::SocketAddr>,
+    /// Whether both are viewers of one home and the connection stays in it: what goes over it costs no uplink, and one of
+    /// them is to take the stream from outside for both.
+    pub household: bool,
 }
 
 /// A shard that came in and was proven.

@@ -56,6 +56,10 @@ pub struct Stats {
     pub bytes_in: ByRole,
     /// Media bytes out, by the receiver's role.
     pub bytes_out: ByRole,
+    /// Of those from and to viewers, what stayed in this home.
+    pub home_in: u64,
+    /// The same, out.
+    pub home_out: u64,
     /// Bytes of shards that were already held.
     pub duplicate_bytes: u64,
     /// Bytes of messages, both ways.

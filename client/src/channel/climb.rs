@@ -261,8 +261,9 @@ impl Climb {
     fn give_up(&mut self) {
         if let Some(Ahead { way: Way::Joined(leg), .. }) = self.ahead.take() {
             // It was paid for.
-            let SwarmStats { bytes_in, bytes_out, control_bytes, .. } = leg.stats();
-            let paid = SwarmStats { bytes_in, bytes_out, control_bytes, ..Default::default() };
+            let SwarmStats { bytes_in, bytes_out, home_out, control_bytes, .. } = leg.stats();
+            let paid =
+                SwarmStats { bytes_in, bytes_out, home_out, control_bytes, ..Default::default() };
             let now = std::mem::take(&mut self.before);
             self.before = add(&paid, now);
         }
@@ -313,7 +314,8 @@ impl Climb {
         if let Some(ladder) = &mut self.ladder {
             ladder.arrived(Instant::now(), sum(swarm.bytes_in) + other);
         }
-        let out = sum(swarm.bytes_out);
+        // What stays in the home is not upload.
+        let out = sum(swarm.bytes_out).saturating_sub(swarm.home_out);
         self.sent.fetch_add(out.saturating_sub(self.told), Relaxed);
         self.told = self.told.max(out);
         self.counts.swarm = swarm;

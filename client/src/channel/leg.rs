@@ -177,6 +177,8 @@ pub(super) fn add(before: &SwarmStats, now: SwarmStats) -> SwarmStats {
         rebuilt: before.rebuilt + now.rebuilt,
         bytes_in: both(before.bytes_in, now.bytes_in),
         bytes_out: both(before.bytes_out, now.bytes_out),
+        home_in: before.home_in + now.home_in,
+        home_out: before.home_out + now.home_out,
         duplicate_bytes: before.duplicate_bytes + now.duplicate_bytes,
         control_bytes: before.control_bytes + now.control_bytes,
         rejected_shards: before.rejected_shards + now.rejected_shards,

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
+use aws_lc_rs::digest;
 use nix::net::if_::InterfaceFlags;
 
 /// The address from which packets to `to` would leave. No packet is sent.
@@ -30,6 +31,40 @@ pub(crate) fn all() -> Vec<IpAddr> {
     own.filter(|ip| is_usable(*ip)).collect()
 }
 
+/// Whether an address is of this machine's own network at home: on the same line as one of its interfaces, and of IPv4 one
+/// that the internet does not know. What is only routed there, as between homes behind one provider's router, is not.
+pub(crate) fn is_at_home(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    // Between a home's router and its provider's, all who are near are strangers (RFC 6598).
+    if matches!(ip, IpAddr::V4(v4) if !v4.is_private() && !v4.is_link_local()) {
+        return false;
+    }
+    let up = InterfaceFlags::IFF_UP | InterfaceFlags::IFF_RUNNING;
+    let Ok(mut interfaces) = nix::ifaddrs::getifaddrs() else { return false };
+    interfaces.any(|interface| {
+        let lan = interface.flags.contains(up | InterfaceFlags::IFF_BROADCAST)
+            && !interface.flags.contains(InterfaceFlags::IFF_LOOPBACK);
+        let (Some(own), Some(mask)) = (interface.address, interface.netmask) else { return false };
+        let v4 = || Some((own.as_sockaddr_in()?.ip(), mask.as_sockaddr_in()?.ip()));
+        let v6 = || Some((own.as_sockaddr_in6()?.ip(), mask.as_sockaddr_in6()?.ip()));
+        let near = match ip {
+            IpAddr::V4(ip) => v4().is_some_and(|(own, mask)| near_v4(ip, own, mask)),
+            IpAddr::V6(ip) => v6().is_some_and(|(own, mask)| near_v6(ip, own, mask)),
+        };
+        lan && near
+    })
+}
+
+fn near_v4(ip: Ipv4Addr, own: Ipv4Addr, mask: Ipv4Addr) -> bool {
+    u32::from(mask) != 0 && (u32::from(ip) ^ u32::from(own)) & u32::from(mask) == 0
+}
+
+/// Links of IPv6 are of 64 bits; a shorter prefix is many homes'.
+fn near_v6(ip: Ipv6Addr, own: Ipv6Addr, mask: Ipv6Addr) -> bool {
+    let mask = u128::from(mask);
+    mask.leading_ones() >= 64 && (u128::from(ip) ^ u128::from(own)) & mask == 0
+}
+
 fn is_usable(ip: IpAddr) -> bool {
     let link_local = match ip {
         IpAddr::V4(ip) => ip.is_link_local(),
@@ -41,6 +76,30 @@ fn is_usable(ip: IpAddr) -> bool {
 /// The router of IPv4, if there is one.
 pub(crate) fn router() -> Option<Ipv4Addr> {
     parse_routes(&std::fs::read_to_string("/proc/net/route").ok()?)
+}
+
+/// A name for the network that this machine is in, the same whenever it is in it: made of its router's address and the number
+/// that is burnt into it, which it does not give away. `None` where the system does not tell.
+pub fn network() -> Option<String> {
+    let router = router()?;
+    let neighbours = std::fs::read_to_string("/proc/net/arp").ok()?;
+    network_of(router, &neighbours)
+}
+
+fn network_of(router: Ipv4Addr, neighbours: &str) -> Option<String> {
+    let number = neighbours.lines().skip(1).find_map(|line| {
+        let mut fields = line.split_whitespace();
+        let ip: Ipv4Addr = fields.next()?.parse().ok()?;
+        let number = fields.nth(2)?;
+        // Not answered yet.
+        (ip == router && number.trim_matches(['0', ':']) != "").then(|| number.to_owned())
+    })?;
+    let mut digest = digest::Context::new(&digest::SHA256);
+    digest.update(b"braidcast 2026 network");
+    digest.update(&router.octets());
+    digest.update(number.as_bytes());
+    let name = digest.finish();
+    Some(name.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The default route's gateway; addresses are written as hexadecimal numbers of the machine's own byte order.
@@ -64,6 +123,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_on_the_same_line_is_at_home() {
+        let v4 = |text: &str| text.parse::<Ipv4Addr>().unwrap();
+        let mask = v4("255.255.255.0");
+        assert!(near_v4(v4("192.168.1.7"), v4("192.168.1.2"), mask));
+        assert!(!near_v4(v4("192.168.2.7"), v4("192.168.1.2"), mask));
+        assert!(!near_v4(v4("192.168.1.7"), v4("192.168.1.2"), v4("0.0.0.0")));
+        let v6 = |text: &str| text.parse::<Ipv6Addr>().unwrap();
+        let (own, mask) = (v6("2001:db8:0:1::2"), v6("ffff:ffff:ffff:ffff::"));
+        assert!(near_v6(v6("2001:db8:0:1::9"), own, mask));
+        assert!(!near_v6(v6("2001:db8:0:2::9"), own, mask));
+        assert!(!near_v6(v6("2001:db8:0:2::9"), own, v6("ffff:ffff::")));
+        // Strangers, wherever this runs: the internet, a provider's own network, this machine itself.
+        for stranger in ["198.51.100.7", "100.64.0.7", "127.0.0.1", "::1", "2001:db8:99::1"] {
+            assert!(!is_at_home(stranger.parse().unwrap()), "{stranger}");
+        }
+    }
+
+    #[test]
     fn the_default_route_is_found() {
         let table = "Iface\tDestination\tGateway\tFlags\n\
                      eth0\t0001A8C0\t00000000\t0001\n\
@@ -73,6 +150,26 @@ mod tests {
         }
         assert_eq!(parse_routes("Iface\nx\ty"), None);
         assert_eq!(parse_routes(""), None);
+    }
+
+    #[test]
+    fn networks_are_told_apart_by_their_routers() {
+        let table = |number: &str| {
+            format!(
+                "IP address       HW type     Flags       HW address            Mask     Device\n\
+                 192.168.1.9      0x1         0x2         02:00:00:00:00:09     *        eth0\n\
+                 192.168.1.1      0x1         0x2         {number}     *        eth0\n"
+            )
+        };
+        let name = |ip: [u8; 4], number: &str| network_of(ip.into(), &table(number));
+        let (router, number) = ([192, 168, 1, 1], "02:00:00:00:00:01");
+        let here = name(router, number).unwrap();
+        assert_eq!((here.len(), Some(&here)), (16, name(router, number).as_ref()));
+        assert!(!here.contains("0200000000"));
+        assert_ne!(name(router, "02:00:00:00:00:02"), Some(here), "another router");
+        assert_eq!(name(router, "00:00:00:00:00:00"), None, "not known yet");
+        assert_eq!(name([192, 168, 1, 2], number), None);
+        assert_eq!(network_of(router.into(), "x"), None);
     }
 
     #[test]

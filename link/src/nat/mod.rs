@@ -32,4 +32,5 @@ pub(crate) use self::access::is_local;
 pub use self::access::{Access, Reach, same_home};
 pub(crate) use self::broker::Send as SendStun;
 pub(crate) use self::broker::{Broker, Setup, Way};
-pub(crate) use self::hosts::source;
+pub use self::hosts::network;
+pub(crate) use self::hosts::{is_at_home, source};

@@ -32,6 +32,8 @@ pub(crate) struct Conn {
     pub(crate) idle: Option<Instant>,
     /// Frames and shards of swarms that it is not met in, lately.
     pub(crate) strays: u32,
+    /// Both are viewers of one home, and the connection stays in it.
+    pub(crate) household: bool,
     /// It does not want others to be told where it is.
     pub(crate) unlisted: bool,
     /// Renewed tickets that it has shown, lately.

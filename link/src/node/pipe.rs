@@ -56,6 +56,8 @@ pub(crate) async fn write_control(mut stream: SendStream, outbox: Arc<Outbox>) {
 /// Shards out, of one connection: who receives slowly holds up only this.
 pub(crate) struct ShardWriter {
     pub(crate) id: u64,
+    /// What is sent stays in the home: it takes no uplink.
+    pub(crate) household: bool,
     pub(crate) quic: quinn::Connection,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) egress: Arc<Egress>,
@@ -174,6 +176,10 @@ impl ShardWriter {
         let Some(uplink) = self.egress.uplink() else {
             return stream.write_all_chunks(&mut [head, wire]).await;
         };
+        if self.household {
+            uplink.passes_at_home();
+            return stream.write_all_chunks(&mut [head, wire]).await;
+        }
         let left = waiting.deadline.since(self.clock.now());
         let mut lane = uplink.lane(waiting.urgency == Urgency::Repair && left < URGENT).await;
         let payload = usize::from(self.quic.stats().path.current_mtu).saturating_sub(PACKET_HEAD);

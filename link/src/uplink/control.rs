@@ -19,6 +19,12 @@ const LEAST: f64 = 16_000.0;
 /// Slower start: the rate grows by this in each slice until the queue first shows. LEDBAT++ divides TCP's slow start
 /// by up to 16; this doubles it in 360 ms.
 const START: f64 = 1.1;
+/// Growing so fast is the probe of an uplink: it is made of what others asked for anyway, and it ends after so many bytes,
+const PROBE_BYTES: u64 = 4_000_000;
+/// or so long, if no queue has shown before.
+const PROBE_TIME: Duration = Duration::from_secs(8);
+/// Of what a network carried when one was last in it, one starts with this part: networks change.
+const REMEMBERED: f64 = 0.7;
 /// Steady growth in each slice: a sixteenth in a second, and faster the longer no queue was seen, once more is sent than
 /// was carried before by this much.
 const NEAR: f64 = 1.1;
@@ -59,12 +65,16 @@ pub(crate) struct Control {
     trips: BTreeMap<u64, Trips>,
     /// Whether the queue has not been seen yet.
     starting: bool,
+    /// What was sent since, and for how long the rate grew.
+    probed: (u64, Duration),
     /// Whether it was seen a slice ago.
     suspected: bool,
     /// What was delivered when the queue showed, bytes per second.
     carried: Option<f64>,
     /// Whether that was seen again.
     confirmed: bool,
+    /// Whether it was only remembered from another time.
+    remembered: bool,
     slice: Instant,
     /// Of the last slices, the newest last.
     counts: VecDeque<Counts>,
@@ -99,9 +109,11 @@ impl Control {
             rate: FIRST,
             trips: BTreeMap::new(),
             starting: true,
+            probed: (0, Duration::ZERO),
             suspected: false,
             carried: None,
             confirmed: false,
+            remembered: false,
             slice: now,
             counts: VecDeque::from([Counts::default()]),
             hold: now,
@@ -116,9 +128,15 @@ impl Control {
         }
     }
 
-    /// Another network: nothing known holds. `carried` is what one carried before, if it is known, bytes per second.
+    /// Another network: nothing known holds. `carried` is what it carried when one was last in it, if that is known, bytes
+    /// per second: then there is no probe, and the rate starts from a part of that.
     pub(crate) fn reset(&mut self, now: Instant, carried: Option<f64>) {
-        *self = Self { carried, confirmed: carried.is_some(), ..Self::new(now) };
+        *self = Self::new(now);
+        if let Some(carried) = carried.map(|carried| carried * REMEMBERED).filter(|c| *c > FIRST) {
+            self.rate = carried;
+            self.starting = false;
+            (self.carried, self.confirmed, self.remembered) = (Some(carried), true, true);
+        }
     }
 
     /// What may be sent, bytes per second.
@@ -128,7 +146,7 @@ impl Control {
 
     /// What the uplink was seen to carry, bytes per second; `None` until its queue has shown.
     pub(crate) fn carried(&self) -> Option<f64> {
-        self.carried
+        self.carried.filter(|_| !self.remembered)
     }
 
     /// The queue before the uplink, as far as it is known.
@@ -192,6 +210,9 @@ impl Control {
             self.last_ack = now;
         }
         self.last_sent = now;
+        if self.starting {
+            self.probed.0 = self.probed.0.saturating_add(bytes);
+        }
         self.unacked += bytes;
         let counts = self.counts();
         counts.sent += bytes;
@@ -328,6 +349,7 @@ impl Control {
     fn keep(&mut self, delivered: f64) {
         // Less than a quarter is what somebody else has left over.
         if self.carried.is_none_or(|carried| delivered > carried / 4.0) && delivered > LEAST {
+            self.remembered = false;
             // Slowly downwards: a share of the uplink is often somebody else's.
             let old = self.carried.unwrap_or(delivered);
             // Twice the same is no accident; a machine that is busy shows queues at any rate.
@@ -342,6 +364,10 @@ impl Control {
     }
 
     fn grow(&mut self, now: Instant, queue: Duration, gone: Duration) {
+        if self.starting {
+            self.probed.1 += gone;
+            self.starting = self.probed.0 < PROBE_BYTES && self.probed.1 < PROBE_TIME;
+        }
         // Growth stops at what is seen last, before the filter lets it through.
         let queue = self.queue_of(2).unwrap_or(queue).max(queue);
         let slices = (gone.as_secs_f64() / SLICE.as_secs_f64()).min(2.0);

@@ -41,6 +41,10 @@ const LATENESS: Duration = Duration::from_millis(10);
 const LATE: Duration = Duration::from_millis(4);
 /// For so long after that round trips are not believed: what was held up is read then.
 const DOUBT: Duration = Duration::from_millis(30);
+/// The socket lets everything out for so long after something was sent to a viewer of this home.
+const AT_HOME: Duration = Duration::from_secs(1);
+/// What that comes to, bytes per second.
+const UNPACED: f64 = 1e9;
 /// A node that has sent nothing for so long does not look, and looks again this often.
 const IDLE: Duration = Duration::from_millis(500);
 /// Who waits looks again after this: the rate may have changed.
@@ -76,6 +80,8 @@ struct State {
     doubt: Instant,
     /// When something was sent last.
     sent: Instant,
+    /// The same, to a viewer of this home.
+    sent_at_home: Option<Instant>,
 }
 
 impl State {
@@ -99,6 +105,7 @@ impl Uplink {
             connections: 0,
             doubt: now,
             sent: now,
+            sent_at_home: None,
         };
         Arc::new(Self {
             state: Mutex::new(state),
@@ -121,9 +128,23 @@ impl Uplink {
         self.changed.notify_waiters();
     }
 
-    /// The rate of now, bytes per second.
+    /// At what rate the socket lets packets out, bytes per second: that of now, or as they come while a viewer of this home
+    /// is sent something. Those do not go over the uplink, and the socket does not tell them apart; shards that do are
+    /// held to the rate before.
     pub(crate) fn rate(&self) -> f64 {
-        self.lock().rate()
+        let state = self.lock();
+        let at_home = state.sent_at_home.is_some_and(|at| clock().duration_since(at) < AT_HOME);
+        if at_home { UNPACED } else { state.rate() }
+    }
+
+    /// Something is sent to a viewer of this home.
+    pub(crate) fn passes_at_home(&self) {
+        self.lock().sent_at_home = Some(clock());
+    }
+
+    /// A connection that stays in the home is not heard: what it meets is not the uplink's queue.
+    pub(crate) fn stays_at_home(&self, connection: &quinn::Connection) {
+        sense::silence(connection);
     }
 
     /// What is known.
@@ -229,7 +250,8 @@ impl Lane<'_> {
     /// What is handed over at one time, bytes, of packets that carry `payload`: one packet, or two where they take
     /// hardly any time.
     pub(crate) fn portion(&self, payload: usize) -> usize {
-        if self.uplink.rate() > 1_000.0 * AT_ONCE as f64 / 2.0 { 2 * payload } else { payload }
+        let rate = self.uplink.lock().rate();
+        if rate > 1_000.0 * AT_ONCE as f64 / 2.0 { 2 * payload } else { payload }
     }
 
     /// Waits until a portion may go. What is urgent goes beside the rate as long as there is budget for it.

@@ -6,6 +6,7 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use quinn::congestion::{Controller, ControllerFactory, ControllerMetrics};
@@ -40,12 +41,24 @@ struct Polite {
     id: u64,
     bytes: u64,
     trips: Trips,
+    /// What it meets is nothing of the uplink's. Copies share it.
+    silent: Arc<AtomicBool>,
+    /// Whether that was told.
+    forgotten: bool,
+}
+
+/// The uplink is to hear nothing of a connection any more.
+pub(super) fn silence(connection: &quinn::Connection) {
+    if let Ok(polite) = connection.congestion_state().into_any().downcast::<Polite>() {
+        // What was heard so far is forgotten with the next acknowledgement.
+        polite.silent.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Polite {
     fn new(inner: Box<dyn Controller>, uplink: Arc<Uplink>) -> Self {
-        let id = uplink.enter();
-        Self { inner, uplink, id, bytes: 0, trips: Trips::default() }
+        let (id, silent) = (uplink.enter(), Arc::default());
+        Self { inner, uplink, id, bytes: 0, trips: Trips::default(), silent, forgotten: false }
     }
 }
 
@@ -88,7 +101,11 @@ impl Controller for Polite {
     ) {
         self.inner.on_end_acks(now, in_flight, app_limited, largest_packet_num_acked);
         let bytes = std::mem::take(&mut self.bytes);
-        if bytes > 0 {
+        if self.silent.load(Ordering::Relaxed) {
+            if !std::mem::replace(&mut self.forgotten, true) {
+                self.uplink.leave(self.id);
+            }
+        } else if bytes > 0 {
             let trip = self.trips.end();
             self.uplink.acked(self.id, now, bytes, trip);
         }
@@ -102,7 +119,9 @@ impl Controller for Polite {
         lost_bytes: u64,
     ) {
         self.inner.on_congestion_event(now, sent, is_persistent_congestion, lost_bytes);
-        self.uplink.lost(now, lost_bytes);
+        if !self.silent.load(Ordering::Relaxed) {
+            self.uplink.lost(now, lost_bytes);
+        }
     }
 
     fn on_mtu_update(&mut self, new_mtu: u16) {
@@ -118,7 +137,9 @@ impl Controller for Polite {
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {
-        Box::new(Self::new(self.inner.clone_box(), self.uplink.clone()))
+        let mut copy = Self::new(self.inner.clone_box(), self.uplink.clone());
+        copy.silent = self.silent.clone();
+        Box::new(copy)
     }
 
     fn initial_window(&self) -> u64 {
@@ -198,6 +219,27 @@ mod tests {
             }
             smooth(&mut smoothed, trip + MS * held, MS * held);
         }
+    }
+
+    #[test]
+    fn what_stays_in_the_home_is_not_heard() {
+        let uplink = Uplink::new(None);
+        let inner = Arc::new(quinn::congestion::CubicConfig::default());
+        let start = Instant::now();
+        // Its queue would be the uplink's.
+        let mut home = Polite::new(inner.build(start, 1200), uplink.clone());
+        home.uplink.acked(home.id, start, 1200, Some(MS));
+        assert_eq!(uplink.state().queue, Some(Duration::ZERO));
+        let copy = home.clone_box().into_any().downcast::<Polite>().unwrap();
+        copy.silent.store(true, Ordering::Relaxed);
+        drop(copy);
+        for packet in 1..9 {
+            let now = start + MS * 20 * packet;
+            home.bytes = 1200;
+            home.trips.sample = Some(MS);
+            home.on_end_acks(now, 0, false, Some(packet.into()));
+        }
+        assert_eq!(uplink.state().queue, None, "it was heard, or what was heard is still there");
     }
 
     #[test]

@@ -77,6 +77,7 @@ impl Node {
             location: profile.location,
             rtt: Duration::from_micros(rtt),
             addrs: vec![addr(&post.setting, peer)],
+            household: false,
         };
         let peer = post.setting.id(peer);
         self.input(post, Input::Connected { peer, info });

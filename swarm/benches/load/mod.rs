@@ -101,6 +101,7 @@ impl Load {
                 location: location(place),
                 rtt: Duration::from_millis(20 + place as u64),
                 addrs: vec![([10, 0, place as u8, 1], 4000).into()],
+                household: false,
             };
             self.input(Input::Connected { peer, info });
             let peers = vec![];

@@ -32,6 +32,7 @@ impl Engine {
         partner.heard = now;
         partner.has(arrival.header.number, now);
         add(&mut self.counters.bytes_in, partner.info.role, arrival.bytes.into());
+        self.counters.home_in += if partner.at_home() { u64::from(arrival.bytes) } else { 0 };
         let shard = ShardRef { number: arrival.header.number, index: arrival.index };
         if arrival.index >= self.config.n {
             self.offend(from, Offence::Protocol);
@@ -188,12 +189,17 @@ impl Engine {
         let bytes = self.window.get(shard.number).map_or(0, |slot| slot.shard_bytes);
         if let (Delivery::Sent(_), Some(partner)) = (delivery, self.partners.get(to)) {
             add(&mut self.counters.bytes_out, partner.info.role, bytes.into());
+            self.counters.home_out += if partner.at_home() { u64::from(bytes) } else { 0 };
+        }
+        // What stays in the home says nothing of the uplink.
+        if self.is_at_home(to) {
+            return;
         }
         if !self.is_viewer() && delivery == Delivery::Dropped {
             self.dropped(to, shard);
             return;
         }
-        let pushed = self.pushes.total();
+        let pushed = self.pushes.outside();
         // Bursts wait behind what is pushed: that they do is no sign of overload.
         if self.was_pushed(shard, delivery) && self.uplink.delivered(delivery, pushed, self.now) {
             self.shed_overload();
@@ -210,7 +216,7 @@ impl Engine {
         let now = self.now;
         self.dropped_to.retain(|(peer, at)| *peer != to && now.since(*at) < TOGETHER);
         self.dropped_to.push((to, now));
-        let pushed = self.pushes.total();
+        let pushed = self.pushes.outside();
         let children = pushed / u32::from(self.config.k).max(1);
         let many = (children / 16).clamp(2, MANY as u32) as usize;
         if self.dropped_to.len() >= many && self.uplink.fall(pushed, now) {
@@ -236,16 +242,21 @@ impl Engine {
         if !self.charge(from, 1) || !self.is_viewer() || !self.takes(from).contains(index) {
             return;
         }
+        if self.is_at_home(from) {
+            return;
+        }
         let own = self.main_feed(index).map_or((0, 0), |feed| (feed.late_us / 1000, feed.lost()));
         let bad = u64::from(late_ms) > own.0 + 300 || lost > own.1 + 3;
         if !bad {
             return;
         }
         let before = self.complaint.replace((from, self.now));
-        let alone = self.pushes.children(Substreams(u64::MAX)).len() == 1;
+        let mut children = self.pushes.children(Substreams(u64::MAX));
+        children.retain(|&child| !self.is_at_home(child));
+        let alone = children.len() == 1;
         let second = before
             .is_some_and(|(peer, at)| peer != from && self.now.since(at) < Duration::from_secs(3));
-        if (alone || second) && self.uplink.fall(self.pushes.total(), self.now) {
+        if (alone || second) && self.uplink.fall(self.pushes.outside(), self.now) {
             self.shed_overload();
         }
     }

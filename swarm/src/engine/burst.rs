@@ -26,7 +26,7 @@ const COST: u32 = 64;
 impl Engine {
     pub(super) fn start_asked(&mut self, from: Pid, playout: u64, k: u8) {
         let may = self.charge(from, COST) && self.serves(from);
-        let busy = self.uplink.limited() && self.pending.len() >= AT_ONCE;
+        let busy = self.uplink.limited() && !self.is_at_home(from) && self.pending.len() >= AT_ONCE;
         if !may || busy || self.pending.len() >= MAX_PENDING {
             self.send(from, Message::Starting { range: None });
             return;
@@ -118,7 +118,8 @@ impl Engine {
                 .collect();
             // Pushes come first: a burst takes what they leave, and goes on when there is more.
             let bytes = slot.shard_bytes.saturating_mul(shards.len() as u32);
-            if !self.uplink.spend(bytes, self.pushes.total(), self.now) {
+            let home = self.is_at_home(start.peer);
+            if !home && !self.uplink.spend(bytes, self.pushes.outside(), self.now) {
                 return;
             }
             for (shard, layers) in shards {

@@ -24,6 +24,8 @@ const SAME_SERVER: i64 = 25;
 const SHARED: i64 = 60;
 /// More than N-K sub-streams would be.
 const EXPOSED: i64 = 120;
+/// What comes from a viewer of the same home costs nothing outside of it: this is more than all the others together.
+const HOME: i64 = 10_000;
 
 /// How many of this node's sub-streams pass through each ancestor, servers apart: those are meant to be behind many.
 pub(super) struct Exposure {
@@ -69,6 +71,7 @@ struct Choice {
     peer: Pid,
     cost: i64,
     viewer: bool,
+    home: bool,
     free: u16,
     used: i64,
     offered: Substreams,
@@ -95,7 +98,8 @@ impl Engine {
         let room = usize::from(partner.free) + usize::from(partner.feeds.len());
         let scarce = !partner.is_viewer() && room <= 2 * usize::from(self.config.k);
         let lag = i64::from(partner.lag_ms.saturating_sub(best_lag).min(1500)) / 5;
-        near + paid + lag + if scarce && self.settled_set() { SCARCE } else { 0 }
+        let home = if partner.at_home() { HOME } else { 0 };
+        near + paid + lag - home + if scarce && self.settled_set() { SCARCE } else { 0 }
     }
 
     /// The least lag that any partner tells.
@@ -132,6 +136,7 @@ impl Engine {
             peer,
             cost: self.cost(partner, best_lag),
             viewer: partner.is_viewer(),
+            home: partner.at_home(),
             free: partner.free,
             used: partner.feeds.len().into(),
             offered: self.takable(partner),
@@ -203,9 +208,14 @@ impl Engine {
                 };
                 let ways = open.iter().map(|index| self.way(partner, index, &exposure));
                 let Some(way) = ways.min() else { continue };
-                let same = if choice.viewer { SAME_VIEWER } else { SAME_SERVER };
-                // One parent for too many sub-streams only if there is nobody else.
-                let over = choice.used >= if choice.viewer { limit } else { self.per_server() };
+                let same = match choice.viewer {
+                    true if choice.home => 0,
+                    true => SAME_VIEWER,
+                    false => SAME_SERVER,
+                };
+                // One parent for too many sub-streams only if there is nobody else, or it is of this home.
+                let most = if choice.viewer { limit } else { self.per_server() };
+                let over = choice.used >= most && !choice.home;
                 let key = (over, cost + choice.used * same + way, peer, place);
                 if best.is_none_or(|best| key < best) {
                     best = Some(key);

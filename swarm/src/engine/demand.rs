@@ -43,7 +43,9 @@ impl Engine {
             2..6 => 1,
             _ => 2,
         };
-        if self.scarce() || self.line_is_full() { 0 } else { spares.min(self.config.max_spares) }
+        // Where all comes from one at home, one more from outside saves nothing.
+        let none = self.scarce() || self.line_is_full() || self.lives_on_home();
+        if none { 0 } else { spares.min(self.config.max_spares) }
     }
 
     /// Whether most viewers within reach have nothing to spare.
@@ -57,13 +59,15 @@ impl Engine {
     pub(super) fn give_back(&mut self) {
         let most = self.config.k + self.spares();
         let flowing = self.feeds.iter().filter(|feed| feed.flows() && feed.replaces.is_none());
-        let mut flowing: Vec<(u64, u8, Pid)> =
-            flowing.map(|feed| (feed.late_us, feed.index, feed.parent)).collect();
+        // What comes from outside of the home goes first.
+        let outside = |feed: &Feed| !self.is_at_home(feed.parent);
+        let mut flowing: Vec<(bool, u64, u8, Pid)> =
+            flowing.map(|feed| (outside(feed), feed.late_us, feed.index, feed.parent)).collect();
         if flowing.len() <= most.into() {
             return;
         }
-        flowing.retain(|&(_, index, _)| self.pushes.to(index).is_empty());
-        if let Some(&(_, index, parent)) = flowing.iter().max() {
+        flowing.retain(|&(.., index, _)| self.pushes.to(index).is_empty());
+        if let Some(&(.., index, parent)) = flowing.iter().max() {
             self.send(parent, Message::Unsubscribe { substreams: Substreams::only(index) });
             self.drop_feed(parent, index);
             self.refresh_paths(Substreams::only(index));

@@ -22,6 +22,7 @@ impl Engine {
         if !self.is_viewer() {
             return;
         }
+        self.tend_home();
         if self.next_move.is_none_or(|at| self.now >= at) {
             // A set that has been good for long is looked at less often: each move is a chance for a gap, for all below.
             let calm = self.losses.back().map_or(self.began, |&at| at.max(self.began));
@@ -105,7 +106,12 @@ impl Engine {
         let mut found: Vec<(i64, Pid, u8)> = Vec::new();
         for (peer, partner) in self.partners.iter() {
             let idle = partner.met && partner.free > 0 && self.now >= partner.back_off;
-            if peer == now_from || !idle || !self.may_feed_me(partner.info.role) {
+            // Who is of this home is moved to in `household`, by a rule that both ends know.
+            if partner.at_home()
+                || peer == now_from
+                || !idle
+                || !self.may_feed_me(partner.info.role)
+            {
                 continue;
             }
             let offered = self.takable(partner).and(wanted);

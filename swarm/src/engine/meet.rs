@@ -32,10 +32,11 @@ const ROTATED: usize = 4;
 const EXCHANGE: Duration = Duration::from_secs(15);
 
 impl Engine {
-    pub(super) fn connected(&mut self, peer: PeerId, info: PeerInfo) {
+    pub(super) fn connected(&mut self, peer: PeerId, mut info: PeerInfo) {
         if peer == self.config.me {
             return;
         }
+        info.household &= self.is_viewer() && info.role == Role::Viewer;
         if let Some(offence) = self.known.banned(&peer) {
             self.out.push_back(Output::Disconnect { peer, reason: Parting::Misbehaved(offence) });
             return;
@@ -82,11 +83,13 @@ impl Engine {
         let candidate = self
             .partners
             .iter()
-            .filter(|(_, partner)| partner.is_viewer() && idle(partner))
+            .filter(|(_, partner)| partner.is_viewer() && !partner.at_home() && idle(partner))
             .max_by_key(|(peer, partner)| (partner.nearness, *peer))
             .map(|(peer, partner)| (peer, partner.nearness));
         match candidate {
-            Some((peer, far)) if far > nearness || coming.role != Role::Viewer => {
+            Some((peer, far))
+                if far > nearness || coming.household || coming.role != Role::Viewer =>
+            {
                 self.drop_partner(peer, Parting::Unneeded);
                 true
             }
@@ -294,7 +297,7 @@ impl Engine {
         let useless = self.partners.iter().filter(|(_, p)| {
             let idle = p.feeds.is_empty() && p.takes.is_empty() && p.is_viewer();
             let gives = p.free > 0 && !p.offered.and(wanted).is_empty();
-            idle && !gives && self.settled(p.since)
+            idle && !gives && !p.at_home() && self.settled(p.since)
         });
         let mut useless: Vec<_> = useless.map(|(peer, p)| (p.since, peer)).collect();
         useless.sort_unstable();
@@ -326,6 +329,9 @@ impl Engine {
             return;
         }
         partner.met = true;
+        if partner.at_home() {
+            self.look_at_home();
+        }
         self.take_offer(from, offer);
         self.gather();
     }

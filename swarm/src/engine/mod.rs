@@ -1,7 +1,7 @@
 //! The state machine.
 //!
 //! Its parts, each in a file of its own: whom it knows and meets (`known`, `meet`, `partner`, `standby`, `trust`), what
-//! flows in (`demand`, `feed`, `intake`, `choice`, `improve`, `silence`, `path`), what it holds (`window`, `arrival`), what flows
+//! flows in (`demand`, `feed`, `intake`, `choice`, `household`, `improve`, `silence`, `path`), what it holds (`window`, `arrival`), what flows
 //! out (`push`, `interior`, `uplink`, `burst`), holes (`repair`, `waiting`), the first picture (`start`), and playing (`playout`, `cause`).
 
 mod announce;
@@ -13,6 +13,7 @@ mod clock;
 mod counters;
 mod demand;
 mod feed;
+mod household;
 mod improve;
 mod intake;
 mod interior;
@@ -104,6 +105,8 @@ pub struct Engine {
     line_full: Option<Time>,
     /// When a better parent is looked for again.
     next_move: Option<Time>,
+    /// When it is looked again whether others of this home have what comes from outside.
+    next_home: Option<Time>,
     /// Since when a viewer's set of parents is not full, as it is looked at each second.
     lacks_since: Option<Time>,
     left: bool,
@@ -153,6 +156,7 @@ impl Engine {
             dropped_to: Vec::new(),
             line_full: None,
             next_move: None,
+            next_home: None,
             lacks_since: None,
             left: false,
             config,

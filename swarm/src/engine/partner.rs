@@ -226,6 +226,11 @@ impl Partner {
         self.info.role == Role::Viewer
     }
 
+    /// Whether it is a viewer of this viewer's home.
+    pub(super) fn at_home(&self) -> bool {
+        self.info.household
+    }
+
     /// What it offers of one sub-stream.
     pub(super) fn offer(&self, index: u8) -> Option<&Availability> {
         if !self.offered.contains(index) {
@@ -306,6 +311,7 @@ mod tests {
                 location: ticket::Location::default(),
                 rtt: Duration::ZERO,
                 addrs: vec![],
+                household: false,
             };
             Partner::new(PeerId(id), info, Nearness::Far, Time(0))
         };

@@ -162,7 +162,8 @@ impl Engine {
             return Substreams::NONE;
         };
         // Who takes something here must know its path, whether others may take it or not.
-        let wanted = wanted.and(self.open().or(partner.takes));
+        let open = if partner.at_home() { Substreams::first(self.config.n) } else { self.open() };
+        let wanted = wanted.and(open.or(partner.takes));
         let may = |index: &u8| {
             let path = self.paths.get(usize::from(*index)).and_then(Option::as_ref);
             path.is_some_and(|path| path.ancestors.len() < MAX_PATH && !path.names(partner.short))

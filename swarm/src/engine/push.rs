@@ -17,6 +17,8 @@ pub(super) struct Push {
     /// First segment wanted.
     pub(super) from: u64,
     since: Time,
+    /// To a viewer of this home: it takes no uplink.
+    home: bool,
 }
 
 /// Children by sub-stream.
@@ -25,15 +27,27 @@ pub(super) struct Pushes {
     by_index: Vec<Vec<Push>>,
     demanded: Substreams,
     total: u32,
+    /// Of those, to viewers of this home.
+    home: u32,
 }
 
 impl Pushes {
     pub(super) fn new(n: usize) -> Self {
-        Self { by_index: vec![Vec::new(); n], demanded: Substreams::NONE, total: 0 }
+        Self { by_index: vec![Vec::new(); n], demanded: Substreams::NONE, total: 0, home: 0 }
     }
 
     pub(super) fn total(&self) -> u32 {
         self.total
+    }
+
+    /// Those that stay in this home.
+    pub(super) fn home(&self) -> u32 {
+        self.home
+    }
+
+    /// Those that take uplink.
+    pub(super) fn outside(&self) -> u32 {
+        self.total - self.home
     }
 
     pub(super) fn to(&self, index: u8) -> &[Push] {
@@ -59,6 +73,7 @@ impl Pushes {
             list.push(push);
             self.demanded.insert(index);
             self.total += 1;
+            self.home += u32::from(push.home);
         }
     }
 
@@ -68,8 +83,9 @@ impl Pushes {
         for index in substreams.and(self.demanded).iter() {
             let Some(list) = self.by_index.get_mut(usize::from(index)) else { continue };
             if let Some(place) = list.iter().position(|push| push.peer == peer) {
-                list.remove(place);
+                let push = list.remove(place);
                 self.total -= 1;
+                self.home -= u32::from(push.home);
                 removed.insert(index);
                 if list.is_empty() {
                     self.demanded.remove(index);
@@ -84,11 +100,11 @@ impl Pushes {
         self.remove(peer, takes);
     }
 
-    /// The one that was added last of those whose child `may_go`.
+    /// The one that was added last of those that take uplink and whose child `may_go`.
     fn newest(&self, may_go: impl Fn(Pid) -> bool) -> Option<(u8, Pid)> {
         let all = self.by_index.iter().enumerate();
         let all = all.flat_map(|(index, list)| list.iter().map(move |push| (index as u8, push)));
-        let all = all.filter(|(_, push)| may_go(push.peer));
+        let all = all.filter(|(_, push)| !push.home && may_go(push.peer));
         all.max_by_key(|(index, push)| (push.since, *index)).map(|(index, push)| (index, push.peer))
     }
 }
@@ -114,12 +130,15 @@ impl Engine {
         if !self.serves(peer) {
             return 0;
         }
+        if self.is_at_home(peer) {
+            return self.free_at_home();
+        }
         // Whom nobody but servers can feed takes the place of others, which can be fed by each other.
         let taken = if self.goes_before_others(peer) {
             let first = self.partners.values().filter(|partner| partner.servers_only);
             first.map(|partner| u32::from(partner.takes.len())).sum()
         } else {
-            self.pushes.total()
+            self.pushes.outside()
         };
         let free = self.uplink.capacity().saturating_sub(taken);
         free.min(u32::from(u16::MAX)) as u16
@@ -153,7 +172,8 @@ impl Engine {
                         && !partner.takes.contains(index)
                     {
                         partner.takes.insert(index);
-                        self.pushes.add(index, Push { peer: from, from: first, since: self.now });
+                        let (since, home) = (self.now, partner.at_home());
+                        self.pushes.add(index, Push { peer: from, from: first, since, home });
                     }
                 }
             }
@@ -183,7 +203,8 @@ impl Engine {
             return Some(Refusal::Loop);
         }
         let already = partner.takes.contains(index);
-        let closed = self.free_for(peer) == 0 || !self.open().contains(index);
+        let open = partner.at_home() || self.open().contains(index);
+        let closed = self.free_for(peer) == 0 || !open;
         (!already && closed).then_some(Refusal::Full)
     }
 
@@ -200,7 +221,7 @@ impl Engine {
         let urgency = if few { Urgency::Repair } else { Urgency::Start };
         let cost = backlog.len() as u32 / 2;
         if !backlog.is_empty() && self.charge(to, cost) {
-            let pushed = self.pushes.total();
+            let pushed = self.pushes.outside();
             for (shard, layers) in backlog {
                 let bytes = self.window.get(shard.number).map_or(0, |slot| slot.shard_bytes);
                 // A start takes what pushes leave; what it lacks is pulled.
@@ -284,7 +305,7 @@ impl Engine {
 
     /// Sheds the newest children until the uplink carries the rest; those that nobody else can feed come last.
     pub(super) fn shed_overload(&mut self) {
-        while self.pushes.total() > self.uplink.capacity() {
+        while self.pushes.outside() > self.uplink.capacity() {
             let others = self.pushes.newest(|peer| !self.goes_before_others(peer));
             let Some((index, peer)) = others.or_else(|| self.pushes.newest(|_| true)) else {
                 return;

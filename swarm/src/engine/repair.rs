@@ -99,6 +99,8 @@ struct Holder {
     peer: Pid,
     has: Substreams,
     late: bool,
+    /// Not of this home, though there is time.
+    away: bool,
     wrong: bool,
     load: u16,
     /// The most that may be on its way from it.
@@ -238,7 +240,9 @@ impl Engine {
             let able =
                 |holder: &&mut Holder| holder.has.contains(index) && holder.load < holder.most;
             let best = holders.iter_mut().filter(able);
-            let Some(holder) = best.min_by_key(|h| (h.late, h.wrong, h.load, h.rtt, h.peer)) else {
+            let Some(holder) =
+                best.min_by_key(|h| (h.late, h.away, h.wrong, h.load, h.rtt, h.peer))
+            else {
                 continue;
             };
             holder.load += 1;
@@ -274,6 +278,7 @@ impl Engine {
                 peer,
                 has,
                 late: partner.late.contains(number),
+                away: !hurry && !partner.at_home(),
                 // In a hurry servers are asked first, else viewers.
                 wrong: !starting && hurry == partner.is_viewer(),
                 load: partner.outstanding + asked(peer),
@@ -357,12 +362,12 @@ impl Engine {
         let allowed = self.charge(from, 1 + shards.len() as u32) && self.serves(from);
         let deadline = self.now + Duration::from_millis(within_ms.into());
         let mut not = Vec::new();
-        let pushed = self.pushes.total();
+        let (pushed, home) = (self.pushes.outside(), self.is_at_home(from));
         for shard in shards {
             let slot = self.window.get(shard.number).filter(|_| allowed);
             let held = slot.filter(|slot| slot.held().contains(shard.index));
             match held.map(|slot| (slot.layers_of(shard.index), slot.shard_bytes)) {
-                Some((layers, bytes)) if self.uplink.spend(bytes, pushed, self.now) => {
+                Some((layers, bytes)) if home || self.uplink.spend(bytes, pushed, self.now) => {
                     let urgency = Urgency::Repair;
                     let Some(to) = self.partners.get(from).map(|partner| partner.id) else {
                         return;

@@ -73,6 +73,8 @@ impl Engine {
             }
             let unanswered = self.unanswered(parent);
             let silent = behind && !still && !own_fault && now.since(since) >= segment * 3;
+            // All may come from one at home: then there is nobody else to compare it with.
+            let silent = silent || still && self.is_at_home(parent) && self.home_is_silent(parent);
             if unanswered || silent {
                 lost.push((parent, index));
             }
@@ -82,8 +84,16 @@ impl Engine {
         for peer in probe {
             self.probe(peer);
         }
+        // Who is of this home was asked for all at once: that is one promise.
+        let mut blamed: Vec<Pid> = Vec::new();
         for (parent, index) in broken {
-            self.broken_promise(parent, index);
+            if !self.is_at_home(parent) || !blamed.contains(&parent) {
+                blamed.push(parent);
+                self.broken_promise(parent, index);
+            } else {
+                self.send(parent, Message::Unsubscribe { substreams: Substreams::only(index) });
+                self.lose(parent, Substreams::only(index));
+            }
         }
         for (parent, index) in lost {
             let unanswered = self.unanswered(parent);

@@ -80,7 +80,7 @@ impl Start {
 }
 
 impl Engine {
-    /// Asks the nearest holder for the first picture, servers first.
+    /// Asks the nearest holder for the first picture: one at home, else servers first.
     pub(super) fn maybe_start(&mut self) {
         if !self.is_viewer() || !matches!(self.start.state, State::Idle) {
             return;
@@ -92,11 +92,11 @@ impl Engine {
         });
         let best = holders.min_by_key(|(peer, partner)| {
             let viewer = partner.info.role == Role::Viewer;
-            (viewer, partner.nearness, partner.info.rtt, *peer)
+            (!partner.at_home(), viewer, partner.nearness, partner.info.rtt, *peer)
         });
         let Some((peer, partner)) = best else { return };
         // A server may be about to answer.
-        if partner.is_viewer() && waiting {
+        if partner.is_viewer() && !partner.at_home() && waiting {
             return;
         }
         // A burst is more than a whole stream for a moment: who has little to spare is asked for little, and the rest is

@@ -67,6 +67,7 @@ fn parting_wipes_out_no_demerits() {
         location: place(1),
         rtt: Duration::from_millis(20),
         addrs: vec![],
+        household: false,
     };
     let mut parted = None;
     // One offence against the protocol each time it comes.

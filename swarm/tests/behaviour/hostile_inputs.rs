@@ -127,18 +127,20 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let info = |role| PeerInfo {
+    let info = |role, household| PeerInfo {
         role,
         location: place(1),
         rtt: Duration::from_millis(20),
         addrs: vec![SocketAddr::from(([10, 0, 0, 9], 9))],
+        household,
     };
     let role = prop_oneof![Just(Role::Viewer), Just(Role::Repeater), Just(Role::Headend)];
     let shard = (number(), 0..14u8).prop_map(|(number, index)| ShardRef { number, index });
     prop_oneof![
         6 => (0..400_000u64).prop_map(Step::Wait),
-        3 => (peer(), role)
-            .prop_map(move |(peer, role)| Step::Input(Input::Connected { peer, info: info(role) })),
+        3 => (peer(), role, any::<bool>()).prop_map(move |(peer, role, household)| {
+            Step::Input(Input::Connected { peer, info: info(role, household) })
+        }),
         1 => peer().prop_map(|peer| Step::Input(Input::Disconnected { peer })),
         12 => (peer(), message())
             .prop_map(|(from, message)| Step::Input(Input::Message { from, message })),

@@ -5,6 +5,7 @@ mod comes_again;
 mod exchange_under_caps;
 mod holes_are_pulled;
 mod hostile_inputs;
+mod household;
 mod late_joiner;
 mod liar_dropped;
 mod net;

@@ -1,3 +1,4 @@
 //! Real programs in real homes: network namespaces behind routers of every kind. Skipped where they cannot be made.
 
+mod household;
 mod playing;

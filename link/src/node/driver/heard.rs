@@ -139,6 +139,7 @@ impl Driver {
                 .map(canonical)
                 .into_iter()
                 .collect(),
+            household: conn.household,
         };
         self.inputs.push_back((swarm, Input::Connected { peer: conn.peer, info }));
     }

@@ -17,6 +17,7 @@ use super::super::pipe::{self, ShardWriter};
 use super::super::wire::{Close, PeerFrame};
 use super::Driver;
 use crate::endpoint::{STREAMS, reason};
+use crate::nat::is_at_home;
 use crate::protocol::frame::framed;
 
 /// Two connections between the same two that are nearer in time than this were made at once.
@@ -89,8 +90,17 @@ impl Driver {
         self.tasks.spawn(pipe::read_control(id, receive, events.clone()));
         self.tasks.spawn(pipe::write_control(send, outbox.clone()));
         self.tasks.spawn(intake::run(id, quic.clone(), self.budget.connection(), events.clone()));
+        let viewers = self.config.role == Role::Viewer && ticket.role == Role::Viewer;
+        let household = viewers && is_at_home(quic.remote_address().ip());
+        if household {
+            tracing::info!(?peer, "a viewer of this home is met");
+            if let Some(uplink) = self.egress.uplink() {
+                uplink.stays_at_home(&quic);
+            }
+        }
         let writer = ShardWriter {
             id,
+            household,
             quic: quic.clone(),
             outbox: outbox.clone(),
             egress: self.egress.clone(),
@@ -111,6 +121,7 @@ impl Driver {
             swarms,
             idle,
             strays: 0,
+            household,
             unlisted: false,
             renewals: 0,
         };

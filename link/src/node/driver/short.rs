@@ -48,7 +48,8 @@ impl Driver {
     pub(super) fn look_at_uplink(&mut self) {
         let Some(uplink) = self.egress.uplink() else { return };
         let now = self.clock.now();
-        let oldest = self.conns.values().filter_map(|conn| conn.outbox.oldest_push()).min();
+        let outside = self.conns.values().filter(|conn| !conn.household);
+        let oldest = outside.filter_map(|conn| conn.outbox.oldest_push()).min();
         let waited = oldest.map_or(Duration::ZERO, |since| now.since(since));
         let limits = self.parts.values().map(|part| part.shared.limits().uplink);
         let most = limits.map(|limit| limit.unwrap_or(u64::MAX)).max().unwrap_or(u64::MAX);

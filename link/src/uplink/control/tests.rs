@@ -371,3 +371,76 @@ fn a_longer_way_is_not_taken_for_a_queue_for_ever() {
     println!("longer way: {share:.3} {p95:?}");
     assert!(share > 0.7 && p95 < MS * 10, "{share} {p95:?}");
 }
+
+/// The probe of a new viewer has an end, in bytes and in time, however fast and far the others are; and it is made of what
+/// is sent anyway.
+#[test]
+fn the_probe_is_bounded_in_bytes_and_in_time() {
+    // An uplink without a queue, whose acknowledgements come after so long.
+    let probe = |trip: Duration| {
+        let start = Instant::now();
+        let mut control = Control::new(start);
+        let (mut now, mut sent) = (start, 0.0);
+        while control.starting {
+            let bytes = control.rate() * 0.01;
+            now += MS * 10;
+            sent += bytes;
+            control.sent(now, bytes as u64, true);
+            control.acked(now, bytes as u64);
+            control.trip(1, now, trip);
+            assert!(now - start < PROBE_TIME * 2, "it never ends");
+        }
+        (sent, now - start, control.rate())
+    };
+    for trip in [MS * 5, MS * 40, MS * 150, MS * 600] {
+        let (bytes, time, rate) = probe(trip);
+        println!("{trip:?}: {bytes:.0} bytes in {time:?}, then {:.1} Mbit/s", rate * 8e-6);
+        assert!(bytes < 1.3 * PROBE_BYTES as f64, "{trip:?}: {bytes}");
+        assert!(time <= PROBE_TIME + SLICE, "{trip:?}: {time:?}");
+    }
+    // At homes a queue shows long before.
+    let mut home = Home::new(5.0, &[20, 45]);
+    while home.control.starting {
+        home.step();
+    }
+    println!("5 Mbit/s: {} bytes in {:?}", home.control.probed.0, home.now - home.start);
+    assert!(home.control.probed.0 < 600_000 && home.now - home.start < MS * 3000);
+}
+
+/// Who has nothing to send does not use the probe up.
+#[test]
+fn idle_time_is_no_probe() {
+    let start = Instant::now();
+    let mut control = Control::new(start);
+    for i in 0..600u32 {
+        let now = start + MS * 50 * i;
+        control.sent(now, 500, false);
+        control.acked(now, 500);
+        control.trip(1, now, MS * 30);
+    }
+    assert!(control.starting && control.probed.1 == Duration::ZERO);
+}
+
+/// In a network that is known one starts from what it carried, without a probe, and is not felt even if it has become slower.
+#[test]
+fn a_known_network_is_not_probed_again() {
+    for (mbits, least) in [(5.0, 0.6), (3.0, 0.6)] {
+        let mut home = Home::new(mbits, &[20, 45]);
+        home.control.reset(home.now, Some(5.0 * 125_000.0));
+        assert_eq!(home.control.carried(), None, "it was not seen this time");
+        assert!((home.control.rate() - 0.7 * 5.0 * 125_000.0).abs() < 1.0);
+        let (p95, share, _) = home.pass(3.0);
+        println!("{mbits} Mbit/s known as 5: first 3 s {share:.3} {p95:?}");
+        assert!(share > least, "{share}");
+        assert_eq!(home.control.probed, (0, Duration::ZERO));
+        let (p95, share, _) = home.pass(30.0);
+        println!("then {share:.3} {p95:?}");
+        assert!(share > 0.75 && p95 < MS * 15, "{share} {p95:?}");
+        let carried = home.control.carried().unwrap_or_default() * 8e-6;
+        assert!((mbits * 0.7..mbits * 1.1).contains(&carried), "{carried} Mbit/s were seen");
+    }
+    // A new one begins as ever.
+    let mut home = Home::new(5.0, &[20]);
+    home.control.reset(home.now, None);
+    assert!(home.control.rate() <= FIRST && home.control.starting);
+}

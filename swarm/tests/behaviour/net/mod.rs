@@ -134,6 +134,32 @@ impl Net {
         self.join(config)
     }
 
+    /// A viewer of a home, which rendezvous names the others of.
+    pub(crate) fn viewer_at_home(&mut self, location: Location, home: u32) -> usize {
+        let config = self.config(Role::Viewer, location);
+        self.join_home(config, home)
+    }
+
+    pub(crate) fn join_home(&mut self, config: Config, home: u32) -> usize {
+        let viewer = self.join(config);
+        let others = (0..viewer).filter(|&other| self.nodes[other].home == Some(home));
+        let peers = others.filter(|&other| self.nodes[other].alive).map(|other| PeerHint {
+            peer: self.id(other),
+            role: Role::Viewer,
+            location: self.nodes[other].config.location,
+            addrs: vec![self.nodes[other].addr(other)],
+            age_s: 0,
+        });
+        let input = Box::new(Input::Remembered { peers: peers.collect() });
+        self.nodes[viewer].home = Some(home);
+        self.at(self.now + 10_000, Event::Input { to: viewer, input });
+        viewer
+    }
+
+    fn of_one_home(&self, one: usize, other: usize) -> bool {
+        self.nodes[one].home.is_some() && self.nodes[one].home == self.nodes[other].home
+    }
+
     pub(crate) fn id(&self, node: usize) -> PeerId {
         self.nodes[node].config.me
     }
@@ -319,6 +345,7 @@ impl Net {
                 addrs: Vec::from_iter(
                     Some(self.nodes[other].addr(other)).filter(|_| self.nodes[other].reachable),
                 ),
+                household: self.of_one_home(from, target),
             };
             let peer = config.me;
             self.input(at, Input::Connected { peer, info });
@@ -401,6 +428,9 @@ impl Net {
                 );
                 self.sequence += 1;
                 let queued = Queued { to, shard, layers, deadline, at: self.now };
+                if self.of_one_home(node, self.by_id[&to]) {
+                    return self.deliver(node, queued, self.now);
+                }
                 self.nodes[node].queue.insert((urgency, self.sequence), queued);
                 self.leave(node);
             }
@@ -430,33 +460,38 @@ impl Net {
     fn leave(&mut self, node: usize) {
         while self.now >= self.nodes[node].uplink_free {
             let Some((_, queued)) = self.nodes[node].queue.pop_first() else { return };
-            let Queued { to: peer, shard, layers, deadline, at } = queued;
-            let bytes = self.channel.shard_bytes();
-            let left = self.now + self.nodes[node].transmission(bytes);
-            let late = self.nodes[node].local(left) > deadline;
-            let delivery = if late {
-                Delivery::Dropped
-            } else {
+            let left = self.now + self.nodes[node].transmission(self.channel.shard_bytes());
+            if self.nodes[node].local(left) <= queued.deadline {
                 self.nodes[node].uplink_free = left;
                 self.at(left, Event::Leave { node });
-                Delivery::Sent(Duration::from_micros(left - at))
-            };
-            let lost = self.chance(1000) < u64::from(self.loss);
-            let held_back = self.nodes[node].mute || self.nodes[node].withholds;
-            if !late && !lost && !held_back {
-                let arrival = Arrival {
-                    header: self.headers[&shard.number],
-                    index: shard.index,
-                    layers,
-                    bytes,
-                };
-                let travel = micros(self.latency) + self.chance(micros(self.jitter));
-                let (to, bad) = (self.by_id[&peer], self.nodes[node].lies);
-                self.at(left + travel, Event::Shard { to, from: node, arrival, bad });
             }
-            let input = Box::new(Input::Delivery { to: peer, shard, delivery });
-            self.at(left, Event::Input { to: node, input });
+            self.deliver(node, queued, left);
         }
+    }
+
+    /// A shard has left at that time, or is dropped because it would have been late.
+    fn deliver(&mut self, node: usize, queued: Queued, left: u64) {
+        let Queued { to: peer, shard, layers, deadline, at } = queued;
+        let bytes = self.channel.shard_bytes();
+        let late = self.nodes[node].local(left) > deadline;
+        let delivery = match late {
+            true => Delivery::Dropped,
+            false => Delivery::Sent(Duration::from_micros(left - at)),
+        };
+        let lost = self.chance(1000) < u64::from(self.loss);
+        let held_back = self.nodes[node].mute || self.nodes[node].withholds;
+        if !late && !lost && !held_back {
+            let header = self.headers[&shard.number];
+            let arrival = Arrival { header, index: shard.index, layers, bytes };
+            let (to, bad) = (self.by_id[&peer], self.nodes[node].lies);
+            let travel = match self.of_one_home(node, to) {
+                true => 1_000,
+                false => micros(self.latency) + self.chance(micros(self.jitter)),
+            };
+            self.at(left + travel, Event::Shard { to, from: node, arrival, bad });
+        }
+        let input = Box::new(Input::Delivery { to: peer, shard, delivery });
+        self.at(left, Event::Input { to: node, input });
     }
 
     fn note(&mut self, node: usize, output: &Output) {

@@ -37,6 +37,8 @@ pub(crate) struct Node {
     pub(crate) mute: bool,
     /// Answers as if it did, but sends no shards.
     pub(crate) withholds: bool,
+    /// Which home it is in: what is sent within one takes no uplink.
+    pub(crate) home: Option<u32>,
     /// Every shard that it sends fails its proof.
     pub(crate) lies: bool,
     /// Real uplink, bits per second.
@@ -62,6 +64,7 @@ impl Node {
             reachable: true,
             mute: false,
             withholds: false,
+            home: None,
             lies: false,
             uplink: None,
             uplink_free: 0,
