@@ -1,3 +1,7 @@
 //! Real programs in real homes: network namespaces behind routers of every kind. Skipped where they cannot be made.
 
+mod blocked;
+mod ipv6;
+mod moving;
 mod playing;
+mod scene;
