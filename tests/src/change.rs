@@ -39,9 +39,9 @@ impl Street {
     /// # Errors
     /// If the system does not let it.
     pub fn shut(&self, number: usize, protocol: &str) -> Result<(), String> {
+        let hook = "type filter hook forward priority -10; policy accept";
         let text = format!(
-            "table inet shut_{protocol} {{ chain forward {{
-            type filter hook forward priority -10; policy accept; meta l4proto {protocol} drop; }} }}"
+            "table inet shut_{protocol} {{\nchain forward {{ {hook}; meta l4proto {protocol} drop; }}\n}}\n"
         );
         nft(&self.router(number), &text)
     }
