@@ -98,7 +98,7 @@ async fn play(street: &Street, homes: &[system_tests::street::Spot]) -> Result<(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_udp_it_plays_on_over_tcp_and_comes_back() -> Result<()> {
-    let _turn = scene::turn().await;
+    let _turn = scene::turn().await?;
     let Some((street, homes)) = scene::street("b", &HOMES) else { return Ok(()) };
     play(&street, &homes).await
 }

@@ -15,7 +15,9 @@ const HOMES: [Kind; 4] =
 /// Sub-streams that the repeater pushes: three viewers' worth.
 const PUSHED: u32 = 24;
 /// Until viewers have met.
-const MEETING: Duration = Duration::from_secs(12);
+const MEETING: Duration = Duration::from_secs(8);
+/// Until a viewer has found out how it can be met, and said so.
+const SETTLING: Duration = Duration::from_secs(5);
 /// Without any network in between: cable out, Wi-Fi on.
 const GAP: Duration = Duration::from_millis(300);
 
@@ -92,8 +94,41 @@ async fn play(street: &Street, homes: &mut [Spot]) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_moves_while_playing_misses_nothing() -> Result<()> {
-    let _turn = scene::turn().await;
+async fn who_moves_misses_nothing() -> Result<()> {
+    let _turn = scene::turn().await?;
     let Some((street, mut homes)) = scene::street("m", &HOMES) else { return Ok(()) };
     play(&street, &mut homes).await
+}
+
+/// Both can meet each other, if each knows where the other is.
+const NEIGHBOURS: [Kind; 2] = [Kind::PortRestricted, Kind::PortRestricted];
+/// One viewer's worth: whoever comes second lives on the first.
+const FOR_ONE: u32 = 8;
+
+async fn meet(street: &Street, homes: &[Spot]) -> Result<()> {
+    let servers = &street.servers;
+    let plan = scene::plan(street, Some(FOR_ONE));
+    let mut stage = Stage::set_in(plan, &servers.namespace, servers.ip).await?;
+    let first = scene::watch(&mut stage, &homes[0], Watch::new("[::]", "one")).await?;
+    sleep(SETTLING).await;
+    street.renumber(1).map_err(|error| anyhow!(error))?;
+    sleep(SETTLING).await;
+    let second = scene::watch(&mut stage, &homes[1], Watch::new("[::]", "one")).await?;
+    sleep(MEETING).await;
+    let counts = scene::count(&[&first, &second], OVER).await?;
+    counts[0].say("whose router has another address");
+    counts[1].say("who came after that");
+    let (came, tail) = (counts[1].from_viewers, second.log_tail());
+    ensure!(came > 0, "they have not met: {:#?}\n{tail}", second.figures()?);
+    for viewer in [first, second] {
+        viewer.stop().await?;
+    }
+    stage.strike().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whose_router_moves_is_met_at_the_new_address() -> Result<()> {
+    let _turn = scene::turn().await?;
+    let Some((street, homes)) = scene::street("n", &NEIGHBOURS) else { return Ok(()) };
+    meet(&street, &homes).await
 }

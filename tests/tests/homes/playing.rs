@@ -81,7 +81,7 @@ async fn play(street: &Street, homes: &[system_tests::street::Spot]) -> Result<(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_home_plays_and_most_of_it_comes_from_viewers() -> Result<()> {
-    let _turn = scene::turn().await;
+    let _turn = scene::turn_alone().await?;
     let Some((street, homes)) = scene::street("p", &HOMES) else { return Ok(()) };
     play(&street, &homes).await
 }

@@ -6,18 +6,26 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use demo::{Channel, Figures, Plan, Repeater, Source, Stage, Viewer, Watch};
 use system_tests::street::{Kind, Spot, Street};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::sleep;
 
 /// Nothing is judged of what happens while the machine is too busy for anybody; it is shown again, so many times at most.
 pub(crate) const SHOWINGS: usize = 3;
 /// A scene is over for everybody: the playout delay, statistics that are up to a second old, and some patience.
-pub(crate) const OVER: Duration = Duration::from_secs(7);
+pub(crate) const OVER: Duration = Duration::from_secs(6);
 
-/// Scenes come one after the other: they are many programs each.
-pub(crate) async fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::const_new(());
-    TURN.lock().await
+/// Scenes that may go on at one time: each is many programs.
+const AT_ONCE: u32 = 2;
+static STAGES: Semaphore = Semaphore::const_new(AT_ONCE as usize);
+
+/// The turn of a small scene.
+pub(crate) async fn turn() -> Result<SemaphorePermit<'static>> {
+    Ok(STAGES.acquire().await?)
+}
+
+/// The turn of a scene that wants the machine for itself.
+pub(crate) async fn turn_alone() -> Result<SemaphorePermit<'static>> {
+    Ok(STAGES.acquire_many(AT_ONCE).await?)
 }
 
 /// A street of these homes; nothing, and a line that says why, where none can be built.
