@@ -108,6 +108,11 @@ impl Count {
         self.stalls == 0 && self.lost == 0
     }
 
+    /// Played as much as somebody else, but for 2 s: what stands still and has not gone on yet is no stall so far.
+    pub(crate) fn keeps_up_with(&self, other: &Self) -> bool {
+        self.played + 8 >= other.played
+    }
+
     /// For people.
     pub(crate) fn say(&self, what: &str) {
         let Self { stalls, stall_ms, played, lost, .. } = self;
