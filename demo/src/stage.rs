@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::Permissions;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -58,12 +58,16 @@ struct Readiness {
 #[derive(Clone, Copy)]
 struct Addresses {
     ip: Ipv4Addr,
+    /// The servers' second address, for homes with IPv6.
+    ipv6: Option<Ipv6Addr>,
 }
 
 impl Addresses {
     const AUTH: u16 = 7880;
     const RENDEZVOUS: u16 = 7881;
     const HEADEND: u16 = 7882;
+    /// The first repeater's, where repeaters have fixed ones: they must be told to be listed with two addresses.
+    const REPEATERS: u16 = 7890;
 
     /// An address on which nobody listens: stages of several tests and processes stand side by side.
     fn free() -> Result<Self> {
@@ -75,7 +79,7 @@ impl Addresses {
             let ip = Ipv4Addr::new(127, 64 + a % 64, b, c.clamp(1, 254));
             let ports = [Self::AUTH, Self::RENDEZVOUS, Self::HEADEND];
             if ports.iter().all(|&port| TcpListener::bind((ip, port)).is_ok()) {
-                return Ok(Self { ip });
+                return Ok(Self { ip, ipv6: None });
             }
         }
         bail!("no free loopback address")
@@ -83,6 +87,24 @@ impl Addresses {
 
     fn auth(&self) -> String {
         format!("http://{}:{}", self.ip, Self::AUTH)
+    }
+
+    /// The same as a home sees it that has IPv6 alone.
+    fn auth_over_ipv6(&self) -> Option<String> {
+        self.ipv6.map(|ip| format!("http://[{ip}]:{}", Self::AUTH))
+    }
+
+    /// Where a server listens: at its address, or at all of them if it has two.
+    fn listen(&self, port: u16) -> SocketAddr {
+        let both = self.ipv6.map(|_| IpAddr::V6(Ipv6Addr::UNSPECIFIED));
+        SocketAddr::new(both.unwrap_or(self.ip.into()), port)
+    }
+
+    /// What such a server must say for itself; nothing if it has one address.
+    fn advertise(&self, port: u16) -> Vec<String> {
+        let both = self.ipv6.map(|ipv6| [IpAddr::V4(self.ip), IpAddr::V6(ipv6)]);
+        let both = both.into_iter().flatten();
+        both.map(|ip| SocketAddr::new(ip, port).to_string()).collect()
     }
 }
 
@@ -117,14 +139,30 @@ impl Stage {
     /// # Errors
     /// As of [`Stage::set`].
     pub async fn set_in(plan: Plan, namespace: &str, ip: Ipv4Addr) -> Result<Self> {
-        Self::stand(plan, false, "", Some((namespace.to_owned(), ip))).await
+        let addresses = Addresses { ip, ipv6: None };
+        Self::stand(plan, false, "", Some((namespace.to_owned(), addresses))).await
+    }
+
+    /// The same at an address of each family: all servers listen at both, and are listed with both. All repeaters
+    /// stand there, whatever address the plan gives them.
+    ///
+    /// # Errors
+    /// As of [`Stage::set`].
+    pub async fn set_in_both(
+        plan: Plan,
+        namespace: &str,
+        ip: Ipv4Addr,
+        ipv6: Ipv6Addr,
+    ) -> Result<Self> {
+        let addresses = Addresses { ip, ipv6: Some(ipv6) };
+        Self::stand(plan, false, "", Some((namespace.to_owned(), addresses))).await
     }
 
     async fn stand(
         plan: Plan,
         apart: bool,
         more: &str,
-        ground: Option<(String, Ipv4Addr)>,
+        ground: Option<(String, Addresses)>,
     ) -> Result<Self> {
         // Secrets lie in it.
         let folder = tempfile::Builder::new()
@@ -133,7 +171,7 @@ impl Stage {
             .tempdir()?;
         let namespace = ground.as_ref().map(|(namespace, _)| namespace.as_str());
         let addresses = match &ground {
-            Some((_, ip)) => Addresses { ip: *ip },
+            Some((_, addresses)) => *addresses,
             None => Addresses::free()?,
         };
         let root = folder.path();
@@ -189,7 +227,8 @@ impl Stage {
         let mut repeaters = Vec::new();
         for (i, plan) in plan.repeaters.iter().enumerate() {
             let name = format!("repeater-{i}");
-            let text = repeater(root, addresses, &name, plan);
+            let port = Addresses::REPEATERS + i as u16;
+            let text = repeater(root, addresses, &name, port, plan);
             let config = write(root, &format!("{name}.toml"), &text)?;
             let mut program = Program::start_in(
                 namespace,
@@ -213,7 +252,9 @@ impl Stage {
         self.viewers += 1;
         let name = format!("viewer-{}", self.viewers);
         let folder = self.folder.path().join(&name);
-        Viewer::start(folder, &name, &self.auth_url(), &watch, self.apart)
+        let over_ipv6 = self.addresses.auth_over_ipv6().filter(|_| watch.over_ipv6);
+        let auth = over_ipv6.unwrap_or_else(|| self.auth_url());
+        Viewer::start(folder, &name, &auth, &watch, self.apart)
     }
 
     /// Auth's address: the one address that viewers and nodes are given.
@@ -353,7 +394,7 @@ fn repeater_credential(i: usize) -> String {
 
 fn auth(root: &Path, at: Addresses) -> String {
     let root = root.display();
-    let (url, ip, port) = (at.auth(), at.ip, Addresses::AUTH);
+    let (url, listen) = (at.auth(), at.listen(Addresses::AUTH));
     format!(
         r#"public_url = "{url}"
 platform = "stage"
@@ -361,7 +402,7 @@ database = "sqlite:{root}/auth.db"
 admin_token = {{ file = "{root}/admin-token" }}
 announce = "{root}/auth.json"
 [http]
-listen = "{ip}:{port}"
+listen = "{listen}"
 "#
     )
 }
@@ -369,6 +410,7 @@ listen = "{ip}:{port}"
 fn rendezvous(root: &Path, at: Addresses, plan: &Plan, more: &str) -> String {
     let root = root.display();
     let (url, ip, port) = (at.auth(), at.ip, Addresses::RENDEZVOUS);
+    let (listen, advertise) = (at.listen(port), at.advertise(port));
     let mut text = format!(
         r#"identity = "{root}/rendezvous.identity"
 state = "{root}/rendezvous"
@@ -377,7 +419,9 @@ announce = "{root}/rendezvous.json"
 [http]
 listen = "{ip}:{port}"
 [quic]
-listen = "{ip}:{port}"
+listen = "{listen}"
+[advertise]
+quic = {advertise:?}
 [auth]
 url = "{url}"
 bind = "{ip}"
@@ -393,6 +437,7 @@ credential = {{ file = "{root}/rendezvous-credential" }}
 
 fn headend(root: &Path, at: Addresses, plan: &Plan) -> String {
     let (url, ip, port) = (at.auth(), at.ip, Addresses::HEADEND);
+    let (listen, advertise) = (at.listen(port), at.advertise(port));
     let folder = root.display();
     let serve = if plan.headend_feeds_viewers { "all" } else { "repeaters" };
     let mut text = format!(
@@ -400,7 +445,8 @@ fn headend(root: &Path, at: Addresses, plan: &Plan) -> String {
 credential = {{ file = "{folder}/headend-credential" }}
 identity = "{folder}/headend.identity"
 state = "{folder}/headend"
-bind = "{ip}:{port}"
+bind = "{listen}"
+advertise = {advertise:?}
 serve = "{serve}"
 announce = "{folder}/headend.json"
 [http]
@@ -439,9 +485,14 @@ preset = "ultrafast"
     )
 }
 
-fn repeater(root: &Path, at: Addresses, name: &str, plan: &Repeater) -> String {
+fn repeater(root: &Path, at: Addresses, name: &str, port: u16, plan: &Repeater) -> String {
     let root = root.display();
     let (url, ip) = (at.auth(), &plan.address);
+    let bind = match at.ipv6 {
+        Some(_) => at.listen(port).to_string(),
+        None => format!("{ip}:0"),
+    };
+    let advertise = at.advertise(port);
     let asns = &plan.asns;
     let limits = match plan.max_pushed {
         Some(most) => format!("[limits]\nsubstreams = {most}\n"),
@@ -451,7 +502,8 @@ fn repeater(root: &Path, at: Addresses, name: &str, plan: &Repeater) -> String {
         r#"auth = "{url}"
 credential = {{ file = "{root}/{name}-credential" }}
 identity = "{root}/{name}.identity"
-bind = "{ip}:0"
+bind = "{bind}"
+advertise = {advertise:?}
 announce = "{root}/{name}.json"
 [http]
 listen = "{ip}:0"

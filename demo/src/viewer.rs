@@ -25,6 +25,8 @@ pub struct Watch {
     pub user: (String, String),
     /// The network namespace in which it runs, if not this one.
     pub namespace: Option<String>,
+    /// Whether it is told the platform's address of IPv6; see [`crate::Stage::set_in_both`].
+    pub over_ipv6: bool,
     /// Whether a window is opened.
     pub window: bool,
     /// `--wait`: how long it tries again while the platform cannot be reached, seconds.
@@ -42,6 +44,7 @@ impl Watch {
             share: None,
             user: (crate::stage::USER.into(), crate::stage::PASSWORD.into()),
             namespace: None,
+            over_ipv6: false,
             window: false,
             wait: 0,
         }

@@ -15,6 +15,10 @@ use crate::hub::{Caller, Denied, Hub, Inbox, Outbox};
 const HELLO: Duration = Duration::from_secs(5);
 /// An event that cannot be written within this ends the session.
 const WRITE: Duration = Duration::from_secs(10);
+/// A viewer that is seen at another address says hello again, but no sooner than this after the last time: a router may
+/// show another one with each packet.
+const SETTLED: Duration = Duration::from_secs(5);
+const ELSEWHERE: &str = "seen at another address: say hello again";
 /// How long the last word may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -51,7 +55,8 @@ pub async fn serve(hub: Arc<Hub>, incoming: Incoming, pace: Pace) {
         Ok(Ok((send, recv))) => run(&hub, &connection, send, recv, pace).await,
         Ok(Err(_)) | Err(_) => "no hello",
     };
-    connection.quic.close(VarInt::from_u32(0), reason.as_bytes());
+    let code = if reason == ELSEWHERE { protocol::ELSEWHERE } else { 0 };
+    connection.quic.close(VarInt::from_u32(code), reason.as_bytes());
 }
 
 async fn run(
@@ -84,7 +89,7 @@ async fn run(
     drop(hello);
     tracing::debug!(peer = ?caller.peer, role = ?caller.role, "session begins");
     let reason = tokio::select! {
-        reason = listen(hub, &caller, &mut recv, &outbox, pace.of(caller.role)) => reason,
+        reason = listen(hub, &caller, connection, &mut recv, &outbox, pace) => reason,
         reason = talk(&mut send, inbox) => reason,
     };
     hub.depart(&caller);
@@ -112,14 +117,22 @@ async fn enter(
 async fn listen(
     hub: &Hub,
     caller: &Caller,
+    connection: &Connection,
     recv: &mut RecvStream,
     outbox: &Outbox,
     pace: Pace,
 ) -> &'static str {
-    let mut metre = Metre::new(pace);
+    let mut metre = Metre::new(pace.of(caller.role));
+    let (seen, begun) = (connection.quic.remote_address(), Instant::now());
     loop {
         outbox.room().await;
         let Ok(request) = protocol::read::<Request>(recv).await else { return "bye" };
+        // The home's router has another address, or UDP is blocked now, or no longer. A viewer cannot know; others would be
+        // told where it was.
+        let moved = caller.role == Role::Viewer && connection.quic.remote_address() != seen;
+        if moved && begun.elapsed() >= SETTLED {
+            return ELSEWHERE;
+        }
         metre.wait().await;
         if let Request::Renew { ticket: Some(token) } = &request
             && hub.unknown_signer(caller.peer, token)

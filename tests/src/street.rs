@@ -14,7 +14,7 @@ pub struct Spot {
 }
 
 /// Runs `ip` with these words.
-fn ip(line: &str) -> Result<(), String> {
+pub(crate) fn ip(line: &str) -> Result<(), String> {
     let output = Command::new("ip").args(line.split_whitespace()).output();
     let output = output.map_err(|error| format!("ip: {error}"))?;
     if output.status.success() {
@@ -131,7 +131,8 @@ impl Street {
         Ok((street, places))
     }
 
-    fn router(&self, number: usize) -> String {
+    /// The outermost router of a home, from 1.
+    pub(crate) fn router(&self, number: usize) -> String {
         format!("{}r{number}", self.tag)
     }
 
@@ -269,7 +270,7 @@ fn rules(name: &str, kind: Kind, number: usize) -> Result<(), String> {
     nft(name, &format!("table ip f {{\n{v4}\n}}\ntable ip6 f {{\n{v6}\n}}\n"))
 }
 
-fn nft(name: &str, text: &str) -> Result<(), String> {
+pub(crate) fn nft(name: &str, text: &str) -> Result<(), String> {
     let mut child = Command::new("ip")
         .args(["netns", "exec", name, "nft", "-f", "-"])
         .stdin(Stdio::piped())

@@ -13,7 +13,7 @@ use super::clock::Clock;
 use super::hello::{self, Failure, Met, Words};
 use super::policy::Policy;
 use crate::endpoint::{Connection, ConnectionError, Endpoint, Purpose};
-use crate::nat::Broker;
+use crate::nat::{Broker, source};
 
 /// The next address is tried this much later (RFC 8305 recommends 250 ms).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -27,11 +27,12 @@ pub(crate) async fn first(
     peer: PeerId,
     purpose: Purpose,
 ) -> Result<Connection, ConnectionError> {
+    let addrs = in_order(addrs, |addr| source(addr).is_some());
     let mut tries: FuturesUnordered<_> = (0u32..)
-        .zip(addrs.iter().take(MOST))
+        .zip(addrs.into_iter().take(MOST))
         .map(|(i, addr)| async move {
             sleep(STAGGER * i).await;
-            endpoint.connect(*addr, peer, purpose).await
+            endpoint.connect(addr, peer, purpose).await
         })
         .collect();
     let mut worst = ConnectionError::Unreachable;
@@ -44,6 +45,16 @@ pub(crate) async fn first(
         }
     }
     Err(worst)
+}
+
+/// Addresses to which there is no way come last: a home with IPv6 alone does not wait for those of IPv4.
+fn in_order(addrs: &[SocketAddr], has_way: impl Fn(SocketAddr) -> bool) -> Vec<SocketAddr> {
+    let mut addrs = addrs.to_vec();
+    // One address is tried in any case.
+    if addrs.len() > 1 {
+        addrs.sort_by_cached_key(|addr| !has_way(*addr));
+    }
+    addrs
 }
 
 /// Finds a way to a viewer, and dials it there.
@@ -84,5 +95,21 @@ pub(crate) async fn greet(
             tracing::debug!(?peer, %error, "peer cannot be had");
             Err(ConnectError::Unreachable)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_has_no_way_to_is_tried_last() {
+        let addrs = ["192.0.2.1:1", "[2001:db8::1]:1", "192.0.2.2:1", "[2001:db8::2]:1"];
+        let addrs = addrs.map(|text| text.parse::<SocketAddr>().unwrap());
+        let [a, b, c, d] = addrs;
+        assert_eq!(in_order(&addrs, |addr| addr.is_ipv6()), [b, d, a, c]);
+        assert_eq!(in_order(&addrs, |_| true), addrs);
+        assert_eq!(in_order(&addrs, |_| false), addrs, "they are tried all the same");
+        assert_eq!(in_order(&addrs[..1], |_| panic!("nobody asks")), [a]);
     }
 }

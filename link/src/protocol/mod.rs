@@ -25,6 +25,9 @@ use crate::nat::reflect::Reflector;
 
 /// The version of this protocol.
 pub const VERSION: u16 = 1;
+/// QUIC's error code with which rendezvous lets go of a viewer that it now sees at another address: it says hello again.
+/// An older viewer does so as after any loss.
+pub const ELSEWHERE: u32 = 1;
 /// The longest frame, bytes.
 pub const MAX_FRAME: usize = 256 * 1024;
 

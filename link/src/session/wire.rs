@@ -85,6 +85,12 @@ impl Wire {
         Ok((Self { server, connection, send, events, reader }, event))
     }
 
+    /// Whether rendezvous has let go because it sees this node at another address.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        matches!(self.connection.quic.close_reason(), Some(quinn::ConnectionError::ApplicationClosed(close))
+            if close.error_code == protocol::ELSEWHERE.into())
+    }
+
     /// Sends requests; `false` if the connection is of no more use.
     pub(crate) async fn send(&mut self, requests: &mut Vec<Request>) -> bool {
         for request in requests.drain(..) {

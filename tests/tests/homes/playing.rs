@@ -7,6 +7,8 @@ use demo::{Channel, Figures, Plan, Repeater, Source, Stage, Viewer, Watch};
 use system_tests::street::{Kind, Street};
 use tokio::time::sleep;
 
+use crate::scene;
+
 /// Until viewers have met, and how long is counted after that.
 const MEETING: Duration = Duration::from_secs(15);
 const COUNTED: Duration = Duration::from_secs(15);
@@ -16,7 +18,7 @@ const COUNTED: Duration = Duration::from_secs(15);
 const PUSHED: u32 = 24;
 const FIRST: usize = 3;
 
-/// IPv6 alone is missing: the servers on this stage listen on IPv4.
+/// IPv6 alone has a stage of its own: the servers on this one listen on IPv4.
 const HOMES: [Kind; 11] = [
     Kind::None,
     Kind::None,
@@ -79,12 +81,7 @@ async fn play(street: &Street, homes: &[system_tests::street::Spot]) -> Result<(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_home_plays_and_most_of_it_comes_from_viewers() -> Result<()> {
-    let (street, homes) = match Street::new("p", &HOMES) {
-        Ok(street) => street,
-        Err(why) => {
-            eprintln!("skipped: no network namespaces here ({why})");
-            return Ok(());
-        }
-    };
+    let _turn = scene::turn_alone().await?;
+    let Some((street, homes)) = scene::street("p", &HOMES) else { return Ok(()) };
     play(&street, &homes).await
 }

@@ -127,7 +127,11 @@ impl Line {
             if let Some(welcome) = welcome.take() {
                 self.welcome(welcome);
             }
-            let end = self.serve(&mut wire).await;
+            let mut end = self.serve(&mut wire).await;
+            if matches!(end, End::Lost) && wire.is_elsewhere() {
+                tracing::info!("rendezvous sees this node at another address");
+                end = End::Moved;
+            }
             drop(wire);
             if let Some(broker) = self.node.broker() {
                 broker.away();
