@@ -4,9 +4,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use demo::{Channel, Figures, Plan, Repeater, Source, Stage, Viewer, Watch};
+use demo::{Figures, Stage, Viewer, Watch};
 use system_tests::street::{Kind, Spot, Street};
 use tokio::time::sleep;
+
+use crate::scene::{plan, street, turn};
 
 /// Until the two have met and agreed, and how long is counted after that.
 const MEETING: Duration = Duration::from_secs(20);
@@ -58,13 +60,7 @@ fn ip(line: &str) -> Result<()> {
 async fn play(street: &Street, home: &Spot) -> Result<()> {
     let second = Second::beside(home)?;
     let servers = &street.servers;
-    let channel = Channel { video: (320, 180, 400), ..Channel::new("one", Source::Test) };
-    let plan = Plan {
-        channels: vec![channel],
-        repeaters: vec![Repeater::at(&servers.ip.to_string())],
-        headend_feeds_viewers: false,
-    };
-    let mut stage = Stage::set_in(plan, &servers.namespace, servers.ip).await?;
+    let mut stage = Stage::set_in(plan(street, None), &servers.namespace, servers.ip).await?;
     let mut viewers: Vec<Viewer> = Vec::new();
     for namespace in [&home.namespace, &second.0] {
         let namespace = Some(namespace.clone());
@@ -112,12 +108,7 @@ async fn play(street: &Street, home: &Spot) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_sets_of_one_home_share_one_copy() -> Result<()> {
-    let (street, homes) = match Street::new("o", &[Kind::PortRestricted]) {
-        Ok(street) => street,
-        Err(why) => {
-            eprintln!("skipped: no network namespaces here ({why})");
-            return Ok(());
-        }
-    };
+    let Some((street, homes)) = street("o", &[Kind::PortRestricted]) else { return Ok(()) };
+    let _turn = turn().await?;
     play(&street, homes.first().context("a home")?).await
 }
