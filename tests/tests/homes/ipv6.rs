@@ -8,7 +8,7 @@ use demo::{Stage, Viewer, Watch};
 use system_tests::street::{Kind, Spot, Street};
 use tokio::time::sleep;
 
-use crate::scene::{self, Count};
+use crate::scene::{self, Count, SHOWINGS};
 
 /// Where the servers of a street are.
 const SERVERS: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0xff, 0, 0, 0, 0, 1);
@@ -18,7 +18,7 @@ const HOMES: [Kind; 5] = [Kind::PortRestricted, Kind::Dual, Kind::Ipv6, Kind::Ip
 const PUSHED: u32 = 24;
 const FIRST: usize = 3;
 /// Until viewers have met, and how long is counted after that.
-const MEETING: Duration = Duration::from_secs(8);
+const MEETING: Duration = Duration::from_secs(12);
 const COUNTED: Duration = Duration::from_secs(10);
 
 async fn play(street: &Street, homes: &[Spot]) -> Result<()> {
@@ -33,7 +33,14 @@ async fn play(street: &Street, homes: &[Spot]) -> Result<()> {
     }
     sleep(MEETING).await;
     let all: Vec<&Viewer> = viewers.iter().collect();
-    let counts = scene::count(&all, COUNTED).await?;
+    let mut counts = scene::count(&all, COUNTED).await?;
+    // On a busy machine it takes longer until they have found each other.
+    for _ in 1..SHOWINGS {
+        if counts[FIRST..].iter().all(|count| count.share() >= 0.5) {
+            break;
+        }
+        counts = scene::count(&all, COUNTED).await?;
+    }
     for ((count, kind), viewer) in counts.iter().zip(HOMES).zip(&viewers) {
         count.say(&format!("{kind:?}, which began after {:?} ms", viewer.figures()?.startup_ms));
     }
