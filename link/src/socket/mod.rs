@@ -145,6 +145,12 @@ impl Socket {
         }
     }
 
+    /// Sends what is to yield on its way, marked; `false`: it was not sent.
+    fn send_marked(&self, transmit: &Transmit<'_>) -> bool {
+        let yields = self.fittings.gate.as_deref().is_some_and(|gate| gate.yields(transmit));
+        yields && self.marker.as_ref().is_some_and(|marker| marker.send(transmit))
+    }
+
     /// Takes out of what came whatever is not QUIC.
     fn sort(&self, buffer: &mut [u8], meta: &mut RecvMeta) {
         self.fittings.meter.received.fetch_add(meta.len as u64, Ordering::Relaxed);
@@ -188,10 +194,9 @@ impl AsyncUdpSocket for Socket {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let Transmit { destination, contents, segment_size, .. } = transmit;
-        let sent = if self.fittings.tunnels.carry(*destination, contents, *segment_size, now()) {
-            Ok(())
-        } else if gate.is_some_and(|gate| gate.yields(transmit))
-            && self.marker.as_ref().is_some_and(|marker| marker.send(transmit))
+        let tunnels = &self.fittings.tunnels;
+        let sent = if tunnels.carry(*destination, contents, *segment_size, now())
+            || self.send_marked(transmit)
         {
             Ok(())
         } else {
