@@ -92,7 +92,7 @@ fn network_of(router: Ipv4Addr, neighbours: &str) -> Option<String> {
         let ip: Ipv4Addr = fields.next()?.parse().ok()?;
         let number = fields.nth(2)?;
         // Not answered yet.
-        (ip == router && number.trim_matches(['0', ':']) != "").then(|| number.to_owned())
+        (ip == router && !number.trim_matches(['0', ':']).is_empty()).then(|| number.to_owned())
     })?;
     let mut digest = digest::Context::new(&digest::SHA256);
     digest.update(b"braidcast 2026 network");
