@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test clip demo test test-compose bench sim lint translations pictures measure-window deny deb
+.PHONY: help setup setup-test clip demo test check-compose test-compose test-upgrade bench sim lint translations pictures measure-window failures deny deb
 
 help: ## list the recipes
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | sort | expand -t 14
@@ -38,12 +38,24 @@ translations: setup ## the texts of the viewer's window anew into client/po: tra
 	  msgmerge --quiet --update --backup=none --no-wrap --previous client/po/de.po client/po/braidcast.pot && \
 	  msgfmt --statistics -o /dev/null client/po/de.po
 
-pictures: setup-test clip ## the window's pictures in docs/pictures anew: each view, light and dark, small and on the full screen
+pictures: setup-test clip ## the window's pictures in docs/pictures anew, and those of the console's pages in target/pictures
 	@. deploy/environment.sh; cargo build --workspace --bins && cargo test -p system-tests --test system -- --ignored --exact window::pictures --nocapture
+	@. deploy/environment.sh; export PICTURES="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/pictures"; \
+	  cargo test -p system-tests --test system console:: -- --nocapture && cargo test -p rendezvous --test behaviour browser:: -- --nocapture && \
+	  echo "the console's pictures are in $$PICTURES"
 
 measure-window: setup-test clip ## what the window costs and how fast it is: PART=start,zap,play (a few minutes) or PART=growth (half an hour), PROFILE=release
 	@. deploy/environment.sh; cargo build --profile "$${PROFILE:-dev}" --workspace --bins && \
 	  cargo test --profile "$${PROFILE:-dev}" -p system-tests --test system -- --ignored --exact window::measurements --nocapture
+
+failures: setup-test clip ## tries what may go wrong while watching, and says what the viewer reads then: OUT=FOLDER keeps pictures of it
+	@. deploy/environment.sh; cargo build --workspace --bins && cargo test -p system-tests --test system -- --ignored --exact window::failures --nocapture
+
+check-compose: setup ## whether docker-compose.yml is valid and its images can be made (as far as there is Docker)
+	@. deploy/environment.sh; cargo build --workspace --bins --tests --examples && deploy/compose/check.sh "$${CARGO_TARGET_DIR:-target}/debug"
+
+test-upgrade: setup ## this platform on the volumes of an older one (needs docker): PREVIOUS=COMMIT PREVIOUS_PROGRAMS=FOLDER with its programs
+	@. deploy/environment.sh; cargo build --workspace --bins && deploy/compose/test.py
 
 test-compose: setup ## the platform of docker-compose.yml for real: each container killed while somebody watches (needs docker)
 	@. deploy/environment.sh; cargo build -p auth -p rendezvous -p repeater -p headend -p client --bins && { [ -n "$${BUILD:-}" ] || deploy/compose/images.sh "$${CARGO_TARGET_DIR:-target}/debug"; } && deploy/compose/test.py

@@ -28,7 +28,15 @@ if [ "${1:-}" = test ]; then
   packages+=(gir1.2-gst-rtsp-server-1.0 python3-gi)
   # The window is driven by its accessibility and by keys, on a display of its own.
   packages+=(xvfb openbox xdotool imagemagick dbus-daemon at-spi2-core python3-pyatspi gnome-keyring)
-  packages+=(ffmpeg iproute2 nftables postgresql procps redis-server valgrind)
+  # What desktops read of it is checked.
+  packages+=(desktop-file-utils appstream)
+  # The console's pages are tested in a real browser.
+  packages+=(chromium)
+  command -v node >/dev/null || packages+=(nodejs)
+  command -v npm >/dev/null || packages+=(npm)
+  packages+=(ffmpeg iproute2 nftables ethtool conntrack postgresql procps redis-server valgrind)
+  # Whether docker-compose.yml is valid; the package without the engine.
+  command -v docker-compose >/dev/null || wanted+=(docker-compose)
   # A home's router that gives ports; the package without the service.
   wanted+=(miniupnpd-nftables)
 fi
@@ -111,9 +119,20 @@ check_rust() {
   fi
 }
 
+# What drives the browser, at one version, for tests alone.
+browser_driver() {
+  local want=1.65.1 folder=.cache/browser
+  command -v npm >/dev/null || return 0
+  [ "$(cat "$folder/version" 2>/dev/null)" = "$want" ] && return 0
+  say "installing playwright-core $want into $folder"
+  mkdir -p "$folder"
+  npm install --silent --no-audit --no-fund --prefix "$folder" "playwright-core@$want" && echo "$want" >"$folder/version"
+}
+
 if command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; then
   install_packages
 else
   check_without_apt
 fi
 check_rust
+[ "${1:-}" != test ] || browser_driver

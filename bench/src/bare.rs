@@ -12,6 +12,9 @@ use tokio::time::MissedTickBehavior;
 
 use crate::load::{K, Load, SEGMENT};
 
+/// Handshakes that a receiver begins at most.
+const TRIES: usize = 3;
+
 /// Where the sender is, and the certificate it shows.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Place {
@@ -24,12 +27,9 @@ pub(crate) struct Place {
 /// # Errors
 /// If the socket cannot be bound.
 pub(crate) async fn send(load: Load) -> Result<()> {
-    let made = rcgen::generate_simple_self_signed(vec!["bench".into()])?;
-    let certificate = CertificateDer::from(made.cert);
-    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-    let config = quinn::ServerConfig::with_single_cert(vec![certificate.clone()], key.into())?;
+    let (certificate, config) = identity()?;
     let endpoint = quinn::Endpoint::server(config, "127.0.0.1:0".parse()?)?;
-    let place = Place { address: endpoint.local_addr()?, certificate: certificate.to_vec() };
+    let place = Place::new(endpoint.local_addr()?, &certificate);
     println!("{}", serde_json::to_string(&place)?);
     let shard: Arc<[u8]> = vec![0x5a; load.shard()].into();
     let start = tokio::time::Instant::now();
@@ -56,6 +56,18 @@ pub(crate) async fn send(load: Load) -> Result<()> {
     Ok(())
 }
 
+/// A new certificate for a sender, and what it needs to show it.
+///
+/// # Errors
+/// If none can be made.
+pub(crate) fn identity() -> Result<(CertificateDer<'static>, quinn::ServerConfig)> {
+    let made = rcgen::generate_simple_self_signed(vec!["bench".into()])?;
+    let certificate = CertificateDer::from(made.cert);
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let config = quinn::ServerConfig::with_single_cert(vec![certificate.clone()], key.into())?;
+    Ok((certificate, config))
+}
+
 /// Connects as many receivers and counts what they read.
 ///
 /// # Errors
@@ -73,7 +85,7 @@ pub(crate) async fn receive(place: &Place, children: usize) -> Result<Arc<Atomic
     let bytes = Arc::new(AtomicU64::new(0));
     for _ in 0..children {
         let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse()?)?;
-        let connection = endpoint.connect_with(config.clone(), place.address, "bench")?.await?;
+        let connection = connect(&endpoint, &config, place.address).await?;
         let bytes = bytes.clone();
         tokio::spawn(async move {
             let _endpoint = endpoint;
@@ -90,7 +102,26 @@ pub(crate) async fn receive(place: &Place, children: usize) -> Result<Arc<Atomic
     Ok(bytes)
 }
 
+/// Who comes while the sender is busy with those before may be late for a handshake, and tries again.
+async fn connect(
+    endpoint: &quinn::Endpoint,
+    config: &quinn::ClientConfig,
+    to: SocketAddr,
+) -> Result<quinn::Connection> {
+    for _ in 1..TRIES {
+        if let Ok(connection) = endpoint.connect_with(config.clone(), to, "bench")?.await {
+            return Ok(connection);
+        }
+    }
+    Ok(endpoint.connect_with(config.clone(), to, "bench")?.await?)
+}
+
 impl Place {
+    /// Of a sender at this address.
+    pub(crate) fn new(address: SocketAddr, certificate: &CertificateDer<'_>) -> Self {
+        Self { address, certificate: certificate.to_vec() }
+    }
+
     /// Reads what [`send`] said.
     ///
     /// # Errors

@@ -1,27 +1,35 @@
 //! Children of a repeater: nodes with a real ticket that subscribe and read, without playing.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
+use bytes::Bytes;
 use link::Endpoint;
-use segment::{ChannelSecret, Shard, SwarmId};
+use segment::{ChannelSecret, Shard, SwarmId, Verifier};
 use serde_json::Value;
-use swarm::{Grant, Message, PeerHint, Refusal, Substreams};
+use swarm::{Availability, Grant, Message, PeerHint, Refusal, Substreams};
 use system_tests::peer::Partner;
 use ticket::{ChannelTicket, Confirmation, Identity, Issuer, Location, PeerId, Role};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::load::K;
 
-pub(crate) const CHANNEL: &str = "bench";
+/// What channel `i` of a stage is called.
+pub(crate) fn channel(i: usize) -> String {
+    format!("bench{i}")
+}
+
 const PLATFORM: &str = "stage";
-const N: u8 = 12;
+pub(crate) const N: u8 = 12;
 /// The stream's type and the swarm's id stand before a shard.
 const BEFORE: usize = 17;
+/// A parent has said by then what it has, if it has anything.
+const TOLD: Duration = Duration::from_secs(2);
 /// What was refused is asked for again after this.
 const AGAIN: Duration = Duration::from_millis(300);
 
@@ -29,7 +37,7 @@ const AGAIN: Duration = Duration::from_millis(300);
 pub(crate) struct Ground {
     issuer: Issuer,
     rendezvous: PeerId,
-    swarm: SwarmId,
+    secrets: Vec<ChannelSecret>,
     repeater: PeerHint,
     headend: PeerHint,
 }
@@ -46,12 +54,58 @@ pub(crate) enum Parent {
 pub(crate) struct Counters {
     /// Bytes of shards read.
     pub(crate) bytes: AtomicU64,
+    /// Whether children prove what they read, which takes as much of their core as reading.
+    pub(crate) proving: AtomicBool,
     /// Sub-streams that were refused, each time that they were.
     pub(crate) refused: AtomicU64,
     /// Of those, because the parent is full.
     pub(crate) full: AtomicU64,
     /// Sub-streams that were shed, with a message.
     pub(crate) shed: AtomicU64,
+}
+
+/// What one child has read.
+pub(crate) struct Tally {
+    counters: Arc<Counters>,
+    bytes: AtomicU64,
+    proofs: Mutex<Proofs>,
+}
+
+/// What one child has proved.
+struct Proofs {
+    verifier: Verifier,
+    /// Shards of each segment.
+    proven: BTreeMap<u64, usize>,
+    /// Shards that could not be.
+    bad: u64,
+}
+
+impl Tally {
+    /// Bytes of shards.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Of how many segments in a row it proved enough shards since it was last asked, those at both ends left out; `None`
+    /// if one was missing, or a shard was not what the channel signed.
+    pub(crate) fn proven(&self) -> Option<usize> {
+        let mut proofs = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
+        let (proven, bad) = (std::mem::take(&mut proofs.proven), std::mem::take(&mut proofs.bad));
+        let (first, last) = (*proven.first_key_value()?.0, *proven.last_key_value()?.0);
+        let whole = (first + 1..last).all(|number| proven.get(&number) >= Some(&K));
+        (whole && bad == 0).then_some((last - first).saturating_sub(1) as usize)
+    }
+
+    fn prove(&self, shard: Bytes) {
+        let mut proofs = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
+        let shard = Shard::decode(shard).ok();
+        match shard.and_then(|shard| proofs.verifier.check(shard).ok()) {
+            Some(proven) => {
+                *proofs.proven.entry(proven.shard().header().number).or_default() += 1;
+            }
+            None => proofs.bad += 1,
+        }
+    }
 }
 
 /// A node on the stage's network.
@@ -67,23 +121,31 @@ impl Ground {
     ///
     /// # Errors
     /// If the stage does not stand.
-    pub(crate) fn read(folder: &Path) -> Result<Self> {
+    pub(crate) fn read(folder: &Path, channels: usize) -> Result<Self> {
         let rendezvous = Identity::load_or_create(&folder.join("rendezvous.identity"))?;
-        let secret = ChannelSecret::of_channel(demo::CHANNEL_SECRET, CHANNEL);
+        let secret = |i| ChannelSecret::of_channel(demo::CHANNEL_SECRET, &channel(i));
         Ok(Self {
             issuer: Issuer::new(rendezvous.id().to_string(), &rendezvous),
             rendezvous: rendezvous.id(),
-            swarm: SwarmId::new(&secret.channel_key(), "main"),
+            secrets: (0..channels).map(secret).collect(),
             repeater: hint(&folder.join("repeater-0.json"), Role::Repeater)?,
             headend: hint(&folder.join("headend.json"), Role::Headend)?,
         })
     }
 
-    /// A new node meets a parent.
+    /// Counts for a child of this channel.
+    pub(crate) fn tally(&self, channel: usize, counters: Arc<Counters>) -> Arc<Tally> {
+        let key = self.secrets[channel].channel_key();
+        let verifier = Verifier::new(SwarmId::new(&key, "main"), key);
+        let proofs = Mutex::new(Proofs { verifier, proven: BTreeMap::new(), bad: 0 });
+        Arc::new(Tally { counters, bytes: AtomicU64::new(0), proofs })
+    }
+
+    /// A new node meets a parent, in the swarm of this channel.
     ///
     /// # Errors
     /// If it is not let in.
-    pub(crate) async fn child(&self, of: Parent) -> Result<Child> {
+    pub(crate) async fn child(&self, of: Parent, channel: usize) -> Result<Child> {
         let identity = Identity::generate();
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let token = self.issuer.channel(&ChannelTicket {
@@ -94,7 +156,7 @@ impl Ground {
             exp: now + 1_500,
             cnf: Confirmation::new(identity.id()),
             role: Role::Viewer,
-            channels: vec![CHANNEL.into()],
+            channels: vec!["*".into()],
             loc: Location::default(),
         });
         let at: SocketAddr = "127.0.1.66:0".parse()?;
@@ -103,7 +165,8 @@ impl Ground {
             Parent::Repeater => &self.repeater,
             Parent::Headend => &self.headend,
         };
-        let partner = Partner::meet(&endpoint, parent, &token, self.swarm.0).await?;
+        let swarm = SwarmId::new(&self.secrets[channel].channel_key(), "main");
+        let partner = Partner::meet(&endpoint, parent, &token, swarm.0).await?;
         // As viewers allow it.
         partner.quic().set_max_concurrent_uni_streams(256_u32.into());
         Ok(Child { endpoint, partner })
@@ -128,11 +191,26 @@ pub(crate) async fn subscribe(
     counters: Arc<Counters>,
 ) {
     let mut missing = substreams;
+    // From now on, as one who plays already: all that the parent still holds would be a start's burst, over and over.
+    let mut newest = 0;
+    let told = async {
+        loop {
+            match partner.hear().await {
+                Ok(Message::Have { available, .. }) => break newest_of(&available),
+                Ok(_) => {}
+                Err(_) => break 0,
+            }
+        }
+    };
+    if let Ok(told) = timeout(TOLD, told).await {
+        newest = told;
+    }
     let add = |counter: &AtomicU64, which: Substreams| {
         counter.fetch_add(u64::from(which.len()), Ordering::Relaxed);
     };
     loop {
-        if partner.tell(&Message::Subscribe { substreams: missing, from: 0 }).await.is_err() {
+        let from = if newest == 0 { 0 } else { newest + 1 };
+        if partner.tell(&Message::Subscribe { substreams: missing, from }).await.is_err() {
             return;
         }
         missing = loop {
@@ -148,6 +226,7 @@ pub(crate) async fn subscribe(
                     add(&counters.shed, substreams);
                     break substreams;
                 }
+                Ok(Message::Have { available, .. }) => newest = newest.max(newest_of(&available)),
                 Ok(_) => {}
                 Err(_) => return,
             }
@@ -156,13 +235,27 @@ pub(crate) async fn subscribe(
     }
 }
 
+fn newest_of(available: &[Availability]) -> u64 {
+    available.iter().map(|availability| availability.newest).max().unwrap_or_default()
+}
+
 /// Reads shards as they come and counts their bytes.
-pub(crate) async fn read(connection: quinn::Connection, counters: Arc<Counters>) {
+pub(crate) async fn read(connection: quinn::Connection, tally: Arc<Tally>) {
     while let Ok(mut stream) = connection.accept_uni().await {
-        let counters = counters.clone();
+        let tally = tally.clone();
         tokio::spawn(async move {
+            let proving = tally.counters.proving.load(Ordering::Relaxed);
+            let mut whole = Vec::new();
             while let Ok(Some(chunk)) = stream.read_chunk(usize::MAX, true).await {
-                counters.bytes.fetch_add(chunk.bytes.len() as u64, Ordering::Relaxed);
+                let bytes = chunk.bytes.len() as u64;
+                tally.bytes.fetch_add(bytes, Ordering::Relaxed);
+                tally.counters.bytes.fetch_add(bytes, Ordering::Relaxed);
+                if proving {
+                    whole.extend_from_slice(&chunk.bytes);
+                }
+            }
+            if whole.len() > BEFORE {
+                tally.prove(whole.split_off(BEFORE).into());
             }
         });
     }

@@ -50,12 +50,13 @@ impl Sample {
     ///
     /// # Errors
     /// If it does not start.
-    pub(crate) async fn start(stage: &Path) -> Result<Self> {
+    pub(crate) async fn start(stage: &Path, channels: usize) -> Result<Self> {
         let mut process = Command::new("nice")
             .args(["-n", "-20"])
             .arg(std::env::current_exe()?)
             .arg("sample")
             .arg(stage)
+            .arg(channels.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -84,14 +85,14 @@ impl Sample {
 ///
 /// # Errors
 /// If the children are not let in.
-pub(crate) async fn sample(stage: &Path) -> Result<()> {
-    let ground = Ground::read(stage)?;
+pub(crate) async fn sample(stage: &Path, channels: usize) -> Result<()> {
+    let ground = Ground::read(stage, channels)?;
     let arrivals = Arc::new(Mutex::new(Arrivals::default()));
     let mut endpoints = Vec::new();
     for place in 0..=SAMPLE {
         let straight = place == SAMPLE;
         let parent = if straight { Parent::Headend } else { Parent::Repeater };
-        let child = ground.child(parent).await?;
+        let child = ground.child(parent, 0).await?;
         let substreams = if straight { children::all() } else { children::choice(place) };
         let noted = arrivals.clone();
         tokio::spawn(children::note(child.partner.quic().clone(), move |shard| {

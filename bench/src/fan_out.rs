@@ -16,7 +16,8 @@ use tokio::time::sleep;
 
 use crate::figure::Figure;
 use crate::load::{Load, PACKET};
-use crate::{bare, processor, repeater, udp};
+use crate::processor::Look;
+use crate::{bare, repeater, udp};
 
 /// Before each measurement, so that windows are open and paths known.
 const WARM: Duration = Duration::from_secs(2);
@@ -29,16 +30,35 @@ pub(crate) async fn measure(load: Load, runs: usize) -> Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
     let clip = folder.path().join("clip.ts");
     system_tests::clip::constant_rate(&clip, load.mbit).await?;
-    let [mut plain_udp, mut sealed, mut quinn, mut ours, mut memory] = [const { Vec::new() }; 5];
+    let [mut plain_udp, mut sealed, mut quinn, mut proto] = [const { Vec::new() }; 4];
+    let [mut ours, mut memory] = [const { Vec::new() }; 2];
+    let [mut least, mut proved, mut child] = [const { Vec::new() }; 3];
     for _ in 0..runs {
         plain_udp.push(plain(load, false).await?);
         sealed.push(plain(load, true).await?);
-        quinn.push(bare_quinn(load).await?);
-        let mut running = repeater::Running::start(&clip).await?;
-        running.add(load.children - 1).await?;
+        quinn.push(quic(load, "send-quinn").await?);
+        proto.push(quic(load, "send-proto").await?);
+        let mut running = repeater::Running::start(&clip, 1).await?;
+        // What half of the children cost beside the other half: what the program and its cache take does not count.
+        let rate = f64::from(load.mbit) * 1e6 / 8.0;
+        let half = load.children / 2;
+        running.fill(half).await?;
+        running.settle(rate).await;
+        let held = running.memory()?;
+        running.fill(load.children).await?;
+        running.settle(rate).await;
+        let (before, look) = (running.each(), Look::begin(&[std::process::id()])?);
         let bytes = &running.counters().bytes;
-        ours.push(rate("the repeater", load, running.pid()?, bytes).await?);
-        memory.push(running.memory_per_child()? as f64 / 1024.0);
+        ours.push(steady_rate("the repeater", load, running.pid()?, bytes).await?);
+        // Who got least, of what it asked for.
+        let after = running.each();
+        let grown = before.iter().zip(&after).map(|(before, after)| after - before).min();
+        let wanted = rate * look.wall();
+        least.push(100.0 * grown.unwrap_or_default() as f64 / wanted);
+        child.push(look.share()? / load.children as f64);
+        proved.push(running.proved().await);
+        let grown = running.memory()?.saturating_sub(held);
+        memory.push(grown as f64 / 1024.0 / (load.children - half) as f64);
         let refused = running.counters().refused.load(Ordering::Relaxed);
         if refused > 0 {
             println!("(the repeater refused {refused} sub-streams for a while)");
@@ -52,9 +72,14 @@ pub(crate) async fn measure(load: Load, runs: usize) -> Result<Vec<Figure>> {
         Figure::ratio(of("repeater, of quinn as it comes"), &ours, &quinn).at_least(1.2),
         Figure::new(of("repeater"), "Gbit/s/core", ours),
         Figure::new(of("quinn as it comes"), "Gbit/s/core", quinn),
+        Figure::ratio(of("quinn-proto alone, of UDP with AES-128-GCM"), &proto, &sealed),
+        Figure::new(of("quinn-proto alone, in a loop"), "Gbit/s/core", proto),
         Figure::new(of("UDP, offload, AES-128-GCM"), "Gbit/s/core", sealed),
         Figure::new(of("UDP, offload"), "Gbit/s/core", plain_udp),
         Figure::new(of("memory per child"), "KiB", memory).below(64.0),
+        Figure::new(of("who got least, of the channel"), "%", least).at_least(97.0),
+        Figure::new(of("who could prove all they got"), "%", proved).at_least(100.0),
+        Figure::new(of("a child that reads"), "% core", child),
     ])
 }
 
@@ -81,12 +106,13 @@ async fn plain(load: Load, seal: bool) -> Result<f64> {
     Ok(rate * load.shard() as f64 / (udp::packets(load) * PACKET) as f64)
 }
 
-async fn bare_quinn(load: Load) -> Result<f64> {
-    let mut sender = sender(load, &["send-quinn".to_owned()])?;
+/// A peer that speaks QUIC.
+async fn quic(load: Load, part: &str) -> Result<f64> {
+    let mut sender = sender(load, &[part.to_owned()])?;
     let said = sender.stdout.take().context("its stdout")?;
     let line = BufReader::new(said).lines().next_line().await?.context("the sender ended")?;
     let bytes = bare::receive(&bare::Place::read(&line)?, load.children).await?;
-    let rate = rate("quinn", load, sender.id().context("the sender ended")?, &bytes).await?;
+    let rate = rate(part, load, sender.id().context("the sender ended")?, &bytes).await?;
     sender.kill().await?;
     Ok(rate)
 }
@@ -107,12 +133,15 @@ fn sender(load: Load, args: &[String]) -> Result<Child> {
 /// load came through, since the figure is that of another load then.
 pub(crate) async fn rate(name: &str, load: Load, sender: u32, bytes: &AtomicU64) -> Result<f64> {
     sleep(WARM).await;
-    let (time, before) = (processor::seconds(sender)?, bytes.load(Ordering::Relaxed));
-    let from = std::time::Instant::now();
+    steady_rate(name, load, sender, bytes).await
+}
+
+/// The same of what runs steadily already.
+async fn steady_rate(name: &str, load: Load, sender: u32, bytes: &AtomicU64) -> Result<f64> {
+    let (look, before) = (Look::begin(&[sender])?, bytes.load(Ordering::Relaxed));
     sleep(Duration::from_secs(load.seconds)).await;
-    let took = from.elapsed().as_secs_f64();
-    let (time, read) = (processor::seconds(sender)? - time, bytes.load(Ordering::Relaxed) - before);
-    let wanted = load.children as f64 * f64::from(load.mbit) * 1e6 / 8.0 * took;
+    let (time, read) = (look.seconds()?, bytes.load(Ordering::Relaxed) - before);
+    let wanted = load.children as f64 * f64::from(load.mbit) * 1e6 / 8.0 * look.wall();
     if (read as f64) < 0.9 * wanted {
         println!("(only {:.0} % of the load of {name} came through)", 100.0 * read as f64 / wanted);
     }

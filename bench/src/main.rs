@@ -2,6 +2,7 @@
 //!
 //! Each part runs alone by name; `all` runs them one after the other, and one table stands at the end.
 
+mod allocations;
 mod bare;
 mod children;
 mod delay;
@@ -15,6 +16,7 @@ mod media;
 mod overload;
 mod processor;
 mod programs;
+mod proto;
 mod rendezvous;
 mod repeater;
 mod udp;
@@ -120,13 +122,25 @@ enum Part {
     },
     /// Children whose shards are noted (started by `delay`).
     #[command(hide = true)]
-    Sample { stage: PathBuf },
+    Sample { stage: PathBuf, channels: usize },
     /// Works without an end on core 0 (started by `overload`).
     #[command(hide = true)]
     Spin,
+    /// Viewers whose allocations are counted (started by `viewer`).
+    #[command(hide = true)]
+    Counted {
+        #[arg(long)]
+        runs: usize,
+    },
     /// Engines whose memory is measured (started by `engine`).
     #[command(hide = true)]
     Engines { partners: usize },
+    /// A sender with quinn-proto alone (started by `fan-out`).
+    #[command(hide = true)]
+    SendProto {
+        #[command(flatten)]
+        load: Load,
+    },
     /// A sender with bare quinn (started by `fan-out`).
     #[command(hide = true)]
     SendQuinn {
@@ -142,11 +156,17 @@ fn main() -> Result<()> {
             processor::pin(std::process::id(), 0)?;
             return udp::send(load, &receivers, seal);
         }
+        Part::SendProto { load } => {
+            processor::pin(std::process::id(), 0)?;
+            return proto::send(load);
+        }
         Part::SendQuinn { load } => {
             processor::pin(std::process::id(), 0)?;
             return Runtime::new()?.block_on(bare::send(load));
         }
-        Part::Sample { stage } => return Runtime::new()?.block_on(delay::sample(&stage)),
+        Part::Sample { stage, channels } => {
+            return Runtime::new()?.block_on(delay::sample(&stage, channels));
+        }
         Part::Spin => {
             processor::pin(std::process::id(), 0)?;
             loop {
@@ -163,7 +183,8 @@ fn main() -> Result<()> {
         Part::Media { runs } => media::measure(runs.max(1))?,
         Part::FanOut { load, runs } => apart(fan_out::measure(load, runs.max(1)))?,
         Part::Headend { runs } => Runtime::new()?.block_on(programs::headend(runs.max(1)))?,
-        Part::Viewer { runs } => Runtime::new()?.block_on(programs::viewer(runs.max(1)))?,
+        Part::Viewer { runs } => viewer(runs.max(1))?,
+        Part::Counted { runs } => return allocations::counted(runs),
         Part::All { runs } => all(runs.max(1))?,
     };
     println!("{}", processor::machine());
@@ -174,12 +195,18 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+fn viewer(runs: usize) -> Result<Vec<Figure>> {
+    let mut figures = Runtime::new()?.block_on(programs::viewer(runs))?;
+    figures.extend(allocations::measure(runs)?);
+    Ok(figures)
+}
+
 fn all(runs: usize) -> Result<Vec<Figure>> {
     let mut figures = media::measure(runs)?;
     figures.extend(engine::measure(runs)?);
     let runtime = Runtime::new()?;
     figures.extend(runtime.block_on(programs::headend(runs))?);
-    figures.extend(runtime.block_on(programs::viewer(runs))?);
+    figures.extend(viewer(runs)?);
     figures.extend(apart(rendezvous::measure(20_000, false, runs))?);
     figures.extend(apart(overload::measure(1))?);
     figures.extend(apart(overload::delay(1))?);

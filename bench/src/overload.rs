@@ -8,13 +8,16 @@ use anyhow::{Context as _, Result};
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
+use crate::children::Counters;
 use crate::fan_out;
 use crate::figure::Figure;
 use crate::load::Load;
-use crate::processor;
+use crate::processor::Look;
 use crate::repeater::Running;
 
 const MBIT: u32 = 20;
+/// The same, bytes per second.
+const RATE: f64 = MBIT as f64 * 1e6 / 8.0;
 /// Others who take an equal share of the repeater's core: so its children's core, which has to receive and to open all
 /// that is sent, is not the limit.
 const OTHERS: usize = 3;
@@ -35,38 +38,50 @@ pub(crate) async fn measure(runs: usize) -> Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
     let clip = folder.path().join("clip.ts");
     system_tests::clip::constant_rate(&clip, MBIT).await?;
-    let [mut kept, mut full, mut late, mut shed] = [const { Vec::new() }; 4];
+    let [mut kept, mut full, mut late, mut stay, mut old, mut new] = [const { Vec::new() }; 6];
     for _ in 0..runs {
-        let mut running = Running::start(&clip).await?;
-        running.add(FEW - 1).await?;
+        let mut running = Running::start(&clip, 1).await?;
+        running.fill(FEW).await?;
+        running.settle(RATE).await;
         let load = Load { children: FEW, mbit: MBIT, seconds: 4 };
         let per_core =
             fan_out::rate("few", load, running.pid()?, &running.counters().bytes).await?;
         let enough = (per_core * 1e3 / f64::from(MBIT) / (1 + OTHERS) as f64) as usize;
         let others = (0..OTHERS).map(|_| spin()).collect::<Result<Vec<_>>>()?;
         running.sample().await?;
-        running.add(enough.saturating_sub(FEW)).await?;
-        let saturated = goodput(&running, WARM).await?;
+        running.fill(enough).await?;
+        running.settle(RATE).await;
+        let first = running.counters().clone();
+        let saturated = goodput(&[&first], WARM).await?[0];
         running.sample().await?.delays().await?;
-        let before = running.counters().shed.load(Ordering::Relaxed);
+        running.begin_group();
+        let second = running.counters().clone();
+        let before = first.shed.load(Ordering::Relaxed);
         running.add(enough).await?;
-        let overloaded = goodput(&running, SETTLE).await?;
-        let sheds = running.counters().shed.load(Ordering::Relaxed) - before;
+        let both = goodput(&[&first, &second], SETTLE).await?;
         let delays = running.sample().await?.delays().await?.context("nothing came")?;
-        kept.push(overloaded / saturated);
+        kept.push(both.iter().sum::<f64>() / saturated);
+        stay.push(both[0] / saturated);
         full.push(saturated);
         late.push(delays.oldest);
-        shed.push(sheds as f64);
+        let told = |counters: &Counters| {
+            (counters.shed.load(Ordering::Relaxed) + counters.full.load(Ordering::Relaxed)) as f64
+        };
+        old.push((first.shed.load(Ordering::Relaxed) - before) as f64);
+        new.push(told(&second));
         println!("({enough} children and as many again)");
         drop(others);
         running.stop().await?;
     }
     Ok(vec![
         Figure::new("overload: goodput, of that at saturation", "", kept).at_least(0.8),
+        Figure::new("overload: what those get who were there before, of that", "", stay),
         Figure::new("overload: goodput at saturation, a quarter of a core", "Gbit/s", full),
         Figure::new("overload: oldest shard that came, after its capture", "ms", late)
             .below(2_100.0),
-        Figure::new("overload: sub-streams shed with a message", "", shed),
+        Figure::new("overload: sub-streams of the newest shed or refused by message", "", new)
+            .at_least(1.0),
+        Figure::new("overload: of those who were there before, shed", "", old),
     ])
 }
 
@@ -82,19 +97,21 @@ pub(crate) async fn delay(runs: usize) -> Result<Vec<Figure>> {
     for _ in 0..runs {
         let few = Load { children: FEW, mbit: MBIT, seconds: 4 };
         let limit = fan_out::sealed_udp(few).await?;
-        let mut running = Running::start(&clip).await?;
-        running.add(FEW - 1).await?;
+        let mut running = Running::start(&clip, 1).await?;
+        running.fill(FEW).await?;
+        running.settle(RATE).await;
         let pid = running.pid()?;
         let per_core = fan_out::rate("few", few, pid, &running.counters().bytes).await?;
         let half = (per_core * 1e3 / f64::from(MBIT) / 2.0) as usize;
-        running.add(half.saturating_sub(FEW + 10)).await?;
+        running.fill(half.saturating_sub(10)).await?;
+        running.settle(RATE).await;
         let sample = running.sample().await?;
         sleep(WARM).await;
         sample.delays().await?;
-        let (from, before) = (Instant::now(), processor::seconds(pid)?);
+        let look = Look::begin(&[pid])?;
         sleep(LOOK).await;
         let delays = sample.delays().await?.context("nothing came")?;
-        busy.push(100.0 * (processor::seconds(pid)? - before) / from.elapsed().as_secs_f64());
+        busy.push(look.share()?);
         median.push(delays.median);
         most.push(delays.most);
         // What the limit needs to send one segment to all.
@@ -112,13 +129,14 @@ pub(crate) async fn delay(runs: usize) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Gbit/s that children read.
-async fn goodput(running: &Running, before: Duration) -> Result<f64> {
+/// Gbit/s that these groups of children read.
+async fn goodput(groups: &[&Counters], before: Duration) -> Result<Vec<f64>> {
     sleep(before).await;
-    let bytes = || running.counters().bytes.load(Ordering::Relaxed);
-    let (from, read) = (Instant::now(), bytes());
+    let bytes = || groups.iter().map(|group| group.bytes.load(Ordering::Relaxed));
+    let (from, read) = (Instant::now(), bytes().collect::<Vec<_>>());
     sleep(LOOK).await;
-    Ok((bytes() - read) as f64 * 8.0 / 1e9 / from.elapsed().as_secs_f64())
+    let rate = |bytes: u64| bytes as f64 * 8.0 / 1e9 / from.elapsed().as_secs_f64();
+    Ok(bytes().zip(read).map(|(now, before)| rate(now - before)).collect())
 }
 
 fn spin() -> Result<Child> {

@@ -1,5 +1,7 @@
 //! Who ran for how long, and where.
 
+use std::time::Instant;
+
 use anyhow::{Context as _, Result};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
@@ -22,6 +24,47 @@ pub(crate) fn pin(pid: u32, core: usize) -> Result<()> {
         sched_setaffinity(Pid::from_raw(id), &set)?;
     }
     Ok(())
+}
+
+/// Processor time of some processes from a moment on.
+pub(crate) struct Look {
+    processes: Vec<u32>,
+    begun: Instant,
+    before: f64,
+}
+
+impl Look {
+    /// From now on.
+    ///
+    /// # Errors
+    /// If one is gone.
+    pub(crate) fn begin(processes: &[u32]) -> Result<Self> {
+        let mut look = Self { processes: processes.to_vec(), begun: Instant::now(), before: 0.0 };
+        look.before = look.seconds()?;
+        Ok(look)
+    }
+
+    /// Processor time since, seconds.
+    ///
+    /// # Errors
+    /// If one is gone.
+    pub(crate) fn seconds(&self) -> Result<f64> {
+        let all = self.processes.iter().map(|&pid| seconds(pid)).sum::<Result<f64>>()?;
+        Ok(all - self.before)
+    }
+
+    /// Time by the clock since, seconds.
+    pub(crate) fn wall(&self) -> f64 {
+        self.begun.elapsed().as_secs_f64()
+    }
+
+    /// The first of the second, per cent.
+    ///
+    /// # Errors
+    /// If one is gone.
+    pub(crate) fn share(&self) -> Result<f64> {
+        Ok(100.0 * self.seconds()? / self.wall())
+    }
 }
 
 /// User and system time of a process so far, seconds.

@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use demo::{Channel, Figures, Plan, Repeater, Source, Stage, Viewer, Watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::figure::Figure;
-use crate::processor;
+use crate::processor::{self, Look};
 
 const MBIT: u32 = 4;
 /// Before each measurement.
-const WARM: Duration = Duration::from_secs(4);
+pub(crate) const WARM: Duration = Duration::from_secs(4);
 /// A measurement.
-const LOOK: Duration = Duration::from_secs(4);
+pub(crate) const LOOK: Duration = Duration::from_secs(4);
 
 /// A headend with ten channels and nobody who takes them, and one with a channel and three repeaters.
 ///
@@ -78,47 +78,82 @@ async fn headend_at(mbit: u32, runs: usize) -> Result<Vec<Figure>> {
 }
 
 /// Eight viewers who share and two repeaters that cannot carry them all.
+pub(crate) struct Crowd {
+    stage: Stage,
+    viewers: Vec<Viewer>,
+    _folder: tempfile::TempDir,
+}
+
+impl Crowd {
+    /// All of them play.
+    ///
+    /// # Errors
+    /// If a program does not start.
+    pub(crate) async fn gather() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let clip = folder.path().join("clip.ts");
+        system_tests::clip::constant_rate(&clip, MBIT).await?;
+        let repeater = |address: &str| Repeater { max_pushed: Some(12), ..Repeater::at(address) };
+        let mut stage = Stage::set(Plan {
+            channels: vec![Channel::pass_through("clip", Source::File(clip))],
+            repeaters: vec![repeater("127.0.1.250"), repeater("127.0.2.250")],
+            headend_feeds_viewers: false,
+        })
+        .await?;
+        let mut viewers = Vec::new();
+        for i in 0..8 {
+            let address = format!("127.0.{}.{}", 1 + i % 2, 11 + i);
+            viewers.push(playing(&mut stage, &address, "clip", 8000).await?);
+        }
+        Ok(Self { stage, viewers, _folder: folder })
+    }
+
+    /// Their process ids.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.viewers.iter().filter_map(Viewer::pid).collect()
+    }
+
+    /// Ends everything.
+    ///
+    /// # Errors
+    /// If a program does not stop in order.
+    pub(crate) async fn leave(mut self) -> Result<()> {
+        for viewer in self.viewers {
+            viewer.stop().await?;
+        }
+        self.stage.strike().await
+    }
+
+    fn figures(&self) -> Result<Vec<Figures>> {
+        self.viewers.iter().map(Viewer::figures).collect()
+    }
+}
+
+/// What a viewer of the crowd costs.
 ///
 /// # Errors
 /// If a program does not start.
 pub(crate) async fn viewer(runs: usize) -> Result<Vec<Figure>> {
-    let folder = tempfile::tempdir()?;
-    let clip = folder.path().join("clip.ts");
-    system_tests::clip::constant_rate(&clip, MBIT).await?;
-    let repeater = |address: &str| Repeater { max_pushed: Some(12), ..Repeater::at(address) };
-    let mut stage = Stage::set(Plan {
-        channels: vec![Channel::pass_through("clip", Source::File(clip.clone()))],
-        repeaters: vec![repeater("127.0.1.250"), repeater("127.0.2.250")],
-        headend_feeds_viewers: false,
-    })
-    .await?;
-    let mut viewers = Vec::new();
-    for i in 0..8 {
-        let address = format!("127.0.{}.{}", 1 + i % 2, 11 + i);
-        viewers.push(playing(&mut stage, &address, "clip", 8000).await?);
-    }
+    let mut crowd = Crowd::gather().await?;
     sleep(WARM).await;
-    let pids: Vec<u32> = viewers.iter().filter_map(Viewer::pid).collect();
+    let pids = crowd.pids();
     let [mut cost, mut memory, mut out, mut starts, mut control] = [const { Vec::new() }; 5];
     for _ in 0..runs {
-        let before = figures(&viewers)?;
+        let before = crowd.figures()?;
         cost.push(share(&pids).await? / pids.len() as f64);
-        let after = figures(&viewers)?;
+        let after = crowd.figures()?;
         let sizes: Vec<u64> =
             pids.iter().map(|&pid| processor::resident(pid)).collect::<Result<_>>()?;
         memory.push(sizes.iter().sum::<u64>() as f64 / sizes.len() as f64 / 1e6);
         let [sent, media, said] = grown(&before, &after);
-        out.push(sent * 8.0 / LOOK.as_secs_f64() / 1e6 / viewers.len() as f64);
+        out.push(sent * 8.0 / LOOK.as_secs_f64() / 1e6 / pids.len() as f64);
         control.push(100.0 * said / media);
         // What a newcomer sees, who starts when everything runs.
-        let newcomer = playing(&mut stage, "127.0.1.99", "clip", 0).await?;
+        let newcomer = playing(&mut crowd.stage, "127.0.1.99", "clip", 0).await?;
         starts.extend(newcomer.figures()?.startup_ms);
         newcomer.stop().await?;
     }
-    for viewer in viewers {
-        viewer.stop().await?;
-    }
-    stage.strike().await?;
+    crowd.leave().await?;
     Ok(vec![
         Figure::new("viewer, 4 Mbit/s in, not decoding", "% core", cost).below(1.5),
         Figure::new("viewer, sent to others meanwhile", "Mbit/s", out),
@@ -137,14 +172,9 @@ async fn playing(stage: &mut Stage, address: &str, channel: &str, kbit: u32) -> 
 
 /// Processor time of these programs while we look, per cent of a core.
 async fn share(programs: &[u32]) -> Result<f64> {
-    let sum = || programs.iter().map(|&pid| processor::seconds(pid)).sum::<Result<f64>>();
-    let (from, before) = (Instant::now(), sum()?);
+    let look = Look::begin(programs)?;
     sleep(LOOK).await;
-    Ok(100.0 * (sum()? - before) / from.elapsed().as_secs_f64())
-}
-
-fn figures(viewers: &[Viewer]) -> Result<Vec<Figures>> {
-    viewers.iter().map(Viewer::figures).collect()
+    look.share()
 }
 
 /// Bytes of all viewers between two looks: media sent, media both ways, messages both ways.

@@ -1,7 +1,7 @@
 //! Who signs in, and the sign-in that is remembered from one run to the next.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use service::config;
 use url::Url;
 
 use crate::Error;
+use crate::draft;
 use crate::settings::Account;
 
 /// The state folder of a viewer, used by one at a time.
@@ -92,19 +93,9 @@ impl State {
     /// If it cannot be written.
     pub fn remember(&self, sign_in: &Remembered) -> Result<(), Error> {
         let path = self.file();
-        let draft = self.folder.join("session.json.new");
-        let write = || -> io::Result<()> {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&draft)?;
-            file.write_all(&serde_json::to_vec(sign_in)?)?;
-            file.sync_all()?;
-            fs::rename(&draft, &path)
-        };
-        write().map_err(|source| Error::State { path, source })
+        let text = serde_json::to_vec(sign_in).map_err(io::Error::from);
+        text.and_then(|text| draft::replace(&path, &text))
+            .map_err(|source| Error::State { path, source })
     }
 
     /// Remembers nothing any more.

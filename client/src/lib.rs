@@ -1,5 +1,5 @@
 //! The viewer: joins a channel, takes its segments when they are due, opens them and hands the transport stream to
-//! outputs: a file, players on the local address (MPEG-TS and HLS), later a window.
+//! outputs: a file, players on the local address (MPEG-TS and HLS), a window.
 //!
 //! There is no user interface in here but the command line and the page of the local address. Who feeds whom is
 //! [`link`]'s and `swarm`'s business; this crate neither knows peers nor decodes pictures.
@@ -13,10 +13,13 @@ mod bus;
 pub mod channel;
 pub mod choices;
 pub mod command;
+mod draft;
+mod good_peers;
 pub mod guide;
 pub mod headless;
 pub mod local;
 pub mod output;
+mod persisted;
 pub mod platform;
 #[cfg(feature = "window")]
 pub mod playback;

@@ -10,6 +10,7 @@ use link::{
 use segment::{Coding, ContentKey, SwarmId};
 use tokio::sync::watch;
 
+use crate::good_peers::{GoodPeers, Kept};
 use crate::guide::Guide;
 use crate::settings::Share;
 
@@ -48,6 +49,12 @@ pub trait Feed: Send + 'static {
     fn next(&mut self) -> BoxFuture<'_, Option<Played>>;
     /// What was counted.
     fn stats(&self) -> SwarmStats;
+    /// Nothing before this segment is needed; of use at once after joining.
+    fn begin_at(&self, number: u64) {
+        let _ = number;
+    }
+    /// Receives no more, so that the line is free; what has come is still given when it is due.
+    fn rest(&self) {}
     /// What may be sent to others in this channel from now on.
     fn set_share(&self, share: Share) {
         let _ = share;
@@ -79,6 +86,14 @@ impl Feed for link::Swarm {
         link::Swarm::stats(self)
     }
 
+    fn begin_at(&self, number: u64) {
+        link::Swarm::begin_at(self, number);
+    }
+
+    fn rest(&self) {
+        link::Swarm::rest(self);
+    }
+
     fn set_share(&self, share: Share) {
         self.set_uplink(Some(share.uplink()));
         self.set_serve(share.serve());
@@ -95,23 +110,26 @@ pub struct Live {
     spares: u8,
     share: watch::Sender<Share>,
     guide: watch::Receiver<Arc<Guide>>,
+    good: Arc<GoodPeers>,
 }
 
 impl Live {
     /// The platform as `session` gives it.
-    pub fn new(
+    pub(crate) fn new(
         node: Node,
         session: Session,
         rendition: Option<String>,
         spares: u8,
         share: Share,
         guide: watch::Receiver<Arc<Guide>>,
+        good: GoodPeers,
     ) -> Arc<Self> {
         let state = session.state();
         let session = Mutex::new(Some(Arc::new(session)));
         let rendition = Mutex::new(rendition);
         let share = watch::Sender::new(share);
-        Arc::new(Self { node, session, state, rendition, spares, share, guide })
+        let good = Arc::new(good);
+        Arc::new(Self { node, session, state, rendition, spares, share, guide, good })
     }
 
     /// How the session is, and each change.
@@ -142,6 +160,11 @@ impl Live {
         &self.node
     }
 
+    /// Peers that were good to have.
+    pub(crate) fn good_peers(&self) -> &GoodPeers {
+        &self.good
+    }
+
     /// Leaves the platform: signs out if `sign_out`, and closes the socket. Nothing can be joined any more.
     pub async fn close(&self, sign_out: bool) {
         let session = lock(&self.session).take();
@@ -166,8 +189,10 @@ impl Live {
         let share = self.share.subscribe();
         let joined = session.join(channel, rendition, self.part()).await?;
         let Joined { swarm, spec, rendition, keys } = joined;
+        let (id, good) = (spec.swarm, self.good.clone());
+        swarm.remember(good.of(id));
         Ok(Tuned {
-            feed: Box::new(swarm),
+            feed: Box::new(Kept { swarm, id, good }),
             swarm: spec.swarm,
             coding: spec.coding,
             rendition,

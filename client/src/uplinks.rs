@@ -4,15 +4,15 @@
 //! `uplinks.json` in the state folder: at most [`MOST`] networks, by names that say nothing of where they are
 //! ([`link::nat::network`]). A file that cannot be read is told, and begins anew.
 
-use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use link::Node;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
+
+use crate::persisted::Persisted;
 
 /// The most networks that are kept; the one used longest ago goes first.
 const MOST: usize = 16;
@@ -41,69 +41,52 @@ impl Known {
     }
 }
 
-/// What is kept; the network used last stands last.
-#[derive(Debug)]
+/// What is kept; the network used last stands last. Clones share it.
+#[derive(Clone, Debug)]
 pub(crate) struct Uplinks {
-    path: PathBuf,
-    known: Vec<Known>,
+    known: Arc<Persisted<Vec<Known>>>,
 }
 
 impl Uplinks {
     /// What is kept in a state folder.
     pub(crate) fn open(folder: &Path) -> Self {
-        let path = folder.join("uplinks.json");
-        let mut known = read(&path).unwrap_or_else(|error| {
-            if error.kind() != io::ErrorKind::NotFound {
-                tracing::warn!(%error, "what networks carry begins anew");
-            }
-            Vec::new()
-        });
-        known.retain(Known::is_sensible);
-        known.drain(..known.len().saturating_sub(MOST));
-        Self { path, known }
+        let known = Persisted::open(folder.join("uplinks.json"), LARGEST);
+        tidy(&mut known.get());
+        Self { known }
     }
 
     /// What a network carried when it was used last, bits per second.
     pub(crate) fn carried(&self, network: &str) -> Option<u64> {
-        self.known.iter().find(|known| known.network == network).map(|known| known.carried)
+        self.known.get().iter().find(|known| known.network == network).map(|known| known.carried)
     }
 
-    /// A network was seen to carry this; written at once if that is news.
-    pub(crate) fn note(&mut self, network: &str, carried: u64) {
+    /// A network is in use and was seen to carry this; written soon if either is news.
+    pub(crate) fn note(&self, network: &str, carried: u64) {
         let old = self.carried(network);
-        if old.is_some_and(|old| old.abs_diff(carried) * DIFFERS <= old) {
-            return;
-        }
-        let seen = Known { network: network.to_owned(), carried };
-        if !seen.is_sensible() {
-            return;
-        }
-        self.known.retain(|known| known.network != network);
-        self.known.push(seen);
-        self.known.drain(..self.known.len().saturating_sub(MOST));
-        if let Err(error) = self.write() {
-            tracing::warn!(%error, "what this network carries cannot be kept");
-        }
+        let alike = old.filter(|old| old.abs_diff(carried) * DIFFERS <= *old);
+        let seen = Known { network: network.to_owned(), carried: alike.unwrap_or(carried) };
+        self.known.change(|known| {
+            let last = known.last().is_some_and(|known| known.network == network);
+            if alike.is_some() && last || !seen.is_sensible() {
+                return false;
+            }
+            known.retain(|known| known.network != network);
+            known.push(seen);
+            tidy(known);
+            true
+        });
     }
 
-    fn write(&self) -> io::Result<()> {
-        let draft = self.path.with_extension("json.new");
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&draft)?;
-        file.write_all(&serde_json::to_vec(&self.known)?)?;
-        fs::rename(&draft, &self.path)
+    /// Waits until what was noted before is on disk.
+    pub(crate) async fn written(&self) {
+        self.known.written().await;
     }
 }
 
-fn read(path: &Path) -> io::Result<Vec<Known>> {
-    if fs::metadata(path)?.len() > LARGEST {
-        return Err(io::Error::other("it is too large"));
-    }
-    Ok(serde_json::from_slice(&fs::read(path)?)?)
+/// Takes out what is not sensible or too much.
+fn tidy(known: &mut Vec<Known>) {
+    known.retain(Known::is_sensible);
+    known.drain(..known.len().saturating_sub(MOST));
 }
 
 /// What is to be done about the uplink, each time it is looked at.
@@ -119,7 +102,7 @@ impl Look {
     /// for a network that is not known.
     fn look(
         &mut self,
-        uplinks: &mut Uplinks,
+        uplinks: &Uplinks,
         network: Option<String>,
         carried: Option<u64>,
     ) -> Option<Option<u64>> {
@@ -149,11 +132,11 @@ impl Look {
 }
 
 /// Tells a node what its network carried before, and keeps what it sees. Never ends.
-pub(crate) async fn keep(node: Node, mut uplinks: Uplinks) {
+pub(crate) async fn keep(node: Node, uplinks: Uplinks) {
     let mut look = Look::default();
     loop {
         let carried = node.uplink().and_then(|uplink| uplink.carried);
-        if let Some(known) = look.look(&mut uplinks, link::nat::network(), carried) {
+        if let Some(known) = look.look(&uplinks, link::nat::network(), carried) {
             tracing::debug!(?known, "what this network carried before, bits per second");
             node.set_uplink(known);
         }
@@ -163,22 +146,29 @@ pub(crate) async fn keep(node: Node, mut uplinks: Uplinks) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
     fn what_is_seen_is_kept_over_runs_and_bounded() {
         let folder = tempfile::tempdir().unwrap();
-        let mut uplinks = Uplinks::open(folder.path());
+        let uplinks = Uplinks::open(folder.path());
         for number in 0..MOST as u64 + 5 {
             uplinks.note(&format!("n{number}"), 1_000_000 + number);
         }
         uplinks.note("n10", 5_000_000);
         uplinks.note("n10", 5_100_000);
+        // Used again, and no other than before.
+        uplinks.note("n6", 1_000_006);
+        uplinks.note("new", 1_000_000);
         uplinks.note("slow", 10);
         let uplinks = Uplinks::open(folder.path());
-        assert_eq!(uplinks.known.len(), MOST);
+        assert_eq!(uplinks.known.get().len(), MOST);
         assert_eq!(uplinks.carried("n4"), None, "the oldest went");
-        assert_eq!(uplinks.carried("n5"), Some(1_000_005));
+        assert_eq!(uplinks.carried("n5"), None, "it was used longest ago");
+        assert_eq!(uplinks.carried("n6"), Some(1_000_006));
+        assert_eq!(uplinks.known.get()[14].network, "n6");
         assert_eq!(uplinks.carried("n10"), Some(5_000_000), "a small change is none");
         assert_eq!(uplinks.carried("slow"), None);
         let size = fs::metadata(folder.path().join("uplinks.json")).unwrap().len();
@@ -194,8 +184,8 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("uplinks.json");
             fs::write(&path, text).unwrap();
-            let mut uplinks = Uplinks::open(folder.path());
-            assert!(uplinks.known.is_empty(), "{text:.20}");
+            let uplinks = Uplinks::open(folder.path());
+            assert!(uplinks.known.get().is_empty(), "{text:.20}");
             uplinks.note("a", 2_000_000);
             assert_eq!(Uplinks::open(folder.path()).carried("a"), Some(2_000_000));
         }
@@ -204,11 +194,11 @@ mod tests {
     #[test]
     fn a_node_is_told_what_its_network_carried_and_what_it_sees_is_that_networks() {
         let folder = tempfile::tempdir().unwrap();
-        let mut uplinks = Uplinks::open(folder.path());
+        let uplinks = Uplinks::open(folder.path());
         uplinks.note("home", 8_000_000);
         let mut look = Look::default();
         let mut at = |network: Option<&str>, carried| {
-            look.look(&mut uplinks, network.map(str::to_owned), carried)
+            look.look(&uplinks, network.map(str::to_owned), carried)
         };
         assert_eq!(at(Some("home"), None), Some(Some(8_000_000)));
         assert_eq!(at(Some("home"), None), None);

@@ -82,7 +82,10 @@ impl Vault {
             return Ok(());
         }
         self.in_file.store(true, Relaxed);
-        self.state.remember(sign_in)?;
+        let (state, kept) = (self.state.clone(), sign_in.clone());
+        // It waits for the disk, and pictures do not.
+        let kept = tokio::task::spawn_blocking(move || state.remember(&kept)).await;
+        kept.unwrap_or(Ok(()))?;
         // A token is good for one use: an old one in the store would be taken first.
         if let Some(store) = &self.store {
             store.remove().await;

@@ -1,5 +1,6 @@
 //! A viewer that has signed in: its node, its session, and the sign-in that is remembered.
 
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use url::Url;
 
 use crate::Error;
 use crate::account::Remembered;
+use crate::good_peers::GoodPeers;
 use crate::platform::Live;
 use crate::settings::{Config, Share};
 use crate::uplinks::{self, Uplinks};
@@ -40,8 +42,9 @@ pub(crate) struct Viewer {
     pub(crate) user: Option<String>,
     pub(crate) remember: bool,
     remembered: Option<String>,
+    uplinks: Uplinks,
     /// Ends with the viewer.
-    _uplinks: AbortOnDropHandle<()>,
+    _keeping: AbortOnDropHandle<()>,
 }
 
 impl Viewer {
@@ -54,9 +57,7 @@ impl Viewer {
         patience: Instant,
     ) -> Result<Self, Error> {
         let Wanted { server, user, login, remember, share } = wanted;
-        let path = config.identity_file();
-        let identity =
-            Identity::load_or_create(&path).map_err(|source| Error::State { path, source })?;
+        let identity = identity(config)?;
         let bind = config.network.bind;
         // Nobody could be sent anything.
         let share = if config.network.repeaters_only { Share::Off } else { share };
@@ -104,12 +105,17 @@ impl Viewer {
         let playback = &config.playback;
         let (tell, guide) = tokio::sync::watch::channel(Arc::default());
         tokio::spawn(crate::guide::follow(server.clone(), config.network.http_bind(), tell));
+        let (tell, filled) = tokio::sync::watch::channel(Arc::default());
+        tokio::spawn(crate::guide::fill(guide, session.state(), tell));
         let rendition = playback.rendition.clone();
         let uplinks = Uplinks::open(&config.state_folder());
-        let uplinks = AbortOnDropHandle::new(tokio::spawn(uplinks::keep(node.clone(), uplinks)));
-        let live = Live::new(node, session, rendition, playback.spares, share, guide);
+        let keeping = tokio::spawn(uplinks::keep(node.clone(), uplinks.clone()));
+        let _keeping = AbortOnDropHandle::new(keeping);
+        let good = GoodPeers::open(&config.state_folder());
+        let live = Live::new(node, session, rendition, playback.spares, share, filled, good);
+        let remembered = None;
         let mut viewer =
-            Self { live, vault, server, user, remember, remembered: None, _uplinks: uplinks };
+            Self { live, vault, server, user, remember, remembered, uplinks, _keeping };
         viewer.remember().await;
         Ok(viewer)
     }
@@ -131,16 +137,38 @@ impl Viewer {
         }
     }
 
-    /// Leaves the platform, signed in for the next start or signed out.
+    /// Leaves the platform, signed in for the next start or signed out, and waits until what is kept is on disk. Its channels
+    /// are to be left before.
     pub(crate) async fn leave(mut self) {
         self.remember().await;
-        let Self { live, vault, remember, .. } = self;
-        if tokio::time::timeout(LEAVING, live.close(!remember)).await.is_err() {
+        let Self { live, vault, remember, uplinks, .. } = self;
+        let leaving = async {
+            live.close(!remember).await;
+            uplinks.written().await;
+            live.good_peers().written().await;
+        };
+        if tokio::time::timeout(LEAVING, leaving).await.is_err() {
             tracing::warn!("leaving took too long");
         }
         if !remember {
             vault.forget().await;
         }
+    }
+}
+
+/// The device's key. One that is none is put aside, and there is a new one: it never keeps anybody from watching. But where
+/// the configuration names the file, somebody else is in charge of it.
+fn identity(config: &Config) -> Result<Identity, Error> {
+    let path = config.identity_file();
+    let failed = |source| Error::State { path: path.clone(), source };
+    let is_none = |kind| matches!(kind, ErrorKind::InvalidData | ErrorKind::IsADirectory);
+    match Identity::load_or_create(&path) {
+        Err(error) if config.identity.is_none() && is_none(error.kind()) => {
+            tracing::warn!(%error, "this device's key cannot be read and is made anew");
+            std::fs::rename(&path, path.with_extension("broken")).map_err(failed)?;
+            Identity::load_or_create(&path).map_err(failed)
+        }
+        identity => identity.map_err(failed),
     }
 }
 
@@ -193,6 +221,27 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+
+    #[test]
+    fn a_broken_key_is_put_aside_unless_it_was_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("identity");
+        let mut config =
+            Config { state: Some(folder.path().to_owned()), identity: None, ..Config::default() };
+        let first = identity(&config).unwrap().id();
+        assert_eq!(identity(&config).unwrap().id(), first);
+        for broken in [&b""[..], b"notes", b"\xff\xfe", &[b'A'; 5000]] {
+            std::fs::write(&path, broken).unwrap();
+            let made = identity(&config).unwrap().id();
+            assert_ne!(made, first);
+            assert_eq!(identity(&config).unwrap().id(), made, "from then on it stays");
+            assert_eq!(std::fs::read(folder.path().join("identity.broken")).unwrap(), broken);
+        }
+        std::fs::write(&path, "notes").unwrap();
+        config.identity = Some(path.clone());
+        assert!(matches!(identity(&config), Err(Error::State { .. })));
+        assert_eq!(std::fs::read(&path).unwrap(), b"notes");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn what_cannot_be_reached_is_tried_again_what_is_refused_is_not() {

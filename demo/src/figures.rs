@@ -7,6 +7,9 @@ use serde::Deserialize;
 /// The fields of a viewer's statistics file. All times are milliseconds, all sizes bytes.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Figures {
+    /// The rendition that is played; empty until then.
+    #[serde(default)]
+    pub rendition: String,
     /// From the command to the first playable segment; nothing until then.
     pub startup_ms: Option<f64>,
     /// Runs of segments that could not be played in time.
@@ -50,6 +53,9 @@ pub struct Segments {
     pub lost: u64,
     /// Played with the help of a parity shard.
     pub rebuilt: u64,
+    /// Played with sound alone: the picture stood still.
+    #[serde(default)]
+    pub sound_only: u64,
 }
 
 /// Bytes by the role of the other side.

@@ -81,6 +81,11 @@ async fn set() -> Result<(Stage, Viewer, Vec<Viewer>)> {
     for address in ["127.0.1.21", "127.0.2.21"] {
         others.push(stage.watch(Watch::new(address, CLIP))?);
     }
+    // The figures are of somebody who comes to a channel that is on: one that began just now has nothing yet that is as
+    // old as its delay.
+    for other in &mut others {
+        other.playing().await?;
+    }
     let mut viewer =
         stage.watch(Watch { window: has_display(), ..Watch::new("127.0.1.20", CLIP) })?;
     viewer.playing().await?;

@@ -26,6 +26,8 @@ pub struct Channel {
     pub pass_through: bool,
     /// Width, height, kbit/s, if encoded.
     pub video: (u32, u32, u32),
+    /// At the end of its section in the headend's configuration, TOML.
+    pub more: String,
 }
 
 /// A source.
@@ -48,6 +50,8 @@ pub struct Repeater {
     pub max_pushed: Option<u32>,
     /// The ASes whose viewers it serves; empty: all.
     pub asns: Vec<u32>,
+    /// How long it may take leave of its children before it stops, seconds.
+    pub drain_s: u32,
 }
 
 impl Channel {
@@ -59,6 +63,7 @@ impl Channel {
             source,
             pass_through: false,
             video: (640, 360, 1200),
+            more: String::new(),
         }
     }
 
@@ -71,6 +76,6 @@ impl Channel {
 impl Repeater {
     /// A repeater without limits at a loopback address.
     pub fn at(address: &str) -> Self {
-        Self { address: address.into(), max_pushed: None, asns: Vec::new() }
+        Self { address: address.into(), max_pushed: None, asns: Vec::new(), drain_s: 0 }
     }
 }

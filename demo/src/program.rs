@@ -58,6 +58,7 @@ impl Program {
             .flatten()
             .map(str::to_owned)
             .chain([path.to_string_lossy().into_owned()])
+            .chain(log_level())
             .chain(args.iter().map(|&arg| arg.to_owned()))
             .collect();
         let child = spawn(folder, name, &command, apart)?;
@@ -182,8 +183,17 @@ fn log_path(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.log"))
 }
 
-/// The last lines of a log.
+/// What programs are to log, if whoever looks for a fault sets `BRAIDCAST_LOG`: a level, or filters.
+fn log_level() -> impl Iterator<Item = String> {
+    let level = std::env::var("BRAIDCAST_LOG").ok();
+    level.into_iter().flat_map(|level| ["--log".to_owned(), level])
+}
+
+/// The last lines of a log, and of a program that panicked, what it said first.
 pub fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
-    lines[lines.len().saturating_sub(30)..].join("\n")
+    let from = lines.len().saturating_sub(30);
+    let panic = lines[..from].iter().position(|line| line.contains(" panicked at "));
+    let panic = panic.map_or(&[][..], |at| &lines[at..from.min(at + 60)]);
+    [panic, &lines[from..]].concat().join("\n")
 }

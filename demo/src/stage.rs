@@ -445,6 +445,8 @@ fn headend(root: &Path, at: Addresses, plan: &Plan) -> String {
 credential = {{ file = "{folder}/headend-credential" }}
 identity = "{folder}/headend.identity"
 state = "{folder}/headend"
+channels_file = "{folder}/channels.toml"
+console = true
 bind = "{listen}"
 advertise = {advertise:?}
 serve = "{serve}"
@@ -461,7 +463,7 @@ listen = "{ip}:{port}"
 
 fn headend_channel(folder: &str, channel: &Channel) -> String {
     let (width, height, kbit) = channel.video;
-    let (id, name) = (&channel.id, &channel.name);
+    let Channel { id, name, more, .. } = channel;
     let mode = if channel.pass_through { "pass-through" } else { "encode" };
     let source = match &channel.source {
         Source::Test => "kind = \"test\"".to_owned(),
@@ -481,6 +483,7 @@ bitrate_kbit = {kbit}
 preset = "ultrafast"
 [channels.source]
 {source}
+{more}
 "#
     )
 }
@@ -494,10 +497,11 @@ fn repeater(root: &Path, at: Addresses, name: &str, port: u16, plan: &Repeater) 
     };
     let advertise = at.advertise(port);
     let asns = &plan.asns;
-    let limits = match plan.max_pushed {
-        Some(most) => format!("[limits]\nsubstreams = {most}\n"),
+    let substreams = match plan.max_pushed {
+        Some(most) => format!("substreams = {most}\n"),
         None => String::new(),
     };
+    let drain = plan.drain_s;
     format!(
         r#"auth = "{url}"
 credential = {{ file = "{root}/{name}-credential" }}
@@ -509,6 +513,8 @@ announce = "{root}/{name}.json"
 listen = "{ip}:0"
 [serve]
 asns = {asns:?}
-{limits}"#
+[limits]
+drain = "{drain}s"
+{substreams}"#
     )
 }

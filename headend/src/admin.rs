@@ -11,8 +11,8 @@ use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde::Serialize;
 use service::config::{self, SecretText};
-use toml_edit::{ArrayOfTables, DocumentMut, Item, Table};
 
+use crate::edit;
 use crate::reload::{Refused, Reload};
 use crate::roster::{Changes, Roster};
 use crate::station::Station;
@@ -112,7 +112,7 @@ async fn channels(State(app): State<App>) -> Json<serde_json::Value> {
 }
 
 async fn configuration(State(app): State<App>) -> Result<String, Problem> {
-    text(&app.reload()?.clone()).await
+    Ok(edit::text(app.reload()?.file()).await?)
 }
 
 async fn put_configuration(State(app): State<App>, body: String) -> Result<Json<Changes>, Problem> {
@@ -129,68 +129,14 @@ async fn put_channel(
     Path(id): Path<String>,
     body: String,
 ) -> Result<Json<Changes>, Problem> {
-    let mut section: DocumentMut = body.parse().map_err(Problem::toml)?;
-    section.insert("id", toml_edit::value(&id));
-    let section = section.as_table().clone();
-    edit(app.reload()?, |channels| {
-        match place(channels, &id) {
-            Some(index) => {
-                if let Some(table) = channels.get_mut(index) {
-                    let decor = table.decor().clone();
-                    *table = section;
-                    *table.decor_mut() = decor;
-                    table.set_position(None);
-                }
-            }
-            None => channels.push(section),
-        }
-        Ok(())
-    })
-    .await
+    Ok(Json(edit::set(app.reload()?, &id, &body).await?))
 }
 
 async fn delete_channel(
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Json<Changes>, Problem> {
-    edit(app.reload()?, |channels| {
-        let absent =
-            || Problem::new(StatusCode::NOT_FOUND, "not-found", "there is no such channel");
-        channels.remove(place(channels, &id).ok_or_else(absent)?);
-        Ok(())
-    })
-    .await
-}
-
-fn place(channels: &ArrayOfTables, id: &str) -> Option<usize> {
-    let is = |table: &Table| table.get("id").and_then(Item::as_str) == Some(id);
-    channels.iter().position(is)
-}
-
-/// Changes the channels in the file; the rest of it, comments too, stays as it is.
-async fn edit(
-    reload: &Arc<Reload>,
-    change: impl FnOnce(&mut ArrayOfTables) -> Result<(), Problem>,
-) -> Result<Json<Changes>, Problem> {
-    let mut document: DocumentMut = text(reload).await?.parse().map_err(Problem::toml)?;
-    let channels = document
-        .entry("channels")
-        .or_insert(Item::ArrayOfTables(ArrayOfTables::new()))
-        .as_array_of_tables_mut()
-        .ok_or_else(|| {
-            let detail = "the file writes its channels in one line: use [[channels]]";
-            Problem::new(StatusCode::CONFLICT, "conflict", detail)
-        })?;
-    change(channels)?;
-    Ok(Json(reload.replace(&document.to_string()).await?))
-}
-
-async fn text(reload: &Arc<Reload>) -> Result<String, Problem> {
-    let text = tokio::fs::read_to_string(reload.file()).await;
-    text.map_err(|error| {
-        let detail = format!("cannot read the configuration: {error}");
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
-    })
+    Ok(Json(edit::remove(app.reload()?, &id).await?))
 }
 
 impl App {
@@ -213,9 +159,22 @@ impl Problem {
     fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self { status, code, detail: detail.into(), problems: Vec::new() }
     }
+}
 
-    fn toml(error: toml_edit::TomlError) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", error.message())
+impl From<edit::Error> for Problem {
+    fn from(error: edit::Error) -> Self {
+        if let edit::Error::Refused(refused) = error {
+            return refused.into();
+        }
+        let (status, code) = match error {
+            edit::Error::Toml(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
+            edit::Error::Absent => (StatusCode::NOT_FOUND, "not-found"),
+            edit::Error::OneLine => (StatusCode::CONFLICT, "conflict"),
+            edit::Error::Read(_) | edit::Error::Refused(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "internal")
+            }
+        };
+        Self::new(status, code, error.to_string())
     }
 }
 

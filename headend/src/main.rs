@@ -11,16 +11,22 @@ use service::{Common, Stop};
 struct Arguments {
     #[command(flatten)]
     common: Common,
+    #[command(subcommand)]
+    command: Option<headend::Command>,
 }
 
 fn main() -> ExitCode {
-    let Arguments { common } = Arguments::parse();
+    let Arguments { common, command } = Arguments::parse();
     service::logs::init(&common);
-    service::exit(start(&common))
+    service::exit(start(&common, command))
 }
 
-fn start(common: &Common) -> anyhow::Result<()> {
+fn start(common: &Common, command: Option<headend::Command>) -> anyhow::Result<()> {
     let Some(config) = common.configuration::<headend::Config>()? else { return Ok(()) };
-    tokio::runtime::Runtime::new()?
-        .block_on(async { headend::run(config, common.config.clone(), Stop::on_signals()?).await })
+    tokio::runtime::Runtime::new()?.block_on(async {
+        match command {
+            Some(command) => headend::administer(&config, command).await,
+            None => headend::run(config, common.config.clone(), Stop::on_signals()?).await,
+        }
+    })
 }

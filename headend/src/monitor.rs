@@ -1,10 +1,12 @@
-//! Tells the operator's console how the channels fare, and shows them when somebody looks.
+//! Tells the operator's console how the channels fare, and shows them when somebody looks; tells viewers what
+//! sources say is on.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use link::Session;
-use link::protocol::Condition;
+use link::protocol::{Condition, Programme, Schedule};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -16,9 +18,10 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How often all is told though nothing has changed: a rendezvous that was restarted has to hear it.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Tells each change of how the channels fare; never returns.
+/// Tells each change of how the channels fare and of what is on; never returns.
 pub(crate) async fn tell(roster: &Roster, session: &Session) {
     let mut told: (Vec<Condition>, Option<Instant>) = (Vec::new(), None);
+    let mut on: BTreeMap<String, Vec<Programme>> = BTreeMap::new();
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -28,6 +31,15 @@ pub(crate) async fn tell(roster: &Roster, session: &Session) {
         if again || !alike(&now, &told.0) {
             session.tell_conditions(now.clone()).await;
             told = (now, Some(Instant::now()));
+        }
+        let mut before = std::mem::take(&mut on);
+        for station in roster.stations() {
+            let (channel, programmes) = (station.channel().id.clone(), station.programmes());
+            let changed = before.remove(&channel).unwrap_or_default() != programmes;
+            on.insert(channel.clone(), programmes.clone());
+            if changed || again && !programmes.is_empty() {
+                session.tell_schedule(Schedule { channel, programmes }).await;
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use service::config::{Check, Problems, Rate, Secret};
+use service::config::{self, Check, Problems, Rate, Secret};
 use url::Url;
 
 use crate::config::{Channel, Dvb, DvbSystem, MAIN, Mode, Rendition, Source};
@@ -42,8 +42,27 @@ pub struct Config {
     pub http: Http,
     /// What it gives at most.
     pub limits: Limits,
+    /// A further file of `[[channels]]`, which the administrator's calls, the command line and the console write to;
+    /// made when it is needed.
+    pub channels_file: Option<PathBuf>,
+    /// Whether the operator's console may set channels in it.
+    pub console: bool,
     /// The channels.
     pub channels: Vec<Channel>,
+}
+
+/// The further file of channels.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Further {
+    /// The channels.
+    pub channels: Vec<Channel>,
+}
+
+impl Check for Further {
+    fn check(&self, problems: &mut Problems) {
+        check_channels(&self.channels, problems);
+    }
 }
 
 /// Whom the headend feeds.
@@ -91,6 +110,8 @@ impl Default for Config {
             announce: None,
             http: Http::default(),
             limits: Limits::default(),
+            channels_file: None,
+            console: false,
             channels: Vec::new(),
         }
     }
@@ -109,6 +130,32 @@ impl Default for Limits {
 }
 
 impl Config {
+    /// The further channels, if there is a file of them.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn further(&self) -> Result<Further, config::Error> {
+        match &self.channels_file {
+            Some(file) if file.exists() => config::load(file),
+            _ => Ok(Further::default()),
+        }
+    }
+
+    /// All channels: its own, and the further ones.
+    ///
+    /// # Errors
+    /// What is wrong with the further file.
+    pub fn all_channels(&self) -> Result<Vec<Channel>, config::Error> {
+        let further = self.further()?;
+        let twice =
+            further.channels.iter().find(|new| self.channels.iter().any(|c| c.id == new.id));
+        if let (Some(twice), Some(file)) = (twice, &self.channels_file) {
+            let what = format!("channel {} is in the configuration file already", twice.id);
+            return Err(config::Error::single(file.display().to_string(), "id", what));
+        }
+        Ok(self.channels.iter().cloned().chain(further.channels).collect())
+    }
+
     /// The address for outgoing HTTP: that of the UDP socket, if it names one.
     pub fn source_address(&self) -> Option<IpAddr> {
         Some(self.bind.ip()).filter(|ip| !ip.is_unspecified())
@@ -141,15 +188,26 @@ impl Check for Config {
         if self.limits.connections == 0 {
             problems.add("limits.connections", "must be at least 1");
         }
-        let mut ids = BTreeSet::new();
-        for (i, channel) in self.channels.iter().enumerate() {
-            problems.within(format!("channels.{i}"), |problems| {
-                if !ids.insert(&channel.id) {
-                    problems.add("id", "another channel has this id");
-                }
-                channel.check(problems);
-            });
+        if self.console && self.channels_file.is_none() {
+            problems.add("console", "needs a channels_file to write to");
         }
+        check_channels(&self.channels, problems);
+        // The words of the other file have its name in them.
+        if let Err(error) = self.all_channels() {
+            problems.add("channels_file", error.to_string());
+        }
+    }
+}
+
+fn check_channels(channels: &[Channel], problems: &mut Problems) {
+    let mut ids = BTreeSet::new();
+    for (i, channel) in channels.iter().enumerate() {
+        problems.within(format!("channels.{i}"), |problems| {
+            if !ids.insert(&channel.id) {
+                problems.add("id", "another channel has this id");
+            }
+            channel.check(problems);
+        });
     }
 }
 

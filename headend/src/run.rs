@@ -16,7 +16,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::metrics::Metrics;
 use crate::reload::Reload;
 use crate::roster::Roster;
-use crate::{Config, Serve, admin, monitor};
+use crate::{Config, Serve, admin, monitor, orders};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How often health is looked at.
@@ -47,7 +47,7 @@ pub async fn run(config: Config, file: Option<PathBuf>, stop: Stop) -> Result<()
     let (session_in, session_out) = watch::channel(None);
     let roster = Roster::new(config.state.clone(), feeds, status.clone(), session_out);
     let roster = Arc::new(roster);
-    let changes = roster.apply(&config.channels).await;
+    let changes = roster.apply(&config.all_channels()?).await;
     if let Some((channel, why)) = changes.failed.first_key_value() {
         bail!("cannot start channel {channel}: {why}");
     }
@@ -111,6 +111,7 @@ pub async fn run(config: Config, file: Option<PathBuf>, stop: Stop) -> Result<()
             () = look(&roster, session, &platform) => {}
             () = monitor::tell(&roster, session) => {}
             () = monitor::show(roster.clone(), session) => {}
+            () = orders::follow(reload.filter(|_| config.console), session) => {}
         }
     }
     rereading.await.context("the configuration is read no more")??;

@@ -10,7 +10,8 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use link::protocol::{
-    Condition, EpochKey, MAX_SOURCES, Parameters, Publication, SourceCondition, shortened,
+    Condition, EpochKey, MAX_SOURCES, Parameters, Programme, Publication, SourceCondition,
+    shortened,
 };
 use link::{Part, Session, Swarm, SwarmStats};
 use segment::{ChannelSecret, Coding, Cut, Sealer};
@@ -20,6 +21,7 @@ use crate::config::{Channel, Mode, Source};
 use crate::media::Media;
 use crate::source::health::Health;
 use crate::stats::{Output, Stats};
+use crate::ts::eit::Event;
 
 /// How long one content key serves, milliseconds. Viewers hold this epoch's key and the next.
 const EPOCH_MS: u64 = 30 * 60 * 1000;
@@ -155,6 +157,23 @@ impl Station {
             switches: stats.switches.load(Relaxed),
             trouble: stats.trouble().map(shortened),
         }
+    }
+
+    /// What the source that plays says is on, now and next; nothing while the slate stands in.
+    pub fn programmes(&self) -> Vec<Programme> {
+        let playing = self.stats.sources.get(self.stats.active());
+        let up = self.stats.source_up.load(Relaxed);
+        let events = playing.filter(|_| up).map(|health| health.on()).unwrap_or_default();
+        let programme = |event: Event| {
+            let start = u64::try_from(event.start).ok()?;
+            Some(Programme {
+                start,
+                end: start + u64::from(event.duration),
+                title: shortened(event.title),
+                about: shortened(event.about),
+            })
+        };
+        events.into_iter().filter_map(programme).collect()
     }
 
     /// The last segment of its first rendition at which decoding can begin.

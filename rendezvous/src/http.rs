@@ -13,6 +13,11 @@ use segment::SwarmId;
 use serde::{Deserialize, Serialize};
 use service::config::SecretText;
 use service::{Status, metrics::Registry, status};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::console::Console;
 use crate::hub::{Hub, Seen};
@@ -35,16 +40,38 @@ pub fn router(
     health: Status,
     registry: Registry,
 ) -> Router {
-    Router::new()
-        .route("/v1/channels", get(channels))
-        .route("/v1/sessions", get(sessions))
-        .route("/v1/swarms", get(swarms))
-        .route("/v1/swarms/{id}", get(swarm))
+    let (router, document) = described().split_for_parts();
+    let document = Arc::new(document);
+    router
+        .route("/v1/openapi.json", get(move || async move { Json(document.as_ref().clone()) }))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "not-found", "there is nothing here") })
         .with_state(App { hub, admin })
         .merge(console.router())
         .merge(status::router(health, registry))
         .layer(middleware::from_fn(harden))
+}
+
+/// All addresses with their description: one list makes both.
+fn described() -> OpenApiRouter<App> {
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+    let bearer = bearer.description(Some("the administrator's token")).build();
+    let mut components = utoipa::openapi::Components::new();
+    components.add_security_scheme("administrator", SecurityScheme::Http(bearer));
+    let info = InfoBuilder::new()
+        .title("Braidcast rendezvous")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some("The line-up, sessions and the live map."));
+    let document = OpenApiBuilder::new().info(info).components(Some(components)).build();
+    OpenApiRouter::with_openapi(document)
+        .routes(routes!(channels))
+        .routes(routes!(sessions))
+        .routes(routes!(swarms))
+        .routes(routes!(swarm))
+}
+
+/// The description of the interface, as `/v1/openapi.json` gives it.
+pub fn openapi() -> OpenApi {
+    described().into_openapi()
 }
 
 /// Nothing from elsewhere is loaded, nothing is guessed, nothing is shown inside another page.
@@ -58,7 +85,8 @@ async fn harden(request: Request, next: Next) -> Response {
              frame-ancestors 'none'",
         ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        // With "no-referrer" a browser hides from where a form is sent, and it would be taken for one of another site.
+        (header::REFERRER_POLICY, "same-origin"),
     ] {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
@@ -68,7 +96,7 @@ async fn harden(request: Request, next: Next) -> Response {
 }
 
 /// A channel of the line-up.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Channel {
     id: String,
     number: u32,
@@ -78,7 +106,7 @@ struct Channel {
     renditions: Vec<Rendition>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Rendition {
     name: String,
     bitrate: u64,
@@ -98,21 +126,33 @@ impl From<ChannelInfo> for Channel {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Channels {
     channels: Vec<Channel>,
 }
 
+/// The line-up.
+#[utoipa::path(get, path = "/v1/channels", tag = "line-up", responses((status = 200, body = Channels)))]
 async fn channels(State(app): State<App>) -> Json<Channels> {
     let line_up = app.hub.look(|map, _| map.line_up());
     Json(Channels { channels: line_up.into_iter().map(Channel::from).collect() })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Sessions {
     sessions: Vec<Seen>,
 }
 
+/// Who is connected to this rendezvous, and what they watch.
+#[utoipa::path(
+    get, path = "/v1/sessions", tag = "administration", params(Window), security(("administrator" = [])),
+    responses(
+        (status = 200, body = Sessions),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
 async fn sessions(
     State(app): State<App>,
     window: Result<Query<Window>, axum::extract::rejection::QueryRejection>,
@@ -125,7 +165,7 @@ async fn sessions(
     Ok(Json(Sessions { sessions: app.hub.seen(window.skip, window.limit.min(MEMBERS)) }))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Swarms {
     /// Nodes connected to this rendezvous.
     sessions: usize,
@@ -136,6 +176,15 @@ struct Swarms {
     swarms: Vec<Summary>,
 }
 
+/// All swarms at a glance.
+#[utoipa::path(
+    get, path = "/v1/swarms", tag = "administration", security(("administrator" = [])),
+    responses(
+        (status = 200, body = Swarms),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
 async fn swarms(State(app): State<App>, headers: HeaderMap) -> Result<Json<Swarms>, Problem> {
     app.operator(&headers)?;
     let swarms = app.hub.look(|map, now| map.summaries(now));
@@ -149,7 +198,7 @@ async fn swarms(State(app): State<App>, headers: HeaderMap) -> Result<Json<Swarm
     Ok(Json(Swarms { sessions: app.hub.sessions(), viewers, received, swarms }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 struct Window {
     /// How many members to pass over.
     #[serde(default)]
@@ -163,12 +212,24 @@ fn most() -> usize {
     MEMBERS
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Detail {
     swarm: Summary,
     members: Vec<Member>,
 }
 
+/// One swarm and who takes part.
+#[utoipa::path(
+    get, path = "/v1/swarms/{id}", tag = "administration", params(("id" = String, Path), Window),
+    security(("administrator" = [])),
+    responses(
+        (status = 200, body = Detail),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
 async fn swarm(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -224,6 +285,16 @@ impl App {
     }
 }
 
+/// A problem as it travels (RFC 9457).
+#[derive(Serialize, ToSchema)]
+struct ProblemBody {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: &'static str,
+    code: &'static str,
+}
+
 /// A reply after RFC 9457.
 struct Problem {
     status: StatusCode,
@@ -237,14 +308,39 @@ fn problem(status: StatusCode, code: &'static str, detail: &'static str) -> Prob
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = serde_json::json!({
-            "type": format!("urn:braidcast:problem:{}", self.code),
-            "title": self.status.canonical_reason().unwrap_or_default(),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-            "code": self.code,
-        });
+        let body = ProblemBody {
+            r#type: format!("urn:braidcast:problem:{}", self.code),
+            title: self.status.canonical_reason().unwrap_or_default(),
+            status: self.status.as_u16(),
+            detail: self.detail,
+            code: self.code,
+        };
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-        (self.status, kind, body.to_string()).into_response()
+        (self.status, kind, serde_json::to_string(&body).unwrap_or_default()).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// An address that vanishes from here is missed by somebody.
+    const ADDRESSES: [&str; 4] = ["/v1/channels", "/v1/sessions", "/v1/swarms", "/v1/swarms/{id}"];
+
+    #[test]
+    fn every_address_and_every_shape_is_described() {
+        let document = serde_json::to_value(super::openapi()).unwrap();
+        let paths = document["paths"].as_object().unwrap();
+        let described: BTreeSet<&str> = paths.keys().map(String::as_str).collect();
+        assert_eq!(described, BTreeSet::from(ADDRESSES));
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        let text = document.to_string();
+        for part in text.split("\"#/components/schemas/").skip(1) {
+            let name = part.split('"').next().unwrap();
+            assert!(schemas.contains_key(name), "{name} is not described");
+        }
+        for field in ["offload", "startup_ms", "stalls"] {
+            assert!(schemas["Summary"]["properties"].get(field).is_some(), "{field}");
+        }
     }
 }

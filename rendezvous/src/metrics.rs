@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use link::protocol::Refusal;
+use link::protocol::{CAUSES, DISTANCES, Quality, Refusal};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -52,6 +52,21 @@ struct FromLabel {
     from: &'static str,
 }
 
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct CauseLabel {
+    cause: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct DistanceLabel {
+    distance: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct QueueLabel {
+    queue: &'static str,
+}
+
 /// What is counted.
 #[derive(Clone)]
 pub struct Metrics {
@@ -69,6 +84,13 @@ pub struct Metrics {
     join_seconds: Histogram,
     media: Family<FromLabel, Counter>,
     stalls: Counter,
+    stall_causes: Family<CauseLabel, Counter>,
+    startup_seconds: Histogram,
+    lag: Family<SwarmLabel, Gauge<f64, AtomicU64>>,
+    near: Family<DistanceLabel, Counter>,
+    segments: Family<ResultLabel, Counter>,
+    duplicates: Counter,
+    queues: Family<QueueLabel, Gauge>,
     /// Sessions dropped because they did not keep up.
     pub slow: Counter,
     /// Introductions of one viewer to another that were passed on.
@@ -121,6 +143,12 @@ impl Metrics {
             "From a node's request to take part until the answer is ready",
             join_seconds.clone(),
         );
+        let startup_seconds = Histogram::new([0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 4.0, 8.0]);
+        registry.register(
+            "rendezvous_viewer_startup_seconds",
+            "From a viewer's choice of a channel to its first playable segment",
+            startup_seconds.clone(),
+        );
         Self {
             sessions: registry.add("rendezvous_sessions", "Nodes connected, by role"),
             swarms: registry.add("rendezvous_swarms", "Swarms in the live map"),
@@ -142,6 +170,24 @@ impl Metrics {
                 "Media bytes that viewers report, by role of the sender",
             ),
             stalls: registry.add("rendezvous_viewer_stalls", "Stalls that viewers report"),
+            stall_causes: registry
+                .add("rendezvous_viewer_stalls_by_cause", "Stalls that viewers report, by cause"),
+            startup_seconds,
+            lag: registry.add(
+                "rendezvous_swarm_lag_seconds",
+                "From capture to arrival at the median viewer of a rendition",
+            ),
+            near: registry.add(
+                "rendezvous_media_received_near_bytes",
+                "Media bytes that viewers report, by how near the sender is",
+            ),
+            segments: registry.add(
+                "rendezvous_viewer_segments",
+                "Segments at viewers: played, of those rebuilt with parity, and lost",
+            ),
+            duplicates: registry
+                .add("rendezvous_viewer_duplicate_bytes", "Bytes of shards that came twice"),
+            queues: registry.add("rendezvous_queue", "What waits in each queue"),
             slow: registry.add("rendezvous_slow_sessions", "Dropped for not keeping up"),
             introduced: registry
                 .add("rendezvous_introductions", "Introductions of viewers passed on"),
@@ -213,6 +259,40 @@ impl Metrics {
         }
     }
 
+    /// A viewer has started after so many milliseconds.
+    pub fn started(&self, after_ms: u32) {
+        self.startup_seconds.observe(f64::from(after_ms) / 1e3);
+    }
+
+    /// A viewer tells how it has fared since it told it `before`.
+    pub fn fared(&self, before: &Quality, now: &Quality) {
+        for ((cause, now), before) in CAUSES.into_iter().zip(now.stalls).zip(before.stalls) {
+            let new = now.saturating_sub(before).into();
+            self.stall_causes.get_or_create(&CauseLabel { cause }).inc_by(new);
+        }
+        for ((distance, now), before) in DISTANCES.into_iter().zip(now.near_in).zip(before.near_in)
+        {
+            let new = now.saturating_sub(before);
+            self.near.get_or_create(&DistanceLabel { distance }).inc_by(new);
+        }
+        for (result, now, before) in [
+            ("played", now.played, before.played),
+            ("rebuilt", now.rebuilt, before.rebuilt),
+            ("lost", now.lost, before.lost),
+        ] {
+            let new = now.saturating_sub(before);
+            self.segments.get_or_create(&ResultLabel { result }).inc_by(new);
+        }
+        self.duplicates.inc_by(now.duplicate.saturating_sub(before.duplicate));
+    }
+
+    /// Shows what waits.
+    pub fn show_queues(&self, queues: [(&'static str, usize); 3]) {
+        for (queue, waits) in queues {
+            self.queues.get_or_create(&QueueLabel { queue }).set(waits as i64);
+        }
+    }
+
     /// Shows the map as it is now.
     pub fn show(&self, map: &dyn Map, now: Time) {
         let summaries = map.summaries(now);
@@ -239,6 +319,14 @@ impl Metrics {
             let (channel, rendition) = (swarm.channel.clone(), swarm.rendition.clone());
             let left = self.keys_left.get_or_create(&SwarmLabel { channel, rendition }).clone();
             left.set(swarm.keys_left_s as i64);
+        }
+        self.lag.clear();
+        for swarm in &summaries {
+            if let Some(lag) = swarm.lag_ms {
+                let (channel, rendition) = (swarm.channel.clone(), swarm.rendition.clone());
+                let shown = self.lag.get_or_create(&SwarmLabel { channel, rendition }).clone();
+                shown.set(f64::from(lag) / 1e3);
+            }
         }
         // Swarms that are over leave no label behind.
         let mut before = self.shown.lock().unwrap_or_else(PoisonError::into_inner);

@@ -15,9 +15,6 @@ use crate::hub::{Caller, Denied, Hub, Inbox, Outbox};
 const HELLO: Duration = Duration::from_secs(5);
 /// An event that cannot be written within this ends the session.
 const WRITE: Duration = Duration::from_secs(10);
-/// A viewer that is seen at another address says hello again, but no sooner than this after the last time: a router may
-/// show another one with each packet.
-const SETTLED: Duration = Duration::from_secs(5);
 const ELSEWHERE: &str = "seen at another address: say hello again";
 /// How long the last word may take.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -130,7 +127,7 @@ async fn listen(
         // The home's router has another address, or UDP is blocked now, or no longer. A viewer cannot know; others would be
         // told where it was.
         let moved = caller.role == Role::Viewer && connection.quic.remote_address() != seen;
-        if moved && begun.elapsed() >= SETTLED {
+        if moved && hub.is_to_come_again(caller.peer, begun.elapsed()) {
             return ELSEWHERE;
         }
         metre.wait().await;

@@ -1,5 +1,5 @@
 //! Takes part in the swarms of the line-up. Membership costs a few messages; what flows is decided by
-//! the engines, on demand.
+//! the engines, on demand. Before the end, children are moved to others.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,12 +10,15 @@ use service::{Stop, config::Rate};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::Config;
-use crate::metrics::{Figures, Metrics, Totals};
+use crate::drain::Drain;
+use crate::metrics::{Carrying, Figures, Metrics, Totals};
 use crate::share::share;
+use crate::{Config, Time};
 
 /// How often figures are read and limits are shared out anew.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often children are let go while the repeater takes leave of them.
+const STEP: Duration = Duration::from_millis(250);
 /// A channel that is off the air for so long is left; a headend that restarts is back before.
 const OFF_AIR: Duration = Duration::from_secs(60);
 /// A swarm in which nothing flows for so long is joined anew: its headend may have come back under
@@ -53,6 +56,8 @@ pub(crate) struct Carrier<'a> {
     /// Renditions that were refused, and when.
     refused: BTreeMap<Name, Instant>,
     left: Totals,
+    /// The limit of what is sent, as the engines know it.
+    capped: Option<Rate>,
 }
 
 impl<'a> Carrier<'a> {
@@ -72,11 +77,58 @@ impl<'a> Carrier<'a> {
             carried: BTreeMap::new(),
             refused: BTreeMap::new(),
             left: Totals::default(),
+            capped: config.limits.egress_at(Time::now()),
         }
     }
 
-    /// Carries until the stop.
+    /// Carries until the stop, and then until the children have moved.
     pub(crate) async fn run(mut self, stop: &Stop) {
+        self.carry(stop).await;
+        self.drain().await;
+    }
+
+    /// Takes leave of the children one after the other, so that each loses one sub-stream at a time and finds another
+    /// parent for it while the rest flows on.
+    async fn drain(&mut self) {
+        let began = Instant::now();
+        let most = self.config.limits.drain.get();
+        let drain = Drain::new(self.pushed().iter().sum(), most);
+        if drain.is_over(0, Duration::ZERO) {
+            return;
+        }
+        tracing::info!(substreams = drain.first(), "moving children to others before the end");
+        self.metrics.draining();
+        self.platform.missing("about to stop: children are moved to others");
+        let mut step = interval(STEP);
+        step.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            step.tick().await;
+            let pushed = self.pushed();
+            self.count();
+            if drain.is_over(pushed.iter().sum(), began.elapsed()) {
+                break;
+            }
+            let parts = share(drain.allowed(began.elapsed()), &pushed);
+            for ((carried, part), pushed) in self.carried.values_mut().zip(parts).zip(pushed) {
+                // Never more than there is: nobody new is taken.
+                let most = u32::try_from(part.min(pushed)).unwrap_or(u32::MAX);
+                if carried.max_pushed != Some(most) {
+                    carried.max_pushed = Some(most);
+                    carried.joined.swarm.set_max_pushed(Some(most));
+                }
+            }
+        }
+        let left = self.pushed().iter().sum::<u64>();
+        tracing::info!(left, took = ?began.elapsed(), "children have moved");
+    }
+
+    /// Sub-streams fed to others, by swarm.
+    fn pushed(&self) -> Vec<u64> {
+        self.carried.values().map(|c| u64::from(c.joined.swarm.stats().pushed)).collect()
+    }
+
+    /// Carries until the stop.
+    async fn carry(&mut self, stop: &Stop) {
         let mut state = self.session.state();
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -163,7 +215,7 @@ impl<'a> Carrier<'a> {
             }
             // The limits are shared out among all swarms right after.
             let part = Part {
-                uplink: self.config.limits.egress.map(Rate::bits_per_second),
+                uplink: self.egress().map(Rate::bits_per_second),
                 max_pushed: self.config.limits.substreams,
                 ..Part::default()
             };
@@ -195,11 +247,15 @@ impl<'a> Carrier<'a> {
         }
     }
 
+    /// The most that may be sent at this hour.
+    fn egress(&self) -> Option<Rate> {
+        self.config.limits.egress_at(Time::now())
+    }
+
     /// Shares the limits over all channels out among the swarms, by use. Engines hear of it only when
     /// their part changes: a new uplink ends what they had learnt about the old one.
     fn share_out(&mut self) {
-        let pushed: Vec<u64> =
-            self.carried.values().map(|c| u64::from(c.joined.swarm.stats().pushed)).collect();
+        let pushed = self.pushed();
         if let Some(total) = self.config.limits.substreams {
             let parts = share(u64::from(total), &pushed);
             // Who must give something up does so before others may take it.
@@ -213,7 +269,20 @@ impl<'a> Carrier<'a> {
                 }
             }
         }
-        if let Some(total) = self.config.limits.egress {
+        let egress = self.egress();
+        if egress != self.capped {
+            let limit = egress.map_or_else(|| "none".to_owned(), |rate| rate.to_string());
+            tracing::info!(limit, "another limit of what is sent");
+            self.capped = egress;
+            self.node.set_max_egress(egress.map(Rate::bits_per_second));
+            if egress.is_none() {
+                for carried in self.carried.values_mut() {
+                    carried.uplink = None;
+                    carried.joined.swarm.set_uplink(None);
+                }
+            }
+        }
+        if let Some(total) = egress {
             let used = self.carried.values().zip(&pushed);
             let used: Vec<u64> = used
                 .map(|(carried, pushed)| carried.substream_rate.saturating_mul(*pushed))
@@ -229,13 +298,13 @@ impl<'a> Carrier<'a> {
     }
 
     fn count(&self) {
-        let carried = self
-            .carried
-            .iter()
-            .map(|((channel, rendition), carried)| {
-                (channel.clone(), rendition.clone(), carried.joined.swarm.stats())
-            })
-            .collect();
-        self.metrics.set(Figures { node: self.node.stats(), left: self.left, carried });
+        let carried = self.carried.iter().map(|((channel, rendition), carried)| Carrying {
+            channel: channel.clone(),
+            rendition: rendition.clone(),
+            stats: carried.joined.swarm.stats(),
+        });
+        let carried = carried.collect();
+        let (left, limit) = (self.left, self.capped);
+        self.metrics.set(Figures { node: self.node.stats(), left, carried, limit });
     }
 }

@@ -5,17 +5,24 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use serde::Deserialize;
-use service::config::{Check, Problems, Rate, Secret};
+use service::config::{Check, Duration, Problems, Rate, Secret, SecretText};
 use ticket::{Country, Identity, Location, Role};
 use url::Url;
+
+use crate::hours::{Hours, Time};
+
+/// Less is no use to anybody, bits per second.
+const LEAST_EGRESS: u64 = 100_000;
+/// Whoever stops a program waits no longer.
+const LONGEST_DRAIN: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where auth is.
+    /// Where auth is; may stand in the credential instead.
     pub auth: Option<Url>,
-    /// The node's credential.
+    /// The node's credential, alone or as one line with auth's address before it: `https://tv.example#CREDENTIAL`.
     pub credential: Option<Secret>,
     /// The file of the node's key pair.
     pub identity: PathBuf,
@@ -55,6 +62,10 @@ pub struct Limits {
     pub substreams: Option<u32>,
     /// The most connections at one time.
     pub connections: usize,
+    /// Another `egress` at some hours of the day.
+    pub hours: Vec<Hours>,
+    /// Before it stops, its children are moved to others, one after the other, for so long at most.
+    pub drain: Duration,
 }
 
 /// Section `[serve]`: viewers who are in any of these; all empty means everybody.
@@ -97,7 +108,13 @@ impl Default for Http {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { egress: None, substreams: None, connections: 2_000 }
+        Self {
+            egress: None,
+            substreams: None,
+            connections: 2_000,
+            hours: Vec::new(),
+            drain: Duration::from_secs(15),
+        }
     }
 }
 
@@ -121,7 +138,57 @@ impl Serve {
     }
 }
 
+impl Limits {
+    /// The most media sent at this time of the day (on this machine's clock), over all channels: of several hours that
+    /// hold, the least.
+    pub fn egress_at(&self, time: Time) -> Option<Rate> {
+        let now = self.hours.iter().filter(|hours| hours.hold(time)).map(|hours| hours.egress);
+        now.min().or(self.egress)
+    }
+}
+
+/// Where a node signs in, and with what.
+pub struct Login {
+    /// Auth.
+    pub auth: Url,
+    /// The credential.
+    pub credential: SecretText,
+}
+
 impl Config {
+    /// What the credential and `auth` say together.
+    ///
+    /// # Errors
+    /// Which key is wrong, and why. Never holds the credential.
+    pub fn login(&self) -> Result<Login, (&'static str, String)> {
+        let Some(secret) = &self.credential else {
+            return Err((
+                "credential",
+                "must be given: { file = \"FILE\" } or { env = \"NAME\" }".into(),
+            ));
+        };
+        let text = secret.read().map_err(|error| {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+            ("credential", format!("{error}{}", cause.unwrap_or_default()))
+        })?;
+        let (auth, credential) = match text.expose().rsplit_once('#') {
+            None => (None, text.expose()),
+            Some((address, credential)) => {
+                let address = Url::parse(address).map_err(|error| {
+                    ("credential", format!("what stands before # is no address of auth: {error}"))
+                })?;
+                (Some(address), credential)
+            }
+        };
+        // The file has the last word: the address in the line may be one that is not reached from here.
+        let missing = "must be given: the address of auth, here or before the credential";
+        let auth = self.auth.clone().or(auth).ok_or(("auth", missing.to_owned()))?;
+        if !matches!(auth.scheme(), "http" | "https") || auth.host().is_none() {
+            return Err(("auth", "must begin with http:// or https:// and name a host".into()));
+        }
+        Ok(Login { auth, credential: credential.to_owned().into() })
+    }
+
     /// The address for outgoing HTTP: that of the UDP socket, if it names one.
     pub fn source_address(&self) -> Option<IpAddr> {
         Some(self.bind.ip()).filter(|ip| !ip.is_unspecified())
@@ -135,19 +202,8 @@ impl Config {
 
 impl Check for Config {
     fn check(&self, problems: &mut Problems) {
-        match &self.auth {
-            None => problems.add("auth", "must be given: the address of auth"),
-            Some(url) if !matches!(url.scheme(), "http" | "https") || url.host().is_none() => {
-                problems.add("auth", "must begin with http:// or https:// and name a host");
-            }
-            Some(_) => {}
-        }
-        match &self.credential {
-            None => {
-                problems
-                    .add("credential", "must be given: { file = \"FILE\" } or { env = \"NAME\" }");
-            }
-            Some(secret) => secret.check("credential", problems),
+        if let Err((key, what)) = self.login() {
+            problems.add(key, what);
         }
         // One that is not there yet is made at the start.
         if self.identity.exists()
@@ -164,7 +220,7 @@ impl Check for Config {
             }
         }
         problems.within("limits", |problems| {
-            if self.limits.egress.is_some_and(|rate| rate.bits_per_second() < 100_000) {
+            if self.limits.egress.is_some_and(|rate| rate.bits_per_second() < LEAST_EGRESS) {
                 problems.add("egress", "must be at least 100 kbit/s");
             }
             if self.limits.substreams == Some(0) {
@@ -172,6 +228,14 @@ impl Check for Config {
             }
             if !(2..=1_000_000).contains(&self.limits.connections) {
                 problems.add("connections", "must be 2 to 1000000");
+            }
+            if self.limits.drain.get() > LONGEST_DRAIN {
+                problems.add("drain", "must be 10min at most");
+            }
+            for (i, hours) in self.limits.hours.iter().enumerate() {
+                if hours.egress.bits_per_second() < LEAST_EGRESS {
+                    problems.add(format_args!("hours.{i}.egress"), "must be at least 100 kbit/s");
+                }
             }
         });
     }
@@ -201,12 +265,50 @@ mod tests {
     }
 
     #[test]
+    fn one_line_is_enough_if_the_address_stands_before_the_credential() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("credential");
+        let config = |line: &str| {
+            std::fs::write(&file, line).unwrap();
+            parse(&format!("credential = {{ file = '{}' }}", file.display()))
+        };
+        let login = config("https://tv.example/x#s3cret\n").unwrap().login().ok().unwrap();
+        assert_eq!(
+            (login.auth.as_str(), login.credential.expose()),
+            ("https://tv.example/x", "s3cret")
+        );
+        let said = config("s3cret").unwrap_err();
+        assert!(said.contains("key `auth`: must be given") && !said.contains("s3cret"), "{said}");
+        for line in ["tv.example#s3cret", "ftp://tv.example#s3cret"] {
+            let said = config(line).unwrap_err();
+            assert!(!said.contains("s3cret"), "{said}");
+        }
+    }
+
+    #[test]
+    fn another_limit_holds_at_its_hours() {
+        let text = "credential = { env = 'PATH' }\nauth = 'https://tv.example'\n[limits]\negress = '2 Gbit/s'\n";
+        let hours = "hours = [{ from = '18:00', to = '23:00', egress = '500 Mbit/s' }, \
+             { from = '22:00', to = '7:00', egress = '1 Gbit/s' }]\ndrain = '20s'\n";
+        let config = parse(&format!("{text}{hours}")).unwrap();
+        let at = |time: &str| config.limits.egress_at(time.parse().unwrap()).unwrap().to_string();
+        assert_eq!(at("12:00"), "2 Gbit/s");
+        assert_eq!(at("19:00"), "500 Mbit/s");
+        assert_eq!(at("22:30"), "500 Mbit/s", "the least of two");
+        assert_eq!(at("3:00"), "1 Gbit/s");
+        let wrong = "hours = [{ from = '18', to = '23:00', egress = '1 Mbit/s' }]";
+        assert!(
+            parse(&format!("{text}{wrong}")).unwrap_err().contains("write for example \"18:30\"")
+        );
+        assert!(parse(&format!("{text}drain = '1h'")).unwrap_err().contains("10min at most"));
+    }
+
+    #[test]
     fn mistakes_are_named_with_line_and_suggestion() {
         let said = parse("auth = 'ftp://x'\n\n[limits]\negres = 5\nconnections = 1\n").unwrap_err();
         let lines: Vec<_> = said.lines().collect();
-        assert_eq!(lines.len(), 4, "{said}");
+        assert_eq!(lines.len(), 3, "{said}");
         for says in [
-            "key `auth` at line 1: must begin with http://",
             "key `credential`: must be given",
             "unknown key `egres` at line 4 in section [limits]; did you mean `egress`?",
             "key `connections` at line 5 in section [limits]: must be 2 to 1000000",

@@ -3,9 +3,13 @@
 
 mod carrier;
 mod config;
+mod drain;
+mod hours;
 mod metrics;
+mod page;
 mod run;
 mod share;
 
-pub use config::{Config, Http, Limits, Serve};
+pub use config::{Config, Http, Limits, Login, Serve};
+pub use hours::{Hours, ParseError, Time};
 pub use run::run;

@@ -1,14 +1,19 @@
-//! What the repeater tells Prometheus. Labels are roles and the channels of the line-up, never peers.
+//! What the repeater tells Prometheus and its own page. Labels are roles and the channels of the line-up, never peers.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use link::NodeStats;
+use service::config::Rate;
 use service::metrics::prometheus_client::collector::Collector;
 use service::metrics::prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use service::metrics::prometheus_client::metrics::counter::ConstCounter;
 use service::metrics::prometheus_client::metrics::gauge::ConstGauge;
 use swarm::{ByRole, Stats};
+
+use crate::page::Course;
 
 /// The figures as of the last look, about a second ago at most.
 #[derive(Clone, Debug, Default)]
@@ -17,15 +22,34 @@ pub(crate) struct Figures {
     pub(crate) node: NodeStats,
     /// Of swarms that were left: counters never go back.
     pub(crate) left: Totals,
-    /// Of swarms that are carried: channel, rendition, figures.
-    pub(crate) carried: Vec<(String, String, Stats)>,
+    /// Of swarms that are carried.
+    pub(crate) carried: Vec<Carrying>,
+    /// The most media that may be sent now.
+    pub(crate) limit: Option<Rate>,
+}
+
+/// A rendition that is carried.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Carrying {
+    pub(crate) channel: String,
+    pub(crate) rendition: String,
+    pub(crate) stats: Stats,
+}
+
+impl Figures {
+    /// Over all swarms, those that were left too.
+    pub(crate) fn totals(&self) -> Totals {
+        let mut all = self.left;
+        self.carried.iter().for_each(|carried| all.add(&carried.stats));
+        all
+    }
 }
 
 /// Counters over several swarms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
-    bytes_in: ByRole,
-    bytes_out: ByRole,
+    pub(crate) bytes_in: ByRole,
+    pub(crate) bytes_out: ByRole,
     control_bytes: u64,
     rejected_shards: u64,
     conflicts: u64,
@@ -51,12 +75,38 @@ impl Totals {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
     figures: Arc<Mutex<Figures>>,
+    course: Arc<Mutex<Course>>,
+    draining: Arc<AtomicBool>,
 }
 
 impl Metrics {
     /// Replaces the figures.
     pub(crate) fn set(&self, figures: Figures) {
+        let Totals { bytes_in, bytes_out, .. } = figures.totals();
+        let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
+        course.note(Instant::now(), sum(&bytes_in), sum(&bytes_out));
+        drop(course);
         *self.lock() = figures;
+    }
+
+    /// As of the last look.
+    pub(crate) fn figures(&self) -> Figures {
+        self.lock().clone()
+    }
+
+    /// What went in and out over time.
+    pub(crate) fn course(&self) -> Course {
+        self.course.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on children are moved away.
+    pub(crate) fn draining(&self) {
+        self.draining.store(true, Relaxed);
+    }
+
+    /// Whether children are moved away.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Figures> {
@@ -67,11 +117,8 @@ impl Metrics {
 
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let figures = self.lock().clone();
-        let mut all = figures.left;
-        for (_, _, stats) in &figures.carried {
-            all.add(stats);
-        }
+        let figures = self.figures();
+        let all = figures.totals();
 
         by_role(
             &mut encoder,
@@ -96,6 +143,11 @@ impl Collector for Metrics {
         for (name, help, value) in [
             ("connections", "Connections to peers", i64::from(node.connections)),
             ("swarms", "Renditions of channels taken part in", count(figures.carried.len())),
+            (
+                "draining",
+                "Whether children are moved to others before the end",
+                self.is_draining().into(),
+            ),
         ] {
             let metric = ConstGauge::new(value);
             metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)?;
@@ -109,6 +161,11 @@ impl Collector for Metrics {
 
 fn count(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// All roles together.
+pub(crate) fn sum(by: &ByRole) -> u64 {
+    by.headend + by.repeater + by.viewer
 }
 
 fn by_role(
@@ -136,7 +193,7 @@ fn by_channel(
 ) -> fmt::Result {
     let kind = ConstGauge::new(0_i64).metric_type();
     let mut family = encoder.encode_descriptor(name, help, None, kind)?;
-    for (channel, rendition, stats) in &figures.carried {
+    for Carrying { channel, rendition, stats } in &figures.carried {
         let labels = [("channel", channel.as_str()), ("rendition", rendition.as_str())];
         ConstGauge::new(value(stats)).encode(family.encode_family(&labels)?)?;
     }
@@ -157,7 +214,9 @@ mod tests {
         let metrics = Metrics::default();
         let mut left = Totals::default();
         left.add(&stats(5, 1));
-        let carried = vec![("news".to_owned(), "main".to_owned(), stats(7, 3))];
+        let carried =
+            Carrying { channel: "news".into(), rendition: "main".into(), stats: stats(7, 3) };
+        let carried = vec![carried];
         metrics.set(Figures { left, carried, ..Figures::default() });
         let registry = service::metrics::Registry::new("repeater", "0");
         registry.register_collector(Box::new(metrics));

@@ -12,9 +12,9 @@ use service::{Status, Stop, announce, serve, status};
 use ticket::{Identity, Role};
 use tokio::time::sleep;
 
-use crate::Config;
 use crate::carrier::Carrier;
 use crate::metrics::Metrics;
+use crate::{Config, Time, page};
 
 /// A platform that is away is tried again at least so often.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
@@ -27,9 +27,8 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// If it cannot start (sockets, key file, secret), or auth refuses its credential. What cannot be
 /// reached is tried again for ever, and `/readyz` says what is missing.
 pub async fn run(config: Config, stop: Stop) -> Result<()> {
-    let auth = config.auth.clone().context("auth is not configured")?;
-    let credential = config.credential.as_ref().context("credential is not configured")?;
-    let credential = credential.read().context("cannot have the credential")?;
+    let crate::Login { auth, credential } =
+        config.login().map_err(|(key, what)| anyhow::anyhow!("key `{key}`: {what}"))?;
     let identity = Identity::load_or_create(&config.identity)
         .with_context(|| format!("cannot have the key pair in {}", config.identity.display()))?;
 
@@ -45,14 +44,20 @@ pub async fn run(config: Config, stop: Stop) -> Result<()> {
         role: Role::Repeater,
         platform: String::new(),
         max_connections: config.limits.connections,
-        max_egress: config.limits.egress.map(service::config::Rate::bits_per_second),
+        max_egress: config
+            .limits
+            .egress_at(Time::now())
+            .map(service::config::Rate::bits_per_second),
         meeting: link::Meeting::default(),
         admit: admit(&config),
     })
     .await
     .with_context(|| format!("cannot bind UDP {}", config.bind))?;
-    let (http, server) =
-        serve(config.http.listen, status::router(status, registry), stop.clone()).await?;
+    // It answers until the children have moved.
+    let over = Stop::new();
+    let page = page::router(&config, node.id(), status.clone(), metrics.clone());
+    let router = page.merge(status::router(status, registry));
+    let (http, server) = serve(config.http.listen, router, over.clone()).await?;
 
     let quic = node.local_addr();
     node.endpoint().listen_tcp_at(&config.tcp);
@@ -77,6 +82,7 @@ pub async fn run(config: Config, stop: Stop) -> Result<()> {
         session.sign_out().await;
     }
     node.shutdown().await;
+    over.request();
     server.await.context("the HTTP server broke down")?;
     Ok(())
 }

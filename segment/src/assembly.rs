@@ -184,31 +184,42 @@ impl Word {
         self.enough()?;
         // Without decoding every node that has the data pieces has the same bytes. With it, they are
         // the same only if the channel made a code word: the tree over what follows from them tells.
-        if self.held.trailing_ones() < u32::from(self.head.k) {
+        if !self.has_all_data() {
             self.complete()?;
         }
         Ok(self.data()?.slice(..self.head.len as usize))
     }
 
-    /// The data pieces, decoded if need be, not compared with the root.
+    /// The data pieces, all of which are held.
     fn data(&mut self) -> Result<Bytes, RebuildError> {
-        self.enough()?;
         if self.data.is_none() {
             let held = |i: usize| self.pieces[i].as_ref().map(|piece| &piece.bytes);
-            let data = Code::new(self.head.k, self.n).data(held, self.head.piece_len());
+            let data = Code::new(self.head.k, self.n).joined(held, self.head.piece_len());
             self.data = data.map(Bytes::from);
         }
         self.data.clone().ok_or(RebuildError::Inconsistent)
     }
 
+    fn has_all_data(&self) -> bool {
+        self.held.trailing_ones() >= u32::from(self.head.k)
+    }
+
     /// Makes all pieces and the tree, and compares that with the root.
     fn complete(&mut self) -> Result<(), RebuildError> {
-        let data = self.data()?;
+        self.enough()?;
         if self.rest.is_some() {
             return Ok(());
         }
-        let piece = self.head.piece_len();
-        let parity = Bytes::from(Code::new(self.head.k, self.n).parity(&data, piece, Vec::new()));
+        let (code, piece) = (Code::new(self.head.k, self.n), self.head.piece_len());
+        let (data, parity) = if self.has_all_data() {
+            let data = self.data()?;
+            let parity = code.parity(&data, piece, Vec::new());
+            (data, parity)
+        } else {
+            let held = |i: usize| self.pieces[i].as_ref().map(|piece| &piece.bytes);
+            let (data, parity) = code.rebuilt(held, piece).ok_or(RebuildError::Inconsistent)?;
+            (data.into(), parity)
+        };
         let known = |i: usize| self.pieces[i].as_ref().map(|piece| piece.leaf);
         let tree = tree_over(self.head.layer, &data, &parity, piece, known);
         if tree.root() != self.root {
@@ -216,7 +227,8 @@ impl Word {
             self.data = None;
             return Err(RebuildError::Inconsistent);
         }
-        self.rest = Some((parity, tree));
+        self.data = Some(data);
+        self.rest = Some((parity.into(), tree));
         Ok(())
     }
 

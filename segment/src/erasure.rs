@@ -1,6 +1,7 @@
 //! The erasure code. The only file that knows the crate behind it, which has seen no release since
 //! 2022: what another would have to do is Reed-Solomon over GF(2^8) as `docs/wire.md` defines it.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -9,6 +10,8 @@ use reed_solomon_erasure::galois_8::ReedSolomon;
 /// How many codes are kept ready. Building one inverts a matrix of K x K; a process uses one code
 /// per layer and rendition, most of them the same.
 const CODES: usize = 16;
+/// Bytes of each piece that are worked on together: what is read and written then stays in the processor's nearest cache.
+const BLOCK: usize = 4 << 10;
 
 /// Codes ready for use, the latest used first. Each keeps the inverted matrices of up to 254
 /// patterns of loss.
@@ -34,57 +37,69 @@ impl Code {
     pub(crate) fn parity(&self, data: &[u8], piece: usize, mut parity: Vec<u8>) -> Vec<u8> {
         debug_assert_eq!(data.len(), self.k * piece);
         parity.resize((self.n - self.k) * piece, 0);
-        if let Some(code) = &self.inner {
-            let data: Vec<&[u8]> = data.chunks_exact(piece).collect();
-            let mut out: Vec<&mut [u8]> = parity.chunks_exact_mut(piece).collect();
+        let Some(code) = &self.inner else { return parity };
+        for block in blocks(piece) {
+            let data: Vec<&[u8]> =
+                data.chunks_exact(piece).map(|data| &data[block.clone()]).collect();
+            let mut out: Vec<&mut [u8]> =
+                parity.chunks_exact_mut(piece).map(|out| &mut out[block.clone()]).collect();
             code.encode_sep(&data, &mut out).expect("numbers and sizes are those of the code");
         }
         parity
     }
 
-    /// The K data pieces, one after the other, from any K of the N, all of `piece` bytes. `None` if
-    /// there are fewer. Copies only if all data pieces are there.
-    pub(crate) fn data<'a>(
+    /// The K data pieces, one after the other, if all are held.
+    pub(crate) fn joined<'a>(
         &self,
         held: impl Fn(usize) -> Option<&'a Bytes>,
         piece: usize,
     ) -> Option<Vec<u8>> {
-        let mut data = vec![0; self.k * piece];
-        let mut lost = 0;
-        for (i, out) in data.chunks_exact_mut(piece).enumerate() {
-            match held(i) {
-                Some(bytes) => out.copy_from_slice(bytes),
-                None => lost += 1,
-            }
+        let mut data = Vec::with_capacity(self.k * piece);
+        for i in 0..self.k {
+            data.extend_from_slice(held(i)?);
         }
-        if lost == 0 {
-            return Some(data);
-        }
-        let code = self.inner.as_ref()?;
-        // Exactly as many parity pieces as data pieces are lost: the pattern of loss, under which the
-        // inverted matrix is kept, then does not depend on what else is there.
+        Some(data)
+    }
+
+    /// The K data pieces and the N-K parity pieces, each one after the other, from any K of the N, all of `piece` bytes.
+    /// `None` if there are fewer. Of the parity pieces that are held only as many are believed as data pieces are lost:
+    /// together with the data that are held they say what the others are.
+    pub(crate) fn rebuilt<'a>(
+        &self,
+        held: impl Fn(usize) -> Option<&'a Bytes>,
+        piece: usize,
+    ) -> Option<(Vec<u8>, Vec<u8>)> {
+        let lost = (0..self.k).filter(|&i| held(i).is_none()).count();
+        // The pattern of loss, under which the inverted matrix is kept, then does not depend on what else is there.
         let used: Vec<usize> = (self.k..self.n).filter(|&i| held(i).is_some()).take(lost).collect();
         if used.len() < lost {
             return None;
         }
-        let mut parity = vec![0; lost * piece];
-        let mut spare = parity.chunks_exact_mut(piece);
-        let mut pieces: Vec<(&mut [u8], bool)> = Vec::with_capacity(self.n);
-        for (i, out) in data.chunks_exact_mut(piece).enumerate() {
-            pieces.push((out, held(i).is_some()));
-        }
-        for i in self.k..self.n {
-            match used.contains(&i).then(|| spare.next().zip(held(i))).flatten() {
-                Some((out, bytes)) => {
-                    out.copy_from_slice(bytes);
-                    pieces.push((out, true));
-                }
-                None => pieces.push((&mut [], false)),
+        let used = |i: usize| held(i).filter(|_| i < self.k || used.contains(&i));
+        let mut word = vec![0; self.n * piece];
+        for (i, out) in word.chunks_exact_mut(piece).enumerate() {
+            if let Some(bytes) = used(i) {
+                out.copy_from_slice(bytes);
             }
         }
-        code.reconstruct_data(&mut pieces).ok()?;
-        Some(data)
+        if let Some(code) = &self.inner {
+            for block in blocks(piece) {
+                let mut pieces: Vec<(&mut [u8], bool)> = word
+                    .chunks_exact_mut(piece)
+                    .enumerate()
+                    .map(|(i, out)| (&mut out[block.clone()], used(i).is_some()))
+                    .collect();
+                code.reconstruct(&mut pieces).ok()?;
+            }
+        }
+        let parity = word.split_off(self.k * piece);
+        Some((word, parity))
     }
+}
+
+/// A piece in parts of [`BLOCK`].
+fn blocks(piece: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..piece).step_by(BLOCK).map(move |from| from..piece.min(from + BLOCK))
 }
 
 /// A code from those kept, or a new one, `1 <= k < n <= 64`.
@@ -123,12 +138,31 @@ mod tests {
                 for first in [usize::from(n - k), usize::from(n - k) / 2] {
                     let window = first..first + usize::from(k);
                     let held = |i: usize| window.contains(&i).then(|| &word[i]);
-                    assert_eq!(code.data(held, PIECE).as_deref(), Some(&data[..]), "{k} of {n}");
+                    let rebuilt = code.rebuilt(held, PIECE);
+                    assert_eq!(rebuilt, Some((data.clone(), parity.clone())), "{k} of {n}");
                     let fewer = |i: usize| held(i).filter(|_| i != window.start);
-                    assert_eq!(code.data(fewer, PIECE), None, "{k} of {n}");
+                    assert_eq!(code.rebuilt(fewer, PIECE), None, "{k} of {n}");
+                    let all = first == 0;
+                    assert_eq!(code.joined(held, PIECE), all.then(|| data.clone()), "{k} of {n}");
                 }
             }
         }
+    }
+
+    /// Pieces of several blocks, the last of them short.
+    #[test]
+    fn long_pieces_are_those_of_short_ones_in_a_row() {
+        let piece = 2 * BLOCK + 5;
+        let data: Vec<u8> = (0..2 * piece).map(|i| (i * 31 + i / 251) as u8).collect();
+        let code = Code::new(2, 4);
+        let parity = code.parity(&data, piece, Vec::new());
+        for at in [0, 1, BLOCK - 1, BLOCK, 2 * BLOCK, piece - 1] {
+            let alone = code.parity(&[data[at], data[piece + at]], 1, Vec::new());
+            assert_eq!(alone, [parity[at], parity[piece + at]], "{at}");
+        }
+        let held = [2, 3].map(|i| Bytes::copy_from_slice(&parity[(i - 2) * piece..][..piece]));
+        let rebuilt = code.rebuilt(|i| held.get(i.wrapping_sub(2)), piece);
+        assert_eq!(rebuilt, Some((data, parity)));
     }
 
     #[test]

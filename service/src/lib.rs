@@ -28,6 +28,7 @@ mod announce;
 mod common;
 pub mod config;
 mod exit;
+pub mod html;
 pub mod logs;
 pub mod metrics;
 pub mod request;

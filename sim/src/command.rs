@@ -39,6 +39,9 @@ enum Command {
         /// Write a line for every stay of a viewer as comma-separated values (of the first seed)
         #[arg(long, value_name = "FILE")]
         stays: Option<PathBuf>,
+        /// Write a line for every sub-stream that was lost and moved, and where the time went (of the first seed)
+        #[arg(long, value_name = "FILE")]
+        failovers: Option<PathBuf>,
     },
     /// Runs a scenario with its audience and with several times as many: what enters each network by that?
     Growth {
@@ -103,7 +106,7 @@ fn cores() -> u32 {
 
 impl Which {
     fn how(&self) -> How {
-        How { threads: self.threads, profile: self.profile, stays: false }
+        How { profile: self.profile, ..How::from(self.threads) }
     }
 
     fn load(&self, common: &Common) -> anyhow::Result<Scenario> {
@@ -125,11 +128,15 @@ impl Arguments {
             return self.check();
         };
         match command {
-            Command::Run { scenario: which, seeds, report, html, stays } => {
+            Command::Run { scenario: which, seeds, report, html, stays, failovers } => {
                 let Some(mut scenario) = self.load(which)? else { return Ok(()) };
-                let how = How { stays: stays.is_some(), ..which.how() };
+                let how =
+                    How { stays: stays.is_some(), failovers: failovers.is_some(), ..which.how() };
                 let results = sim::run(&scenario, how, &mut bar());
                 if let Some((file, lines)) = stays.as_ref().zip(results.stays.as_ref()) {
+                    write(file, lines)?;
+                }
+                if let Some((file, lines)) = failovers.as_ref().zip(results.failovers.as_ref()) {
                     write(file, lines)?;
                 }
                 if let Some(file) = report {

@@ -15,6 +15,8 @@ pub(crate) enum What {
     Message(u32),
     /// Peers come from rendezvous; where they are kept.
     Candidates(u32),
+    /// The same: those that are seen at the node's own address.
+    Neighbours(u32),
     /// The engine wants to be woken.
     Wake,
     /// The uplink may send on.
@@ -99,6 +101,7 @@ pub(crate) enum Load {
     None,
     Message(Message),
     Candidates(Vec<PeerHint>),
+    Neighbours(Vec<PeerHint>),
 }
 
 /// An event on its way to another region.

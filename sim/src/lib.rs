@@ -15,6 +15,7 @@ mod event;
 pub mod growth;
 mod histogram;
 mod html;
+mod moves;
 mod node;
 pub mod plan;
 mod population;
@@ -35,6 +36,7 @@ use std::time::Instant;
 pub use compare::{Real, compare};
 pub use histogram::Distribution;
 pub use html::page;
+pub use moves::Reason;
 pub use report::Report;
 pub use scenario::Scenario;
 pub use table::table;
@@ -49,11 +51,13 @@ pub struct How {
     pub profile: bool,
     /// Whether the report has a line for every stay.
     pub stays: bool,
+    /// Whether it has one for every sub-stream that was lost and moved.
+    pub failovers: bool,
 }
 
 impl From<u32> for How {
     fn from(threads: u32) -> Self {
-        Self { threads, profile: false, stays: false }
+        Self { threads, profile: false, stays: false, failovers: false }
     }
 }
 
@@ -67,6 +71,7 @@ pub fn run(scenario: &Scenario, how: impl Into<How>, progress: &mut dyn FnMut(Pr
     report.cpu_seconds = cpu_seconds().zip(spent).map(|(now, before)| now - before);
     report.memory_mib = memory_mib();
     report.stays = how.stays.then(|| stays::csv(&outcome.setting, &outcome.tally.viewers));
+    report.failovers = how.failovers.then(|| outcome.tally.moves.csv());
     report.engine_seconds = how.profile.then_some(outcome.engines.as_secs_f64());
     report
 }

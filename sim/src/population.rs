@@ -26,6 +26,15 @@ impl Nat {
         self == Nat::Open || other == Nat::Open || (self == Nat::Cone && other == Nat::Cone)
     }
 
+    /// What the node's engine is told of it.
+    pub(crate) fn told(self) -> swarm::Reach {
+        match self {
+            Nat::Open => swarm::Reach::Open,
+            Nat::Cone => swarm::Reach::Behind,
+            Nat::Strict => swarm::Reach::Hard,
+        }
+    }
+
     /// What the node tells rendezvous of it.
     pub(crate) fn reach(self) -> Reach {
         let v4 = match self {

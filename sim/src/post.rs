@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use link::protocol::SwarmReport;
 use swarm::{Message, PeerHint};
 
+use crate::How;
 use crate::event::{Event, Load, Mail, Slab, What, Wheel};
 use crate::setting::{STEP, Setting};
 use crate::tally::Tally;
@@ -53,8 +54,8 @@ impl Watch {
 }
 
 /// See the module.
-pub(crate) struct Post {
-    pub(crate) setting: Arc<Setting>,
+pub(crate) struct Post<'a> {
+    pub(crate) setting: &'a Setting,
     pub(crate) tally: Tally,
     /// Virtual microseconds.
     pub(crate) now: u64,
@@ -76,15 +77,17 @@ pub(crate) struct Post {
     /// The ways between systems, if they have limits.
     pub(crate) transit: Option<Arc<Transit>>,
     pub(crate) watch: Watch,
+    /// Whether each failover is kept.
+    pub(crate) failovers: bool,
 }
 
-impl Post {
+impl<'a> Post<'a> {
     pub(crate) fn new(
-        setting: Arc<Setting>,
+        setting: &'a Setting,
         transit: Option<Arc<Transit>>,
         region: u32,
         regions: u32,
-        profile: bool,
+        how: How,
     ) -> Self {
         Self {
             tally: Tally::new(setting.scenario.places.systems),
@@ -101,7 +104,8 @@ impl Post {
             asks: Vec::new(),
             homes: BTreeMap::new(),
             transit,
-            watch: Watch { running: profile, sum: Duration::ZERO },
+            watch: Watch { running: how.profile, sum: Duration::ZERO },
+            failovers: how.failovers,
         }
     }
 
@@ -146,6 +150,7 @@ impl Post {
             Load::None => {}
             Load::Message(message) => event.what = What::Message(self.messages.put(message)),
             Load::Candidates(peers) => event.what = What::Candidates(self.candidates.put(peers)),
+            Load::Neighbours(peers) => event.what = What::Neighbours(self.candidates.put(peers)),
         }
         self.wheel.put(event);
     }

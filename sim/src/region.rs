@@ -1,11 +1,8 @@
 //! Some of the nodes, worked on by one thread.
 
-use std::sync::Arc;
-
 use crate::event::{Event, What};
 use crate::node::Node;
 use crate::post::Post;
-use crate::setting::Setting;
 use crate::tally::Tally;
 
 /// A node, or the place of one that is not there.
@@ -16,8 +13,8 @@ struct Place {
 }
 
 /// Some of the nodes.
-pub(crate) struct Region {
-    pub(crate) post: Post,
+pub(crate) struct Region<'a> {
+    pub(crate) post: Post<'a>,
     /// A place for every node of the run; those of other regions stay empty.
     places: Vec<Place>,
     room: Vec<Event>,
@@ -25,8 +22,9 @@ pub(crate) struct Region {
     pub(crate) viewers: u32,
 }
 
-impl Region {
-    pub(crate) fn new(setting: &Arc<Setting>, mut post: Post, region: u32, regions: u32) -> Self {
+impl<'a> Region<'a> {
+    pub(crate) fn new(mut post: Post<'a>, region: u32, regions: u32) -> Self {
+        let setting = post.setting;
         let mut places = Vec::new();
         for number in 0..setting.nodes.len() as u32 {
             places.push(Place { node: None, seq: 0 });
@@ -81,7 +79,9 @@ impl Region {
                 }
                 // What was under way to a node that has gone.
                 (None, What::Message(place)) => drop(self.post.message(place)),
-                (None, What::Candidates(place)) => drop(self.post.candidates(place)),
+                (None, What::Candidates(place) | What::Neighbours(place)) => {
+                    drop(self.post.candidates(place));
+                }
                 (None, _) => {}
             }
         }

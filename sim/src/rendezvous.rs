@@ -94,8 +94,12 @@ impl Rendezvous {
                 self.map.report(now, peer, *report);
             }
             Asked::Find => {
+                let neighbours = self.map.neighbours(now, peer, self.swarm);
+                if !neighbours.is_empty() {
+                    self.tell(&ask, What::Neighbours(0), Load::Neighbours(neighbours));
+                }
                 let peers = self.map.find(now, peer, self.swarm);
-                self.tell(&ask, Load::Candidates(peers));
+                self.tell(&ask, What::Candidates(0), Load::Candidates(peers));
             }
         }
     }
@@ -144,11 +148,11 @@ impl Rendezvous {
         }
     }
 
-    fn tell(&mut self, ask: &Ask, load: Load) {
+    fn tell(&mut self, ask: &Ask, what: What, load: Load) {
         self.seq = self.seq.wrapping_add(1);
         let [_, back] = self.setting.to_rendezvous(ask.from, ask.server);
         let at = ask.at + back;
-        let event = Event { at, to: ask.from, from: ME, seq: self.seq, what: What::Candidates(0) };
+        let event = Event { at, to: ask.from, from: ME, seq: self.seq, what };
         self.out.push(Mail { event, load });
     }
 }

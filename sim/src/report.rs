@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::histogram::{Distribution, Histogram, round};
+use crate::moves::Reason;
 use crate::population::{Manner, Nat, repeater_sizes};
 use crate::tally::{CAUSES, KINDS, Record, micros};
 use crate::world::{Outcome, Sample, share};
@@ -35,6 +36,9 @@ pub struct Report {
     /// A line for every stay of a viewer, if that was asked for; not part of the written report.
     #[serde(skip)]
     pub stays: Option<String>,
+    /// A line for every sub-stream that was lost and moved, if that was asked for; not part of the written report.
+    #[serde(skip)]
+    pub failovers: Option<String>,
     /// Code and bit rate.
     pub channel: Channel,
     /// The operator's repeaters.
@@ -63,8 +67,12 @@ pub struct Report {
     pub depth: Distribution,
     /// Of every sub-stream that was lost and moved: how long it did not flow, beyond the normal spacing of shards.
     pub failover_ms: Distribution,
+    /// The same by why it was lost, and where the time of the slow ones went.
+    pub failover_reasons: Vec<Reason>,
     /// The longest of these, of each viewer that had one.
     pub failover_longest_ms: Distribution,
+    /// Sub-streams that moved to another parent or were lost, for each viewer and minute, by reason.
+    pub moves: BTreeMap<&'static str, f64>,
     /// Between the first and the last 1/200 of viewers to play a segment; and between all.
     pub playout_spread_ms: Spread,
     /// Share of the media that viewers got from viewers.
@@ -76,6 +84,8 @@ pub struct Report {
     pub bytes: BySender,
     /// Share of the bytes between viewers that stayed in their autonomous system.
     pub same_as_share: f64,
+    /// Share of the media to viewers that came from their own homes.
+    pub home_share: f64,
     /// Bytes between viewers: in a subset, a system, a country, further.
     pub near: [u64; 4],
     /// Bit rate that entered each system, in streams of the channel, and its mean audience.
@@ -174,13 +184,18 @@ pub struct Curves {
     pub depth: Vec<[f64; 2]>,
 }
 
+/// Why sub-streams move.
+const MOVES: [&str; 5] = ["left", "silent", "shed", "gone", "better"];
+
 /// Sums over viewers.
 #[derive(Default)]
 struct Sums {
     startup: Histogram,
     stall_ratio: Histogram,
     failover: Histogram,
+    moves: [u64; MOVES.len()],
     bytes: BySender,
+    home: u64,
     duplicates: u64,
     control: u64,
     watched: u64,
@@ -227,7 +242,12 @@ impl Sums {
         sum[1] += watched;
         self.lent[nat as usize] += record.lends as f64 * record.stayed as f64 / 1e6;
         self.wanted[nat as usize] += watched as f64 / 1e6;
+        let swarm::Moves { left, silent, shed, lost, better } = stats.moves;
+        for (sum, count) in self.moves.iter_mut().zip([left, silent, shed, lost, better]) {
+            *sum += count;
+        }
         self.duplicates += stats.duplicate_bytes;
+        self.home += stats.home_in;
         self.bytes.headend += stats.bytes_in.headend;
         self.bytes.repeater += stats.bytes_in.repeater;
         self.bytes.viewer += stats.bytes_in.viewer;
@@ -253,6 +273,7 @@ pub(crate) fn make(outcome: &Outcome) -> Report {
     let BySender { headend, repeater, viewer } = sums.bytes;
     let all = headend + repeater + viewer;
     let scenario = &setting.scenario;
+    let minutes = (sums.watched as f64 / 60e6).max(1e-6);
     let rate = scenario.channel.bitrate.bits_per_second() as f64;
     let spare = audit.spare as f64 / (audit.flowing.saturating_sub(audit.spare)).max(1) as f64;
     let wanted = sums.wanted.map(|seconds| seconds * rate * (1.0 + spare));
@@ -272,6 +293,7 @@ pub(crate) fn make(outcome: &Outcome) -> Report {
         cpu_seconds: None,
         memory_mib: None,
         stays: None,
+        failovers: None,
         channel: Channel {
             bits_per_second: scenario.channel.bitrate.bits_per_second(),
             k: scenario.channel.k,
@@ -290,12 +312,18 @@ pub(crate) fn make(outcome: &Outcome) -> Report {
         arrival_lag_ms: tally.lag.distribution(1000.0),
         depth: tally.depth.distribution(1.0),
         failover_ms: tally.failover.distribution(1000.0),
+        failover_reasons: tally.moves.reasons(),
         failover_longest_ms: sums.failover.distribution(1000.0),
+        moves: MOVES
+            .into_iter()
+            .zip(sums.moves.map(|count| round(count as f64 / minutes)))
+            .collect(),
         playout_spread_ms: spread(&tally.playout),
         offload: share(viewer, all),
         offload_bound: round(bound.min(1.0)),
         bytes: sums.bytes,
         same_as_share: share(tally.near[0] + tally.near[1], tally.near.iter().sum()),
+        home_share: share(sums.home, all),
         near: tally.near,
         entering: entering(outcome, rate),
         // Both ends have counted each message.

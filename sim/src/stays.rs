@@ -6,7 +6,8 @@ use crate::population::Profile;
 use crate::setting::Setting;
 use crate::tally::{CAUSES, Record};
 
-const HEAD: &str = "node,system,line,nat,manner,lends_kbit,joined_s,stayed_s,startup_ms,stalled_ms,stalled_early_ms,\
+const HEAD: &str = "node,system,line,nat,manner,lends_kbit,joined_s,stayed_s,told_ms,server_ms,viewer_ms,shard_ms,whole_ms,\
+startup_ms,stalled_ms,stalled_early_ms,\
 stalls,causes,lost,duplicates,failovers,exposure";
 
 /// All stays as comma-separated values, with a line of names.
@@ -33,7 +34,7 @@ fn line(text: &mut String, setting: &Setting, record: &Record, profile: &Profile
     let twice = stats.duplicate_bytes as f64 / media.max(1) as f64;
     let _ = writeln!(
         text,
-        "{},{},{name},{:?},{:?},{},{:.1},{:.1},{startup},{},{},{},{causes},{},{twice:.4},{},{}",
+        "{},{},{name},{:?},{:?},{},{:.1},{:.1},{},{},{},{},{},{startup},{},{},{},{causes},{},{twice:.4},{},{}",
         record.node,
         record.system,
         profile.nat,
@@ -41,6 +42,11 @@ fn line(text: &mut String, setting: &Setting, record: &Record, profile: &Profile
         record.lends / 1000,
         record.joined as f64 / 1e6,
         record.stayed as f64 / 1e6,
+        record.steps.told / 1000,
+        record.steps.server / 1000,
+        record.steps.viewer / 1000,
+        record.steps.shard / 1000,
+        stats.startup.map_or(0, |at| at.as_millis()),
         record.stalled() / 1000,
         record.early.unwrap_or_else(|| record.stalled()).min(record.stalled()) / 1000,
         stats.stalls,

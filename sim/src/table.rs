@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::histogram::Distribution;
+use crate::moves::Reason;
 use crate::report::Report;
 
 /// The results as a table: a column for each run. Rows are those of the first, and what the others have beside them.
@@ -69,12 +70,18 @@ pub(crate) fn rows(report: &Report) -> Vec<Row> {
     let Distribution { p50, p95, p99, max, .. } = report.depth;
     line("hops from the headend", format!("50 % {p50}, 95 % {p95}, 99 % {p99}, most {max}"));
     line("failover", times(&report.failover_ms));
+    for reason in report.failover_reasons.iter().filter(|reason| reason.gap_ms.count > 0) {
+        line(failover_by(reason.why), slow(reason));
+    }
     line("longest failover per viewer", times(&report.failover_longest_ms));
+    let moves = report.moves.iter().map(|(reason, count)| format!("{reason} {count:.2}"));
+    line("sub-streams moved, per viewer and minute", moves.collect::<Vec<_>>().join(", "));
     let spread = report.playout_spread_ms;
     line("spread of playout", format!("99 % {} ms, all {} ms", spread.p99, spread.max));
     let bound = percent(report.offload_bound);
     line("offload", format!("{} (uplinks allow {bound})", percent(report.offload)));
     line("same-AS share of peer bytes", percent(report.same_as_share));
+    line("media from the same home", percent(report.home_share));
     line("control messages / media", percent(report.control_ratio));
     line("shards that came twice / media", percent(report.duplicate_ratio));
     line("spare sub-streams", percent(report.spare_share));
@@ -125,6 +132,32 @@ fn times(times: &Distribution) -> String {
     }
     let Distribution { p50, p95, p99, max, .. } = times;
     format!("50 % {p50:.0}, 95 % {p95:.0}, 99 % {p99:.0}, most {max:.0} ms")
+}
+
+fn failover_by(why: &str) -> &'static str {
+    match why {
+        "left" => "failover, parent left",
+        "silent" => "failover, parent silent",
+        "shed" => "failover, parent had no room",
+        _ => "failover, parent lost it",
+    }
+}
+
+/// How long failovers of one reason took, and where the time of those went that took more than half a second.
+fn slow(reason: &Reason) -> String {
+    let Distribution { count, p50, p95, .. } = reason.gap_ms;
+    let mut text = format!("{count}: 50 % {p50:.0}, 95 % {p95:.0} ms");
+    if reason.slow > 0 {
+        let Reason { slow, noticed_ms, chosen_ms, answered_ms, flowed_ms, .. } = reason;
+        let _ = write!(
+            text,
+            "; over 500: {slow} (noticed {noticed_ms:.0} + chosen {chosen_ms:.0} + answered {answered_ms:.0} + \
+             flowed {flowed_ms:.0}; refused {:.0} %, unanswered {:.0} %)",
+            reason.refused * 100.0,
+            reason.unanswered * 100.0
+        );
+    }
+    text
 }
 
 fn percent(share: f64) -> String {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use swarm::{Message, Stats};
 
 use crate::histogram::Histogram;
+use crate::moves::Moves;
 use crate::population::Manner;
 
 /// Kinds of causes that an engine names.
@@ -18,7 +19,7 @@ pub(crate) const CAUSES: [(swarm::Cause, &str); 6] = [
 ];
 
 /// Kinds of messages, by place.
-pub(crate) const KINDS: [&str; 19] = [
+pub(crate) const KINDS: [&str; 20] = [
     "hello",
     "search",
     "offer",
@@ -37,6 +38,7 @@ pub(crate) const KINDS: [&str; 19] = [
     "probe_reply",
     "peers",
     "bye",
+    "reach",
     "other",
 ];
 
@@ -61,8 +63,9 @@ pub(crate) fn kind(message: &Message) -> usize {
         Message::ProbeReply { .. } => 15,
         Message::Peers(_) => 16,
         Message::Bye => 17,
+        Message::Reach(_) => 18,
         #[allow(unreachable_patterns)]
-        _ => 18,
+        _ => 19,
     }
 }
 
@@ -83,6 +86,7 @@ pub(crate) struct Tally {
     pub(crate) behind_edge: Histogram,
     /// How long a sub-stream that moved did not flow, beyond the normal spacing, microseconds.
     pub(crate) failover: Histogram,
+    pub(crate) moves: Moves,
     /// Bytes between viewers: in a subset, in a system, in a country, further.
     pub(crate) near: [u64; 4],
     /// Media bytes that entered each system for its viewers.
@@ -110,6 +114,27 @@ pub(crate) struct Lately {
     pub(crate) between: [u64; 2],
 }
 
+/// Where the time of a start goes: microseconds after joining when each happened first, 0 if it did not.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Steps {
+    /// Rendezvous had answered.
+    pub(crate) told: u64,
+    /// A server was met, and a viewer.
+    pub(crate) server: u64,
+    pub(crate) viewer: u64,
+    /// A shard had come.
+    pub(crate) shard: u64,
+}
+
+impl Steps {
+    /// Notes a step, the first time.
+    pub(crate) fn note(step: &mut u64, since: u64) {
+        if *step == 0 {
+            *step = since;
+        }
+    }
+}
+
 /// What became of one node's stay.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
@@ -125,6 +150,7 @@ pub(crate) struct Record {
     pub(crate) segment: u64,
     /// Microseconds that were stalled in its first ten seconds; none if it did not stay so long.
     pub(crate) early: Option<u64>,
+    pub(crate) steps: Steps,
     pub(crate) stats: Stats,
     pub(crate) lends: u64,
 }
@@ -161,6 +187,7 @@ impl Tally {
             *here += there;
         }
         self.bad += other.bad;
+        self.moves.merge(other.moves);
         let pairs = [
             (&mut self.lag, &other.lag),
             (&mut self.depth, &other.depth),

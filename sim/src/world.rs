@@ -73,13 +73,13 @@ pub(crate) fn run(
     let systems = setting.scenario.places.systems;
     let transit = capacity.map(|rate| Arc::new(Transit::new(systems, rate.bits_per_second())));
     let region = |region| {
-        let post = Post::new(setting.clone(), transit.clone(), region, threads, how.profile);
-        Region::new(&setting, post, region, threads)
+        let post = Post::new(&setting, transit.clone(), region, threads, how);
+        Region::new(post, region, threads)
     };
-    let regions: Vec<Region> = (0..threads).map(region).collect();
+    let regions: Vec<Region<'_>> = (0..threads).map(region).collect();
     let rendezvous = Rendezvous::new(setting.clone());
     let mut world = World {
-        setting: setting.clone(),
+        setting: &setting,
         regions,
         rendezvous,
         transit,
@@ -100,12 +100,13 @@ pub(crate) fn run(
         }
         progress(world.progress(step * STEP));
     }
-    world.finish(steps * STEP)
+    let (tally, samples, audit, engines) = world.finish(steps * STEP);
+    Outcome { setting, tally, samples, audit, engines }
 }
 
-struct World {
-    setting: Arc<Setting>,
-    regions: Vec<Region>,
+struct World<'a> {
+    setting: &'a Setting,
+    regions: Vec<Region<'a>>,
     rendezvous: Rendezvous,
     transit: Option<Arc<Transit>>,
     samples: Vec<Sample>,
@@ -114,7 +115,7 @@ struct World {
     before: [u64; 2],
 }
 
-impl World {
+impl World<'_> {
     fn stretch(&mut self, from: u64, until: u64) {
         if let [region] = &mut self.regions[..] {
             for step in from..until {
@@ -126,7 +127,7 @@ impl World {
             }
         } else {
             let common = (&mut self.rendezvous, self.transit.as_deref());
-            together(&self.setting, &mut self.regions, common, from..until);
+            together(self.setting, &mut self.regions, common, from..until);
         }
     }
 
@@ -154,14 +155,14 @@ impl World {
                 watched += record.watched();
             }
             for (_, node) in region.nodes().filter(|(_, node)| node.is_viewer()) {
-                let [s, w] = node.stalled(&self.setting, now);
+                let [s, w] = node.stalled(self.setting, now);
                 stalled += s;
                 watched += w;
                 viewers += 1;
             }
         }
         let nodes = self.regions.iter().flat_map(Region::nodes);
-        audit::look(&self.setting, nodes, now, &mut self.audit);
+        audit::look(self.setting, nodes, now, &mut self.audit);
         let [stalled_before, watched_before] =
             std::mem::replace(&mut self.before, [stalled, watched]);
         let ms = |histogram: &crate::histogram::Histogram, share| {
@@ -182,7 +183,7 @@ impl World {
         });
     }
 
-    fn finish(mut self, now: u64) -> Outcome {
+    fn finish(mut self, now: u64) -> (Tally, Vec<Sample>, Audit, Duration) {
         let mut tally = Tally::new(self.setting.scenario.places.systems);
         let mut engines = Duration::ZERO;
         for region in &mut self.regions {
@@ -192,7 +193,7 @@ impl World {
         // In an order that does not depend on the regions.
         tally.viewers.sort_by_key(|record| (record.node, record.joined));
         tally.servers.sort_by_key(|record| (record.node, record.joined));
-        Outcome { setting: self.setting, tally, samples: self.samples, audit: self.audit, engines }
+        (tally, self.samples, self.audit, engines)
     }
 }
 
@@ -214,7 +215,7 @@ fn open<T>(lock: &Mutex<Vec<T>>) -> std::sync::MutexGuard<'_, Vec<T>> {
 /// A thread for each region. What is written in a step is read after it, before the next: nothing is nearer than that.
 fn together(
     setting: &Setting,
-    regions: &mut [Region],
+    regions: &mut [Region<'_>],
     (rendezvous, transit): (&mut Rendezvous, Option<&Transit>),
     steps: Range<u64>,
 ) {

@@ -16,7 +16,7 @@ pub enum DecodeError {
 }
 
 /// The types that this version knows: 0 up to this, without it.
-const TYPES: u8 = 18;
+const TYPES: u8 = 19;
 /// Ancestors in one path.
 const MAX_PATH: usize = 16;
 /// Peers in an offer.

@@ -135,8 +135,14 @@ pub enum Input {
     },
     /// The most sub-streams that may be pushed at one time changed; children above it are let go.
     MaxPushed(Option<u32>),
+    /// How other viewers can reach this one; told to those that are partners.
+    Reach(crate::Reach),
     /// Whom the node feeds changed.
     Serve(crate::Serve),
+    /// A viewer that starts needs no segment before this one: what is before is played from elsewhere.
+    BeginAt(u64),
+    /// A viewer leaves its partners and receives nothing more; what has come is still given out when it is due.
+    Rest,
     /// The node leaves the swarm: tell partners.
     Leave,
     /// Time has passed; at or after `next_timeout`.

@@ -78,6 +78,20 @@ pub enum Shed {
     Leaving,
 }
 
+/// How a viewer can be reached by other viewers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub enum Reach {
+    /// Not known (yet).
+    #[default]
+    Unknown,
+    /// By everybody: there is no NAT, or one with a port that is forwarded.
+    Open,
+    /// By those who are not hard to reach themselves.
+    Behind,
+    /// By those only who are open: behind a symmetric NAT.
+    Hard,
+}
+
 /// A peer that somebody has heard of within the last minute.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct PeerHint {
@@ -191,4 +205,6 @@ pub enum Message {
     Peers(Vec<PeerHint>),
     /// The sender leaves the swarm.
     Bye,
+    /// How the sender, a viewer, can be reached by others.
+    Reach(Reach),
 }

@@ -89,16 +89,22 @@ impl Street {
     /// # Panics
     /// If one can be made, and then something else cannot.
     pub fn new(tag: &str, kinds: &[Kind]) -> Result<(Self, Vec<Spot>), String> {
-        let probe = format!("bn{}{tag}t", std::process::id());
-        ip(&format!("netns add {probe}"))?;
-        ip(&format!("netns del {probe}"))?;
+        Self::possible(tag)?;
         match Self::build(tag, kinds) {
             Ok(street) => Ok(street),
             Err(why) => panic!("a street cannot be built: {why}"),
         }
     }
 
-    fn build(tag: &str, kinds: &[Kind]) -> Result<(Self, Vec<Spot>), String> {
+    /// Whether there can be streets.
+    pub(crate) fn possible(tag: &str) -> Result<(), String> {
+        let probe = format!("bn{}{tag}t", std::process::id());
+        ip(&format!("netns add {probe}"))?;
+        ip(&format!("netns del {probe}"))
+    }
+
+    /// The internet and its servers, with no home yet.
+    pub(crate) fn internet(tag: &str) -> Result<Self, String> {
         let tag = format!("bn{}{tag}", std::process::id());
         let (world, servers) = (format!("{tag}w"), format!("{tag}s"));
         let place = Spot { namespace: servers.clone(), ip: Ipv4Addr::new(198, 18, 0, 1) };
@@ -112,6 +118,12 @@ impl Street {
             ip(&format!("-n {servers} addr add {address} dev wan0 nodad"))
                 .or_else(|_| ip(&format!("-n {servers} addr add {address} dev wan0")))?;
         }
+        Ok(street)
+    }
+
+    fn build(tag: &str, kinds: &[Kind]) -> Result<(Self, Vec<Spot>), String> {
+        let mut street = Self::internet(tag)?;
+        let servers = street.servers.namespace.clone();
         let places = (1..).zip(kinds).map(|(number, kind)| street.home(number, *kind));
         let places = places.collect::<Result<Vec<_>, _>>()?;
         // Whose prefix is where.
@@ -136,7 +148,12 @@ impl Street {
         format!("{}r{number}", self.tag)
     }
 
-    fn namespace(&mut self, name: &str) -> Result<(), String> {
+    /// All namespaces, the first of which holds the lines' ends: `p0` of the servers, `p1` of the first home.
+    pub fn namespaces(&self) -> &[String] {
+        &self.namespaces
+    }
+
+    pub(crate) fn namespace(&mut self, name: &str) -> Result<(), String> {
         ip(&format!("netns add {name}"))?;
         self.namespaces.push(name.to_owned());
         ip(&format!("-n {name} link set dev lo up"))?;
@@ -147,7 +164,7 @@ impl Street {
     }
 
     /// A line from a namespace to the internet, with the addresses that end in so much.
-    fn join(&self, name: &str, number: usize) -> Result<(), String> {
+    pub(crate) fn join(&self, name: &str, number: usize) -> Result<(), String> {
         let world = format!("{}w", self.tag);
         ip(&format!("-n {name} link add dev wan0 type veth peer name p{number} netns {world}"))?;
         ip(&format!("-n {world} link set dev p{number} master br0 up"))?;
@@ -198,7 +215,7 @@ impl Street {
 }
 
 /// A router's inside: it is .1, who is behind it .2.
-fn link(
+pub(crate) fn link(
     router: &str,
     inner: &str,
     home: &str,
@@ -229,13 +246,13 @@ fn inside(name: &str, setting: &str) {
         .status();
 }
 
-fn forward(name: &str) {
+pub(crate) fn forward(name: &str) {
     inside(name, "net.ipv4.ip_forward=1");
     inside(name, "net.ipv6.conf.all.forwarding=1");
 }
 
 /// The router behaves like this.
-fn rules(name: &str, kind: Kind, number: usize) -> Result<(), String> {
+pub(crate) fn rules(name: &str, kind: Kind, number: usize) -> Result<(), String> {
     let masquerade = |how: &str| {
         format!(
             r#"chain post {{ type nat hook postrouting priority 100; oifname "wan0" masquerade {how}; }}

@@ -1,6 +1,6 @@
 """The test of the window: sign in, see the list, zap by keys and mouse, full screen, statistics, pause and rewind, sign out.
 
-Arguments: the program, auth's address, user, password, the state folder.
+Arguments: the program, auth's address, user, password, the state folder, the platform's folder.
 Channels: 1 red, 2 green, 3 blue; a white square goes through each picture. Each step says what it has done.
 """
 
@@ -8,9 +8,12 @@ import subprocess
 import sys
 import time
 
-from window import environment, run, wait
+import pyatspi
 
-program, server, user, password, folder = sys.argv[1:6]
+import guide
+from window import Desktop, environment, remote, run, showing, wait
+
+program, server, user, password, folder, platform = sys.argv[1:7]
 COLOURS = {"red": (255, 0, 0), "green": (0, 128, 0), "blue": (0, 0, 255)}
 begun = time.monotonic()
 
@@ -101,6 +104,29 @@ def zapping(window):
     done("a click on a channel plays it")
 
 
+def sleepless(window):
+    desktop.wait("awake")
+    window.key("space")
+    desktop.wait("may sleep")
+    window.key("End")
+    desktop.wait("awake")
+    done("the screen stays awake while something plays")
+
+
+def by_remote(window):
+    remote("Player.", "Next")
+    shows(window, "green")
+    remote("Player.", "PlayPause")
+    window.wait("PAUSED")
+    remote("Player.", "Stop")
+    window.wait("What would you like to watch?")
+    remote("Player.", "Play")
+    shows(window, "green")
+    window.key("Down")
+    shows(window, "red")
+    done("a remote zaps, pauses and stops")
+
+
 def looking(window):
     window.key("s")
     window.wait("Who feeds you")
@@ -121,15 +147,45 @@ def looking(window):
     wait("the picture is where it was", lambda: window.area(window.wait("Picture")) == before)
     done("full screen and back")
 
-    window.key("g")
-    window.wait("Close the guide")
-    window.key("Escape")
-    window.gone("Close the guide")
     window.key("m")
     window.wait("Sound on")
     window.key("m")
     window.wait("Mute")
-    done("guide and mute")
+    done("sound off and on")
+
+
+def reading(window):
+    """The guide, by keys and by the mouse. What is on began two hours ago and lasts four: none of it ends
+    now, and the middle of it is in sight."""
+    focused = lambda text: lambda: any(
+        node.name.startswith(text) and node.getState().contains(pyatspi.STATE_FOCUSED) for node in window.all())
+    window.key("g")
+    wait("the guide begins at what is played", focused("red, Red hours"))
+    window.key("Down")
+    wait("down is the next channel", focused("green, Green hours"))
+    window.wait_for_start_of("green  ·  Today")
+    window.key("Up", "Right")
+    wait("right is what comes next", focused("red, More of red"))
+    window.key("Left", "Down", "Return")
+    window.gone("Close the guide")
+    shows(window, "green")
+    done("the guide is read and used by keys")
+    # The one in the window's bar: the others go away with the banner.
+    buttons = lambda: [node for node in window.all() if node.name == "Guide" and node.getRoleName() == "push button" and showing(node)]
+    window.click(min(wait("buttons for the guide", buttons), key=lambda node: window.area(node)[1]))
+    window.wait("Close the guide")
+    window.click(window.wait_for_start_of("blue, Blue hours"))
+    window.wait_for_start_of("blue  ·  Today")
+    window.click(window.wait_for_start_of("Watch"))
+    window.gone("Close the guide")
+    shows(window, "blue")
+    window.key("g")
+    window.wait("Close the guide")
+    window.key("Escape")
+    window.gone("Close the guide")
+    window.key("Up")
+    shows(window, "red")
+    done("the guide is used by the mouse")
 
 
 def shifting(window):
@@ -167,8 +223,11 @@ def leaving(window):
 
 
 def main(window):
-    for part in [signing_in, zapping, looking, shifting, leaving]:
+    for part in [signing_in, zapping, sleepless, by_remote, looking, reading, shifting, leaving]:
         part(window)
 
 
+GUIDE = {name: (240, [f"{name.title()} hours", f"More of {name}"]) for name in COLOURS}
+guide.load(program, platform, GUIDE)
+desktop = Desktop()
 run(main, program, folder)

@@ -41,7 +41,7 @@ def playing(channel):
     def pictured():
         figures = stats()
         return figures if figures.get("channel") == channel and figures["picture_ms"] > 0 else None
-    return wait(f"a picture of {channel}", pictured)
+    return wait(f"a picture of {channel}", pictured, 300)
 
 
 def used(pid):
@@ -118,8 +118,10 @@ def play(window):
     print(f"interruptions: {stats()['stalls']}", flush=True)
 
 
-def growth(window, minutes=30, zaps=200):
-    """Memory, files, every minute, while it is zapped through."""
+def growth(window):
+    """Memory, files, every minute, while it is zapped through: 200 times in half an hour, or as long as MINUTES says."""
+    minutes = int(os.environ.get("MINUTES", "30"))
+    zaps = 200 * minutes // 30
     begun, done = time.monotonic(), 0
     for minute in range(minutes + 1):
         _, resident, files = used(window.program.pid)

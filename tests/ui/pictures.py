@@ -1,21 +1,28 @@
-"""Takes the pictures of the window for the documentation: each view, light and dark, small (800x500) and full screen.
+"""Takes the pictures of the window for the documentation: each view, light and dark, small (800x500) and full screen, one
+sheet for each; and the two of the README.
 
 Arguments: the program, auth's address, user, password, a folder for its state, the folder for the pictures, the platform's
 own folder, the headend's process. Started like drive.py, by the ignored test `pictures` of tests/system/window.rs
 (`make pictures`).
 """
 
-import datetime
 import os
 import signal
 import subprocess
 import sys
 import time
 
+import guide
 from window import Missing, run, wait, xdotool
 
 program, server, user, password, folder, out, platform, headend = sys.argv[1:9]
 headend = int(headend)
+SHOTS = os.path.join(folder, "shots")
+LOOKS = os.environ.get("LOOKS", "light,dark").split(",")
+# As few bytes as it takes to see what is there.
+SMALL_FILE = ["-depth", "8", "-strip", "-define", "png:compression-level=9"]
+# What the README shows.
+README = {"viewer-light": "watching-small-light", "viewer-sign-in": "sign-in-error-small-light"}
 SIZES = {"small": (800, 500), "full": (1280, 800)}
 # What is on, from two hours ago on: channel, minutes and titles in turn.
 GUIDE = {
@@ -26,39 +33,36 @@ GUIDE = {
 }
 
 
-def load_guide():
-    """Gives the platform a guide, as its operator would."""
-    now = datetime.datetime.now(datetime.timezone.utc).replace(minute=0, second=0, microsecond=0)
-    lines = ["<tv>", *(f'<channel id="{channel}"><display-name>{channel}</display-name></channel>' for channel in GUIDE)]
-    for channel, (minutes, titles) in GUIDE.items():
-        at, turn = now - datetime.timedelta(hours=2), 0
-        while at < now + datetime.timedelta(hours=12):
-            end = at + datetime.timedelta(minutes=minutes)
-            lines.append(f'<programme channel="{channel}" start="{at:%Y%m%d%H%M%S} +0000" stop="{end:%Y%m%d%H%M%S} +0000">'
-                         f"<title>{titles[turn % len(titles)]}</title><desc>What this is about, in a sentence or two that "
-                         "somebody at the broadcaster has written for those who wonder whether to stay.</desc>"
-                         "<category>Documentary</category></programme>")
-            at, turn = end, turn + 1
-    file = os.path.join(platform, "guide.xml")
-    with open(file, "w") as guide:
-        guide.write("\n".join([*lines, "</tv>"]))
-    auth = os.path.join(os.path.dirname(program), "braidcast-auth")
-    subprocess.run([auth, "--config", os.path.join(platform, "auth.toml"), "guide", "load", file], check=True)
+def shot(name):
+    return os.path.join(SHOTS, f"{name}.png")
+
+
+def develop():
+    """Lays the shots of each view on one sheet, and makes the README's."""
+    views = {}
+    for file in sorted(os.listdir(SHOTS)):
+        view = file.removesuffix(".png").rsplit("-", 1)[0].removesuffix("-small").removesuffix("-full")
+        views.setdefault(view, []).append(os.path.join(SHOTS, file))
+    for view, files in views.items():
+        # Small ones first, and light ones.
+        files.sort(key=lambda file: ("-full" in file, "-dark" in file))
+        sheet = ["montage", *files, "-tile", "2x", "-geometry", "640x400>+8+8", "-background", "#7f7f7f", "+dither", "-colors", "256"]
+        subprocess.run([*sheet, *SMALL_FILE, f"PNG8:{out}/view-{view}.png"], check=True)
+    for name, file in README.items():
+        subprocess.run(["convert", shot(file), "+dither", "-colors", "256", *SMALL_FILE, f"PNG8:{out}/{name}.png"], check=True)
 
 
 class Photographer:
     """Takes pictures of one window in one look."""
 
     def __init__(self, window, look):
-        self.window, self.look, self.turn = window, look, 0
+        self.window, self.look = window, look
 
     def shot(self, name):
         """A picture of the window that has the keys, as soon as nothing slides any more."""
         time.sleep(1.0)
         where = self.window.active()
-        file = os.path.join(out, f"viewer-{name}-{self.look}.png")
-        subprocess.run(["import", "-silent", "-window", where, "-depth", "8", "-colors", "200", "-strip",
-                        "-define", "png:compression-level=9", f"PNG8:{file}"], check=True)
+        subprocess.run(["import", "-silent", "-window", where, shot(f"{name}-{self.look}")], check=True)
 
     def both(self, name):
         """The page small and large."""
@@ -67,15 +71,13 @@ class Photographer:
             self.shot(f"{name}-{size}")
 
     def awake(self):
-        """The buttons over the picture are shown while the mouse moves."""
-        x, y, width, height = self.window.area(self.window.wait("Picture"))
-        self.turn ^= 1
-        xdotool("mousemove", str(x + width // 2 + self.turn), str(y + height // 3))
+        self.window.awake(self.window.wait("Picture"))
 
     def view(self, name, open=(), close=()):
         """What is shown over the picture, small and on the full screen; keys open and close it."""
         self.window.size(*SIZES["small"])
-        self.window.key(*open)
+        if open:
+            self.window.key(*open)
         self.awake()
         self.shot(f"{name}-small")
         self.window.key("F11")
@@ -114,9 +116,12 @@ def signing_in(window, photographer):
 
 def put_away(window):
     """Notices of this machine, such as one without sound, are not for every picture."""
+    notice = lambda: window.find("Put this message away")
     try:
-        while wait("a notice", lambda: window.find("Put this message away"), 10):
+        wait("a notice", notice, 5)
+        while notice():
             window.press("Put this message away")
+            time.sleep(1)
     except Missing:
         pass
 
@@ -162,7 +167,7 @@ def failing(window, photographer):
         photographer.view("nothing-comes")
         window.wait_for_start_of("2, Test picture, Off air")
         window.key("2")
-        window.wait("Try again now")
+        window.wait_for_start_of("Test picture is not on air")
         photographer.view("off-air")
     finally:
         os.kill(headend, signal.SIGCONT)
@@ -178,8 +183,9 @@ def main(look):
     return take
 
 
-load_guide()
-for look in ["light", "dark"]:
+guide.load(program, platform, GUIDE)
+os.makedirs(SHOTS)
+for look in LOOKS:
     state = os.path.join(folder, look)
     os.makedirs(state)
     with open(os.path.join(folder, "client.toml")) as configured, open(os.path.join(state, "client.toml"), "w") as copy:
@@ -187,3 +193,4 @@ for look in ["light", "dark"]:
     with open(os.path.join(state, "settings.toml"), "w") as settings:
         settings.write(f'appearance = "{look}"\n[window]\nwidth = 800\nheight = 500\n')
     run(main(look), program, state)
+develop()

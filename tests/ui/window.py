@@ -6,8 +6,10 @@ because machines are shared. Started inside a session bus and a display of its o
 """
 
 import os
+import re
 import subprocess
 import sys
+import threading
 import time
 
 import pyatspi
@@ -50,8 +52,53 @@ def environment():
                 XDG_CACHE_HOME=f"{home}/cache", XDG_STATE_HOME=f"{home}/state")
 
 
+# What can have the focus and never does: it holds others that do.
+HOLDERS = {"scroll pane", "filler", "panel", "frame", "dialog"}
+# These have the desktop's own keys, in every program, and GTK leaves them out.
+DESKTOPS_OWN = {"Minimize", "Maximize", "Restore", "Close"}
+
+
+def nameless(node):
+    """GTK 4.8 calls what has no name of its own by its type."""
+    return not node.name.strip() or re.match(r"Gtk[A-Z]", node.name) is not None
+
+
+def described(node):
+    return f"{node.getRoleName()} {node.name!r}"
+
+
 def xdotool(*words):
     return subprocess.run(["xdotool", *words], check=True, capture_output=True, text=True).stdout.strip()
+
+
+class Desktop:
+    """The desktop's portals (desktop.py). To be there before a window is."""
+
+    def __init__(self):
+        script = os.path.join(os.path.dirname(__file__), "desktop.py")
+        self.process = subprocess.Popen(["/usr/bin/python3", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.said = []
+        threading.Thread(target=self.listen, daemon=True).start()
+        self.wait("ready")
+
+    def listen(self):
+        for line in self.process.stdout:
+            self.said.append(line.strip())
+
+    def wait(self, last):
+        """Until this is what it said last."""
+        wait(f"the desktop says {last!r}", lambda: self.said and self.said[-1] == last)
+
+    def tell(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+
+def remote(interface, method, *arguments):
+    """A call of the player on the bus, as a remote's keys make it."""
+    player = ["--dest", "org.mpris.MediaPlayer2.braidcast", "--object-path", "/org/mpris/MediaPlayer2"]
+    command = ["gdbus", "call", "--session", *player, "--method", f"org.mpris.MediaPlayer2.{interface}{method}", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 class Window:
@@ -62,6 +109,9 @@ class Window:
         self.log = open(os.path.join(os.environ["HOME"], "window.log"), "ab")
         self.program = subprocess.Popen(self.command, env=environment(), stdout=self.log, stderr=self.log)
         self.application = None
+        self.turn = 0
+        # What keys have led to, in any view.
+        self.reached = set()
 
     def alive(self):
         if self.program.poll() is not None:
@@ -140,6 +190,54 @@ class Window:
             self.fill(field, text)
         self.press("Sign in")
 
+    def front(self):
+        """The window that has the keys, as a screen reader knows it."""
+        title = xdotool("getwindowname", self.active())
+        frames = [self.app().getChildAtIndex(i) for i in range(self.app().childCount)]
+        return next((frame for frame in frames if frame is not None and frame.name == title), None)
+
+    def focused(self):
+        """What has the focus in the window that has the keys."""
+        return next((n for n in self.all(self.front()) if n.getState().contains(pyatspi.STATE_FOCUSED)), None)
+
+    def controls(self):
+        """What can have the focus in the window that has the keys, by its place on the bus."""
+        able = lambda node: node.getState().contains(pyatspi.STATE_FOCUSABLE) and node.getRoleName() not in HOLDERS
+        ours = lambda node: able(node) and node.name not in DESKTOPS_OWN
+        return {node.path: node for node in self.all(self.front()) if ours(node) and showing(node)}
+
+    def audit(self, view, key="Tab", wake=lambda: None):
+        """Whoever hears the view or has no mouse can use it: every control has a name, and the key goes through all of them.
+        What the key has reached in another view need not be reached again: GTK 4.8 tells of pages that are hidden as if they
+        were not. `wake` keeps in sight what goes away by itself. Gives how many controls there are."""
+        wake()
+        before = wait(f"controls of {view}", self.controls)
+        silent = [path for path, node in before.items() if nameless(node)]
+        missing = before.keys() - self.reached
+        last = None
+        for _ in range(2 * len(before) + 10):
+            wake()
+            self.key(key)
+
+            def moved():
+                node = self.focused()
+                return node if node is not None and node.path != last else None
+
+            node = wait(f"{key} goes on in {view}", moved)
+            last = node.path
+            if nameless(node):
+                silent.append(last)
+            self.reached.add(last)
+            missing.discard(last)
+            if not missing:
+                break
+        now = self.controls()
+        lost = [described(now[path]) for path in missing if path in now]
+        silent = [described(before.get(path) or now[path]) for path in silent]
+        assert not silent, f"{view}: without a name: {silent}"
+        assert not lost, f"{view}: {key} does not reach {lost}"
+        return len(before)
+
     def active(self):
         """The X window that keys go to, which must be one of the program's."""
         self.alive()
@@ -161,6 +259,12 @@ class Window:
         """Moves the mouse over the middle of something."""
         x, y, width, height = self.area(node)
         xdotool("mousemove", str(x + width // 2), str(y + height // 2))
+
+    def awake(self, picture):
+        """The buttons over the picture are shown while the mouse moves."""
+        x, y, width, height = self.area(picture)
+        self.turn ^= 1
+        xdotool("mousemove", str(x + width // 2 + self.turn), str(y + height // 3))
 
     def click(self, node):
         self.point(node)

@@ -73,6 +73,8 @@ enum Command {
 struct Context {
     store: Store,
     now: i64,
+    /// Auth's address as others reach it, if that is configured.
+    public_url: Option<String>,
 }
 
 /// Runs the program.
@@ -112,8 +114,9 @@ async fn administer(config: Config, command: Command) -> anyhow::Result<()> {
     };
     let store = server::open(&config)?;
     let now = Clock::system().seconds();
+    let public_url = config.public_url.as_ref().map(ToString::to_string);
     store.prepare(now).await.context("cannot use the database")?;
-    let context = Context { store, now };
+    let context = Context { store, now, public_url };
     let act = audit::act(&command);
     let result = match command {
         Command::User(command) => users::run(&context, command).await,

@@ -61,7 +61,7 @@ impl From<NodeRole> for Role {
 }
 
 pub(super) async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
-    let Context { store, now } = context;
+    let Context { store, now, public_url } = context;
     match command {
         Command::Add { name, role, mut channels, credential_file } => {
             if channels.is_empty() {
@@ -73,6 +73,12 @@ pub(super) async fn run(context: &Context, command: Command) -> anyhow::Result<(
             if given.is_none() {
                 eprintln!("node {name} added; its credential, shown this once:");
                 println!("{credential}");
+                if let (NodeRole::Repeater, Some(url)) = (role, public_url) {
+                    eprintln!(
+                        "with the address of auth, in the one line that its configuration needs:"
+                    );
+                    eprintln!("{}#{credential}", url.trim_end_matches('/'));
+                }
             } else {
                 eprintln!("node {name} added");
             }

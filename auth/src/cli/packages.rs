@@ -38,7 +38,7 @@ pub(super) struct Channels {
 }
 
 pub(super) async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
-    let Context { store, now } = context;
+    let Context { store, now, .. } = context;
     match command {
         Command::Add(package) => {
             match store.package(&package.name).await {

@@ -37,7 +37,7 @@ pub(super) enum Keys {
 }
 
 pub(super) async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
-    let Context { store, now } = context;
+    let Context { store, now, .. } = context;
     match command {
         Command::List { user, node, json } => {
             let subject = match (&user, &node) {
@@ -85,7 +85,7 @@ pub(super) async fn run(context: &Context, command: Command) -> anyhow::Result<(
 }
 
 pub(super) async fn keys(context: &Context, command: Keys) -> anyhow::Result<()> {
-    let Context { store, now } = context;
+    let Context { store, now, .. } = context;
     match command {
         Keys::Rotate => println!("key {} signs from now on", store.rotate_keys(*now).await?),
         Keys::List => {

@@ -63,7 +63,7 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(context: &Context, command: Command) -> anyhow::Result<()> {
-    let Context { store, now } = context;
+    let Context { store, now, .. } = context;
     match command {
         Command::Add { name, packages, password_file } => {
             names::username(&name)?;

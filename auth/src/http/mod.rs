@@ -49,7 +49,7 @@ fn administration() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(admin::prefixes::list, admin::prefixes::set, admin::prefixes::remove))
         .routes(routes!(admin::sessions::list))
         .routes(routes!(admin::sessions::end))
-        .routes(routes!(admin::audit::list))
+        .routes(routes!(admin::audit::list, admin::audit::add))
         .routes(routes!(admin::keys::list))
         .routes(routes!(admin::keys::rotate))
         .routes(routes!(admin::guide::status))

@@ -32,6 +32,7 @@ const ADDRESSES: &[&str] = &[
     "get /v1/admin/sessions",
     "delete /v1/admin/sessions/{id}",
     "get /v1/admin/audit",
+    "post /v1/admin/audit",
     "get /v1/admin/guide",
     "put /v1/admin/guide",
     "get /v1/admin/keys",

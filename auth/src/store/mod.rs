@@ -19,8 +19,9 @@ mod sessions;
 
 use std::path::Path;
 use std::str::FromStr as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -45,8 +46,8 @@ pub const PAGE: i64 = 1_000;
 /// A connection that is not had in this time is not had, seconds.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How often bringing the tables up to date is tried again, and after how long.
-const RACES: u32 = 10;
+/// Programs that open a new SQLite file at once try again for so long, and this often.
+const RACES: Duration = Duration::from_secs(5);
 const RACE: Duration = Duration::from_millis(100);
 
 /// The database. Clones share its connections.
@@ -169,26 +170,36 @@ impl Store {
     /// # Errors
     /// If the database cannot be reached or is of a newer version.
     pub async fn prepare(&self, now: i64) -> Result<(), Error> {
-        let mut left = RACES;
-        while let Err(error) = self.migrate().await {
-            // Two programs that open a new SQLite file at once get into each other's way;
-            // PostgreSQL lets the second one wait.
-            if left == 0 || !matches!((&self.pool, &error), (Pool::Sqlite(_), Error::Migration(_)))
-            {
+        let end = Instant::now() + RACES;
+        while let Err(error) = self.try_to_prepare(now).await {
+            if Instant::now() > end || !self.is_a_race(&error) {
                 return Err(error);
             }
-            left -= 1;
             tokio::time::sleep(RACE).await;
         }
-        self.make_first_keys(now).await
+        Ok(())
     }
 
-    async fn migrate(&self) -> Result<(), Error> {
+    async fn try_to_prepare(&self, now: i64) -> Result<(), Error> {
         match &self.pool {
             Pool::Sqlite(pool) => sqlx::migrate!("../migrations/sqlite").run(pool).await?,
             Pool::Postgres(pool) => sqlx::migrate!("../migrations/postgres").run(pool).await?,
         }
-        Ok(())
+        self.make_first_keys(now).await
+    }
+
+    /// Whether another program was at a new SQLite file, too: both make the tables, or one turns
+    /// the write-ahead log on, for which SQLite doesn't wait however long it may. PostgreSQL lets
+    /// the second one wait.
+    fn is_a_race(&self, error: &Error) -> bool {
+        let may_pass = match error {
+            Error::Unavailable(_) => true,
+            Error::Migration(error) => {
+                matches!(error, MigrateError::Execute(_) | MigrateError::ExecuteMigration(..))
+            }
+            _ => false,
+        };
+        may_pass && matches!(self.pool, Pool::Sqlite(_))
     }
 
     /// Lets all connections go.

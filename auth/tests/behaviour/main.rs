@@ -14,6 +14,7 @@ mod revocation;
 mod sessions;
 mod several;
 mod support;
+mod upgrade;
 
 /// Runs each story on both databases; on PostgreSQL only where it is installed.
 macro_rules! on_both {

@@ -100,6 +100,12 @@ impl Auth {
         let store = open(&database, clock.seconds()).await;
         auth::apply(&store, &seed(SEED), clock.seconds()).await.unwrap();
         store.close().await;
+        Self::start_on(database, change).await
+    }
+
+    /// An auth that takes the database as it is.
+    pub(crate) async fn start_on(database: Database, change: impl FnOnce(&mut Config)) -> Self {
+        let clock = Clock::system();
         let folder = tempfile::tempdir().unwrap();
         let token = folder.path().join("token");
         std::fs::write(&token, ADMINISTRATOR).unwrap();

@@ -2,8 +2,9 @@
 //! one rendition to another where the line asks for it.
 //!
 //! Renditions are cut alike: the same numbers, random access points and time stamps. So a change is made at a random access
-//! point, where the next segment is taken from the other rendition. Until that one is there both are received, unless the
-//! line is so full that the new one gets no way in: then the old one is left first.
+//! point, where the next segment is taken from the other rendition. On the way up both are received until then. On the way
+//! down the old one is received no more, so that the line is free for the lower one: what has come of it is played to its
+//! end, and if that is before a random access point the sound of the lower one fills the time until there.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -22,12 +23,10 @@ use crate::output::Piece;
 use crate::platform::{Platform, Tuned};
 use crate::settings::Share;
 
-/// How often counters are taken over while no segments come.
-const REFRESH: Duration = Duration::from_millis(500);
-/// At a random access point the other rendition's segment is waited for so long, as both are due at the same moment.
+/// How often counters are taken over while no segments come; with a ladder, whose steps follow from them, and without.
+const REFRESH: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
+/// The other rendition's segment is waited for so long, as both are due at the same moment.
 const HOLD: Duration = Duration::from_millis(80);
-/// A lower rendition that gets no way in for so long is given the line alone.
-const CROWDED: Duration = Duration::from_millis(2_500);
 /// A change that did not come about after so long is given up.
 const GIVE_UP: Duration = Duration::from_secs(8);
 
@@ -40,10 +39,14 @@ pub(super) struct Climb {
     leg: Leg,
     ladder: Option<Ladder>,
     ahead: Option<Ahead>,
-    /// The last segment of this rendition before a random access point of the other, which may take over there.
+    /// A segment of this rendition where the other may take over.
     held: Option<(Option<Piece>, tokio::time::Instant)>,
+    /// A segment of the lower rendition, which takes over unless this one has it whole.
+    offered: Option<(Piece, tokio::time::Instant)>,
     /// The number of the last segment that was played.
     last: Option<u64>,
+    /// The number of the last segment of this rendition that came, or was missed.
+    reached: Option<u64>,
     counts: Counts,
     /// What renditions that were left have counted.
     before: SwarmStats,
@@ -96,7 +99,9 @@ impl Climb {
         sent: Arc<AtomicU64>,
     ) -> Self {
         let share = tuned.share.clone();
-        let leg = Leg::new(tuned);
+        let mut leg = Leg::new(tuned);
+        // Playing begins at a random access point.
+        leg.entered = true;
         let rungs = platform.ladder(&running.channel);
         let ladder = Ladder::new(rungs, &leg.rendition, Instant::now());
         let (counts, before) = (Counts::default(), SwarmStats::default());
@@ -108,7 +113,9 @@ impl Climb {
             ladder,
             ahead: None,
             held: None,
+            offered: None,
             last: None,
+            reached: None,
             counts,
             before,
             sent,
@@ -119,10 +126,13 @@ impl Climb {
     /// Receives until the channel is left.
     pub(super) async fn run(mut self) {
         let running = self.running.clone();
-        let mut tick = tokio::time::interval(REFRESH);
+        let refresh = if self.ladder.is_some() { REFRESH.0 } else { REFRESH.1 };
+        let mut tick = tokio::time::interval(refresh);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let until = self.held.as_ref().map(|(_, until)| *until);
+            let held = self.held.as_ref().map(|(_, until)| *until);
+            let offered = self.offered.as_ref().map(|(_, until)| *until);
+            let until = held.into_iter().chain(offered).min();
             let goes_on = tokio::select! {
                 () = running.ended() => false,
                 _ = tick.tick() => true,
@@ -136,7 +146,10 @@ impl Climb {
                     true
                 }
                 () = sleep_until(until) => {
-                    self.release();
+                    match self.offered.take() {
+                        Some((piece, _)) => self.take_over(piece),
+                        None => self.release(),
+                    }
                     true
                 }
             };
@@ -162,7 +175,9 @@ impl Climb {
     /// A segment of the rendition that plays.
     fn came(&mut self, played: Played) {
         self.release();
-        let opened = self.leg.open(played, &mut self.counts);
+        let number = number(&played);
+        self.reached = Some(number);
+        let mut opened = self.leg.open(&played, &mut self.counts);
         if let Some(ladder) = &mut self.ladder {
             ladder.came(Instant::now(), opened.came);
         }
@@ -171,10 +186,26 @@ impl Climb {
             Came::Not(cause) => self.counts.missing = Some(cause),
             Came::Sound | Came::Whole => {}
         }
+        let whole = opened.came == Came::Whole;
+        // Both have this one: the lower one's is taken only if it has more.
+        if let Some((piece, _)) = self.offered.take_if(|(piece, _)| piece.number <= number)
+            && !whole
+            && piece.number == number
+        {
+            self.held = Some((opened.piece, tokio::time::Instant::now()));
+            return self.take_over(piece);
+        }
         let mut waits = false;
         if let Some(ahead) = &mut self.ahead {
-            ahead.harms |= !matches!(opened.came, Came::Whole);
-            waits = opened.entrance && ahead.is_ready() && ahead.whole > 0;
+            ahead.harms |= !whole;
+            let better = if ahead.down { opened.entrance || !whole } else { opened.entrance };
+            waits = better && ahead.is_ready() && ahead.whole > 0;
+        }
+        if let Some(piece) = opened.piece.as_mut().filter(|piece| piece.random_access)
+            && !std::mem::replace(&mut self.leg.entered, true)
+        {
+            // Its sound was played before: counters of packets do not go on.
+            (piece.gap, piece.switched) = (true, true);
         }
         if waits {
             self.held = Some((opened.piece, tokio::time::Instant::now() + HOLD));
@@ -207,7 +238,14 @@ impl Climb {
     fn heard(&mut self, heard: Heard) {
         let Some(ahead) = &mut self.ahead else { return };
         match heard {
-            Heard::Joined(Ok(tuned)) => ahead.way = Way::Joined(Box::new(Leg::new(tuned))),
+            Heard::Joined(Ok(tuned)) => {
+                let leg = Leg::new(tuned);
+                // A line that may be short is not to carry what is there already.
+                if let Some(whole_to) = self.leg.stats().whole_to {
+                    leg.begin_at(whole_to + 1);
+                }
+                ahead.way = Way::Joined(Box::new(leg));
+            }
             Heard::Joined(Err(error)) => {
                 tracing::info!(%error, "another rendition cannot be had");
                 self.give_up();
@@ -216,12 +254,26 @@ impl Climb {
             Heard::Played(Some(played)) => {
                 let Way::Joined(leg) = &mut ahead.way else { return };
                 // What it cannot open is no fault of what plays.
-                let opened = leg.open(played, &mut Counts::default());
+                let opened = leg.open(&played, &mut Counts::default());
                 let whole = opened.came == Came::Whole;
                 ahead.whole = if whole { ahead.whole + 1 } else { 0 };
-                let Some(piece) = opened.piece.filter(|piece| piece.random_access) else { return };
-                if ahead.is_ready() && self.last.is_none_or(|last| piece.number > last) {
+                let (down, ready) = (ahead.down, ahead.is_ready());
+                let Some(piece) = opened.piece else { return };
+                if !ready || self.last.is_some_and(|last| piece.number <= last) {
+                    return;
+                }
+                let waits = |(held, _): &(Option<Piece>, _)| {
+                    held.as_ref().is_none_or(|held| !held.whole && held.number <= piece.number)
+                };
+                if piece.random_access || (down && self.held.as_ref().is_some_and(waits)) {
                     self.take_over(piece);
+                } else if down && self.offered.is_none() {
+                    // Both are due at the same moment, which may be over.
+                    let due = piece.due.map_or_else(tokio::time::Instant::now, Into::into);
+                    match due + HOLD {
+                        over if over <= tokio::time::Instant::now() => self.take_over(piece),
+                        until => self.offered = Some((piece, until)),
+                    }
                 }
             }
         }
@@ -231,6 +283,8 @@ impl Climb {
     fn take_over(&mut self, mut piece: Piece) {
         let Some(Ahead { way: Way::Joined(mut leg), .. }) = self.ahead.take() else { return };
         leg.begins();
+        leg.entered = piece.random_access;
+        self.offered = None;
         let replaced = |(held, _): &mut (Option<Piece>, _)| {
             held.as_ref().is_none_or(|held| held.number >= piece.number)
         };
@@ -238,10 +292,16 @@ impl Climb {
         self.release();
         let left = std::mem::replace(&mut self.leg, *leg);
         self.before = add(&self.before, left.stats());
-        if let Some((Some(_), _)) = held {
-            // It was counted when it came, and is not played.
-            self.before.played = self.before.played.saturating_sub(1);
+        match held {
+            // It was counted when it came, and is not played; or is played after all.
+            Some((Some(_), _)) => self.before.played = self.before.played.saturating_sub(1),
+            Some((None, _)) => self.before.lost = self.before.lost.saturating_sub(1),
+            None => {}
         }
+        // What neither has given.
+        let reached = self.reached.replace(piece.number);
+        let skipped = reached.map_or(0, |reached| piece.number.saturating_sub(reached + 1));
+        self.before.lost += skipped;
         tracing::info!(
             channel = %self.running.channel,
             from = %left.rendition,
@@ -253,8 +313,8 @@ impl Climb {
         if let Some(ladder) = &mut self.ladder {
             ladder.changed(Instant::now(), &self.leg.rendition);
         }
-        // Counters of packets do not go on from one to the other.
-        (piece.gap, piece.switched) = (true, true);
+        // Counters of packets do not go on from one to the other. A decoder begins anew with the picture.
+        (piece.gap, piece.switched) = (true, piece.random_access);
         self.play(piece);
     }
 
@@ -277,49 +337,58 @@ impl Climb {
         let now = Instant::now();
         let Some(ladder) = &mut self.ladder else { return true };
         match &self.ahead {
-            None => {
-                let Some(step) = ladder.step(now) else { return true };
-                let (name, down) = match step {
-                    Step::Down(name) => (name, true),
-                    Step::Up(name) => (name, false),
-                };
-                tracing::debug!(channel = %self.running.channel, name, down, "another rendition is tried");
-                let (platform, channel) = (self.platform.clone(), self.running.channel.clone());
-                let joining = async move { platform.join_rendition(&channel, &name).await };
-                let way = Way::Joining(Box::pin(joining));
-                self.ahead = Some(Ahead { way, down, since: now, whole: 0, harms: false });
+            // The one before it did not come, and this one is received no more.
+            None if self.leg.rests && !ladder.may_go_down(now) => {}
+            None if self.leg.rests => {
+                let Some(lowest) = ladder.lowest() else { return false };
+                self.try_one(lowest, true, now);
             }
-            Some(ahead) if ahead.down => {
-                let waited = now - ahead.since;
-                if waited > GIVE_UP {
-                    return false;
+            None => match ladder.step(now) {
+                Some(Step::Down(name)) => {
+                    self.leg.rest();
+                    self.try_one(name, true, now);
                 }
-                if waited > CROWDED && ladder.suffers() {
-                    self.leg.leave();
-                }
+                Some(Step::Up(name)) => self.try_one(name, false, now),
+                None => {}
+            },
+            Some(ahead) if ahead.down => return now - ahead.since <= GIVE_UP,
+            Some(ahead) if ahead.harms || ladder.is_behind(now) || now - ahead.since > GIVE_UP => {
+                self.give_up();
             }
-            Some(ahead) if ahead.harms || now - ahead.since > GIVE_UP => self.give_up(),
             Some(_) => {}
         }
         true
     }
 
+    /// Joins another rendition.
+    fn try_one(&mut self, name: String, down: bool, now: Instant) {
+        tracing::debug!(channel = %self.running.channel, name, down, "another rendition is tried");
+        let (platform, channel) = (self.platform.clone(), self.running.channel.clone());
+        let joining = async move { platform.join_rendition(&channel, &name).await };
+        let way = Way::Joining(Box::pin(joining));
+        self.ahead = Some(Ahead { way, down, since: now, whole: 0, harms: false });
+    }
+
     fn count(&mut self) {
         let now = self.leg.stats();
-        let other = match &self.ahead {
-            Some(Ahead { way: Way::Joined(leg), .. }) => sum(leg.stats().bytes_in),
-            _ => 0,
-        };
-        let swarm = add(&self.before, now);
         if let Some(ladder) = &mut self.ladder {
-            ladder.arrived(Instant::now(), sum(swarm.bytes_in) + other);
+            let overdue = if self.leg.rests { 0 } else { now.overdue };
+            ladder.arrived(Instant::now(), self.platform.wire().wire_in, overdue);
         }
+        let swarm = add(&self.before, now);
         // What stays in the home is not upload.
         let out = sum(swarm.bytes_out).saturating_sub(swarm.home_out);
         self.sent.fetch_add(out.saturating_sub(self.told), Relaxed);
         self.told = self.told.max(out);
         self.counts.swarm = swarm;
         self.running.tell(&self.counts);
+    }
+}
+
+fn number(played: &Played) -> u64 {
+    match played {
+        Played::Segment { header, .. } => header.number,
+        Played::Missed { number, .. } => *number,
     }
 }
 

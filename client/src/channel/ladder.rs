@@ -1,14 +1,17 @@
 //! Which rendition of a channel is received: down when the line does not carry it, up again when it may. Pure: no clock, no
 //! network.
 //!
-//! **Down** as soon as two of the last eight segments did not come whole (a quarter of a second each, as segments are), to
-//! the best rendition that four fifths of what arrived in the last two seconds would have carried, but one lower at least.
-//! A gap in the source is not the line's fault and does not count, nor does what cannot be opened.
+//! **Down** as soon as the line is seen to choke, long before what is missing is due: a segment that began to come is not
+//! whole though its time is over, while the socket receives something, but less than four fifths of what the rendition needs,
+//! for half a second. A pause of the line is no reason: nothing comes then, and all at once afterwards; the playout delay
+//! covers it. Else, when two of the last eight segments did not come whole (a quarter of a second each, as segments are). To
+//! the best rendition that four fifths of what arrived lately would have carried, but one lower at least. A gap in the source
+//! is not the line's fault and does not count, nor does what cannot be opened.
 //!
 //! **Up** one rung at a time, by trying: the better rendition is received beside the one that plays, which is what the line
 //! must be able to carry for it to be worth it, and takes over once it has come whole for two seconds. If the one that plays
-//! suffers meanwhile, the attempt is given up, and the next one waits longer: 6 s, then twice that, never more than 12 s, so
-//! that a line that is well again is used within 20 s.
+//! suffers meanwhile, or falls behind, the attempt is given up, and the next one waits longer: 6 s, then twice that, never
+//! more than 12 s, so that a line that is well again is used within 20 s.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -21,6 +24,16 @@ const LOOK_BACK: usize = 8;
 const TOO_MANY: usize = 2;
 /// Delivery is measured over this.
 const MEASURED: Duration = Duration::from_secs(2);
+/// The same where a line chokes; and in each half of it something has to come.
+const SHORTLY: Duration = Duration::from_millis(500);
+/// So little is nothing, bits per second: what keeps connections alive.
+const NOTHING: u64 = 40_000;
+/// A line that chokes does so for this long: the end of a pause looks like it for a moment.
+const CHOKES: Duration = Duration::from_millis(150);
+/// What a rendition costs beyond its rate, bits per second: headers and proofs of eight shards four times a second, as measured.
+const PROOFS: u64 = 150_000;
+/// What comes says nothing before a rendition has been received for so long.
+const SETTLED: Duration = Duration::from_secs(2);
 /// From one change to the first attempt at a better one, and the most that failed ones make of it.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(6), Duration::from_secs(12));
 /// After a change that did not come about, the next one down is not before.
@@ -57,6 +70,12 @@ pub(super) struct Ladder {
     came: VecDeque<bool>,
     /// What had arrived when, bytes.
     arrived: VecDeque<(Instant, u64)>,
+    /// Since when what plays falls behind.
+    behind: Option<Instant>,
+    /// Since when the line chokes.
+    choked: Option<Instant>,
+    /// Since when this rendition is received.
+    since: Instant,
     /// No attempt at a better one before.
     up_from: Instant,
     /// No attempt at a lower one before.
@@ -73,6 +92,9 @@ impl Ladder {
             at,
             came: VecDeque::new(),
             arrived: VecDeque::new(),
+            behind: None,
+            choked: None,
+            since: now,
             up_from: now + PATIENCE.0,
             down_from: now,
             patience: PATIENCE.0,
@@ -94,8 +116,8 @@ impl Ladder {
         }
     }
 
-    /// So many media bytes have arrived up to now, over all that is received.
-    pub(super) fn arrived(&mut self, now: Instant, bytes: u64) {
+    /// So many bytes have arrived on the socket up to now; so many segments of the rendition that plays are overdue.
+    pub(super) fn arrived(&mut self, now: Instant, bytes: u64, overdue: u32) {
         self.arrived.push_back((now, bytes));
         while self
             .arrived
@@ -104,6 +126,14 @@ impl Ladder {
         {
             self.arrived.pop_front();
         }
+        self.behind = (overdue > 0).then(|| self.behind.unwrap_or(now));
+        let needed = self.rungs[self.at].1 / 10 * 8;
+        let flows = |rate: Option<u64>| rate.is_some_and(|rate| rate > NOTHING);
+        let chokes = overdue > 0
+            && now.saturating_duration_since(self.since) >= SETTLED
+            && flows(self.rate(now, SHORTLY / 2))
+            && self.rate(now, SHORTLY).is_some_and(|rate| rate > NOTHING && rate < needed);
+        self.choked = chokes.then(|| self.choked.unwrap_or(now));
     }
 
     /// Whether what plays suffers.
@@ -111,29 +141,57 @@ impl Ladder {
         self.came.iter().filter(|well| !**well).count() >= TOO_MANY
     }
 
+    /// Whether the line does not carry what plays, though nothing need be missing yet.
+    pub(super) fn chokes(&self, now: Instant) -> bool {
+        self.choked.is_some_and(|since| now.saturating_duration_since(since) >= CHOKES)
+    }
+
+    /// Whether what plays has been behind for a moment.
+    pub(super) fn is_behind(&self, now: Instant) -> bool {
+        self.behind.is_some_and(|since| now.saturating_duration_since(since) >= CHOKES)
+    }
+
     /// What is to be received instead, if anything.
     pub(super) fn step(&self, now: Instant) -> Option<Step> {
-        if self.suffers() {
-            if now < self.down_from {
+        let chokes = self.chokes(now);
+        if chokes || self.suffers() {
+            if !self.may_go_down(now) {
                 return None;
             }
-            let carried = self.delivered() / 10 * 8;
-            let lower = self.rungs.get(self.at + 1..)?;
-            let fits = lower.iter().find(|(_, rate)| *rate <= carried).or(lower.last())?;
-            return Some(Step::Down(fits.0.clone()));
+            let span = if chokes { SHORTLY } else { MEASURED };
+            let carried = self.rate(now, span).unwrap_or(0) / 10 * 8;
+            return self.lower(carried).map(Step::Down);
         }
         let better = self.at.checked_sub(1).filter(|_| now >= self.up_from)?;
         Some(Step::Up(self.rungs[better].0.clone()))
     }
 
-    /// What arrived lately, bits per second.
-    fn delivered(&self) -> u64 {
-        let (Some((from, first)), Some((to, last))) = (self.arrived.front(), self.arrived.back())
-        else {
-            return 0;
-        };
-        let millis = to.saturating_duration_since(*from).as_millis() as u64;
-        last.saturating_sub(*first).saturating_mul(8_000).checked_div(millis).unwrap_or(0)
+    /// The best of the lower renditions that this carries, bits per second, else the lowest.
+    fn lower(&self, carried: u64) -> Option<String> {
+        let lower = self.rungs.get(self.at + 1..)?;
+        let fits = lower.iter().find(|(_, rate)| rate + PROOFS <= carried).or(lower.last())?;
+        Some(fits.0.clone())
+    }
+
+    /// Whether a change that did not come about was long enough ago.
+    pub(super) fn may_go_down(&self, now: Instant) -> bool {
+        now >= self.down_from
+    }
+
+    /// The lowest rendition.
+    pub(super) fn lowest(&self) -> Option<String> {
+        self.rungs.last().map(|(name, _)| name.clone())
+    }
+
+    /// What arrived in this time up to now, bits per second; `None` if it was not looked at for so long.
+    fn rate(&self, now: Instant, span: Duration) -> Option<u64> {
+        let age = |at: &Instant| now.saturating_duration_since(*at);
+        let (_, last) = self.arrived.back()?;
+        // Within a span that is measured at its start and end only, from the oldest on.
+        let from = self.arrived.iter().rev().find(|(at, _)| age(at) >= span);
+        let (at, first) = from.or(self.arrived.front().filter(|_| span == MEASURED))?;
+        let millis = age(at).as_millis() as u64;
+        last.saturating_sub(*first).saturating_mul(8_000).checked_div(millis)
     }
 
     /// This one plays from now on.
@@ -144,6 +202,8 @@ impl Ladder {
         }
         self.at = at;
         self.came.clear();
+        self.since = now;
+        (self.behind, self.choked) = (None, None);
         self.up_from = now + self.patience;
     }
 
@@ -169,7 +229,7 @@ mod tests {
     fn two_seconds(ladder: &mut Ladder, from: Instant, rate: u64, bad: usize) -> Instant {
         for i in 0..=8_u32 {
             let now = from + i * Duration::from_millis(250);
-            ladder.arrived(now, rate / 8 * u64::from(i) / 4);
+            ladder.arrived(now, rate / 8 * u64::from(i) / 4, 0);
             if i > 0 {
                 let bad = usize::try_from(8 - i).unwrap() < bad;
                 ladder.came(now, if bad { Came::Sound } else { Came::Whole });
@@ -188,6 +248,53 @@ mod tests {
             let now = two_seconds(&mut ladder, start, rate, 2);
             assert_eq!(ladder.step(now), Some(Step::Down(wanted.into())), "{rate}");
         }
+    }
+
+    const STEP: Duration = Duration::from_millis(50);
+
+    /// The line carries so many bits per second for so long, at the end of the segment's every quarter second if it comes
+    /// easily; so many segments are overdue.
+    fn line(
+        ladder: &mut Ladder,
+        now: &mut Instant,
+        total: &mut u64,
+        (ms, rate, overdue): (u64, u64, u32),
+    ) -> Option<Step> {
+        let mut step = None;
+        for _ in 0..ms / 50 {
+            *now += STEP;
+            *total += rate / 8 / 20;
+            ladder.arrived(*now, *total, overdue);
+            step = step.or(ladder.step(*now).filter(|step| matches!(step, Step::Down(_))));
+        }
+        step
+    }
+
+    #[test]
+    fn a_line_that_chokes_is_left_before_anything_is_missing() {
+        let start = Instant::now();
+        let (mut now, mut total) = (start, 0);
+        let mut ladder = ladder("main", start);
+        assert_eq!(line(&mut ladder, &mut now, &mut total, (3_000, 4_200_000, 0)), None);
+        // What was on its way is overdue a moment later.
+        assert_eq!(line(&mut ladder, &mut now, &mut total, (300, 1_000_000, 0)), None);
+        let step = line(&mut ladder, &mut now, &mut total, (400, 1_000_000, 1));
+        assert_eq!(step, Some(Step::Down("low".into())));
+    }
+
+    #[test]
+    fn a_pause_of_the_line_or_of_a_parent_is_no_reason() {
+        let start = Instant::now();
+        let (mut now, mut total) = (start, 0);
+        let mut ladder = ladder("main", start);
+        let mut on = |what| line(&mut ladder, &mut now, &mut total, what);
+        assert_eq!(on((3_000, 4_200_000, 0)), None);
+        // Nothing at all, and all at once.
+        assert_eq!(on((700, 0, 2)), None);
+        assert_eq!(on((100, 20_000_000, 1)), None);
+        assert_eq!(on((500, 4_200_000, 0)), None);
+        // One of eight sub-streams is missing.
+        assert_eq!(on((1_000, 3_700_000, 2)), None);
     }
 
     #[test]

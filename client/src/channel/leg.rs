@@ -22,12 +22,18 @@ pub(super) struct Leg {
     pub(super) coding: Coding,
     /// The feed's figures are up to half a second old: what was played already counts at once.
     segments: u64,
+    /// The same of what was missed.
+    missed: u64,
     /// What was counted before it was played: nobody missed anything of that.
     before: SwarmStats,
     /// Whether something is missing before the next piece.
     gap: bool,
     /// Whether the last segment could not be opened.
     failing: bool,
+    /// Whether its picture has begun; before that its sound can be played.
+    pub(super) entered: bool,
+    /// Whether it receives nothing any more.
+    pub(super) rests: bool,
 }
 
 /// What became of a segment.
@@ -52,16 +58,22 @@ impl Leg {
             rendition,
             coding,
             segments: 0,
+            missed: 0,
             before,
             gap: false,
             failing: false,
+            entered: false,
+            rests: false,
         }
     }
 
     /// The next segment; `None` once it is left. Cancel safe.
     pub(super) async fn next(&mut self) -> Option<Played> {
         let played = self.feed.next().await?;
-        self.segments += u64::from(matches!(played, Played::Segment { .. }));
+        *match played {
+            Played::Segment { .. } => &mut self.segments,
+            Played::Missed { .. } => &mut self.missed,
+        } += 1;
         Some(played)
     }
 
@@ -77,7 +89,7 @@ impl Leg {
         });
         SwarmStats {
             played: stats.played.max(self.segments).saturating_sub(before.played),
-            lost: stats.lost.saturating_sub(before.lost),
+            lost: stats.lost.max(self.missed).saturating_sub(before.lost),
             rebuilt: stats.rebuilt.saturating_sub(before.rebuilt),
             stalls: stats.stalls.saturating_sub(before.stalls),
             stalled: stats.stalled.saturating_sub(before.stalled),
@@ -92,34 +104,53 @@ impl Leg {
         self.before = SwarmStats { played: stats.played.saturating_sub(1), ..stats };
     }
 
-    /// Receives no more: what comes from now on is nothing. Frees the line.
-    pub(super) fn leave(&mut self) {
-        let stats = self.stats();
-        self.feed = Box::new(Left(stats));
+    /// What is before this segment is played from elsewhere.
+    pub(super) fn begin_at(&self, number: u64) {
+        self.feed.begin_at(number);
     }
 
-    /// Opens a segment, and counts what could not be.
-    pub(super) fn open(&mut self, played: Played, counts: &mut Counts) -> Opened {
-        let (header, essential, full, due) = match played {
+    /// Receives no more, which frees the line; what has come is still played.
+    pub(super) fn rest(&mut self) {
+        if !std::mem::replace(&mut self.rests, true) {
+            self.feed.rest();
+        }
+    }
+
+    /// Opens a segment: both layers, or (`sound`) the essential one alone.
+    fn unseal(&self, played: &Played, sound: bool) -> Result<segment::Opened, String> {
+        let Played::Segment { header, essential, full, .. } = played else {
+            return Err("nothing came".into());
+        };
+        let key = self.keys.borrow().iter().find(|key| key.epoch == header.epoch).cloned();
+        let key = key.ok_or("no key of its epoch")?;
+        let full = full.as_deref().filter(|_| !sound);
+        segment::open(&self.swarm, header, essential.as_deref(), full, &key)
+            .map_err(|error| error.to_string())
+    }
+
+    /// Opens a segment, and counts what could not be. Before its picture has begun, of a segment at which it cannot begin
+    /// only the sound is given.
+    pub(super) fn open(&mut self, played: &Played, counts: &mut Counts) -> Opened {
+        let (header, due) = match played {
             Played::Missed { number, cause } => {
                 tracing::debug!(number, ?cause, "missed");
                 self.gap = true;
-                return Opened { piece: None, came: Came::Not(cause), entrance: false };
+                return Opened { piece: None, came: Came::Not(*cause), entrance: false };
             }
-            Played::Segment { header, essential, full, due } => (header, essential, full, due),
+            Played::Segment { header, due, .. } => (header, due),
         };
-        let key = self.keys.borrow().iter().find(|key| key.epoch == header.epoch).cloned();
         let duration = Duration::from_millis(header.duration_ms.into());
-        let opened = key.ok_or("no key of its epoch".to_owned()).and_then(|key| {
-            segment::open(&self.swarm, &header, essential.as_deref(), full.as_deref(), &key)
-                .map_err(|error| error.to_string())
-        });
         let entrance = header.random_access;
+        let opened = self.unseal(played, false).map(|opened| {
+            let came = if opened.whole { Came::Whole } else { Came::Sound };
+            let midway = opened.whole && !entrance && !self.entered;
+            // A rendition without a layer of its own for sound has nothing to give here.
+            (came, if midway { self.unseal(played, true).ok() } else { Some(opened) })
+        });
         match opened {
-            Ok(opened) => {
+            Ok((came, opened)) => {
                 self.failing = false;
-                let came = if opened.whole { Came::Whole } else { Came::Sound };
-                let piece = Piece {
+                let piece = opened.map(|opened| Piece {
                     number: header.number,
                     ts: opened.ts,
                     captured: header.capture,
@@ -129,8 +160,8 @@ impl Leg {
                     whole: opened.whole,
                     gap: std::mem::take(&mut self.gap),
                     switched: false,
-                };
-                Opened { piece: Some(piece), came, entrance }
+                });
+                Opened { piece, came, entrance }
             }
             Err(error) => {
                 let again = std::mem::replace(&mut self.failing, true);
@@ -145,19 +176,6 @@ impl Leg {
                 Opened { piece: None, came: Came::Not(Cause::Decoder), entrance }
             }
         }
-    }
-}
-
-/// What is left of a rendition that is received no more.
-struct Left(SwarmStats);
-
-impl Feed for Left {
-    fn next(&mut self) -> futures::future::BoxFuture<'_, Option<Played>> {
-        Box::pin(std::future::pending())
-    }
-
-    fn stats(&self) -> SwarmStats {
-        self.0.clone()
     }
 }
 
@@ -177,6 +195,7 @@ pub(super) fn add(before: &SwarmStats, now: SwarmStats) -> SwarmStats {
         rebuilt: before.rebuilt + now.rebuilt,
         bytes_in: both(before.bytes_in, now.bytes_in),
         bytes_out: both(before.bytes_out, now.bytes_out),
+        near_in: std::array::from_fn(|i| before.near_in[i] + now.near_in[i]),
         home_in: before.home_in + now.home_in,
         home_out: before.home_out + now.home_out,
         duplicate_bytes: before.duplicate_bytes + now.duplicate_bytes,

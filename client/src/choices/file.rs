@@ -1,14 +1,15 @@
 //! Reading choices value by value, and writing them whole.
 
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use super::{MAX_CACHE_MB, MAX_SHARE_KBITS, Settings};
+use crate::draft;
 
 /// A larger file is not ours, bytes.
 const LARGEST: u64 = 1 << 20;
@@ -77,12 +78,7 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    let draft = path.with_extension("toml.new");
-    let mut file =
-        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&draft, path)
+    draft::replace(path, text.as_bytes())
 }
 
 /// The file's values. Lines that are no TOML are left out.

@@ -1,5 +1,6 @@
 //! The guide: what is on, on each channel, now and later.
 
+mod fill;
 mod follow;
 
 use std::collections::BTreeMap;
@@ -7,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 
+pub(crate) use fill::fill;
 pub(crate) use follow::follow;
 
 /// A programme.
@@ -98,6 +100,38 @@ impl Guide {
         Ok(Self { channels: channels.collect() })
     }
 
+    /// The same, and what channels' own sources say is on where this says nothing of that time.
+    pub fn filled(&self, on_air: &BTreeMap<String, Vec<link::protocol::Programme>>) -> Self {
+        let mut filled = self.clone();
+        let time = |seconds: u64| {
+            UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(UNIX_EPOCH)
+        };
+        let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        for (channel, programmes) in on_air {
+            let known = filled.channels.entry(channel.clone()).or_default();
+            for programme in programmes {
+                let (start, end) = (time(programme.start), time(programme.end));
+                let told = known.iter().any(|known| known.start < end && start < known.end);
+                if start < end && !told {
+                    known.push(Programme {
+                        start,
+                        end,
+                        title: programme.title.clone(),
+                        subtitle: None,
+                        description: some(&programme.about),
+                        categories: Vec::new(),
+                        episode: None,
+                        icon: None,
+                        rating: None,
+                        year: None,
+                    });
+                }
+            }
+            known.sort_by_key(|programme| programme.start);
+        }
+        filled
+    }
+
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.channels.values().all(Vec::is_empty)
@@ -174,6 +208,29 @@ mod tests {
         assert_eq!(guide.on("one", at(1250)).unwrap().progress(at(1250)), 0.25);
         assert!(!guide.is_empty());
         assert!(Guide::default().is_empty());
+    }
+
+    #[test]
+    fn what_sources_say_fills_gaps_and_changes_nothing_else() {
+        let programme = |start, end, title: &str| link::protocol::Programme {
+            start,
+            end,
+            title: title.into(),
+            about: String::new(),
+        };
+        let on_air = BTreeMap::from([
+            (
+                "one".to_owned(),
+                vec![programme(1500, 2500, "Not believed"), programme(3000, 3900, "In the gap")],
+            ),
+            ("two".to_owned(), vec![programme(1000, 2000, "Now"), programme(2000, 3000, "Next")]),
+        ]);
+        let filled = guide().filled(&on_air);
+        let title = |channel, seconds| filled.on(channel, at(seconds)).map(|p| p.title.as_str());
+        assert_eq!(title("one", 1600), Some("Now"));
+        assert_eq!(title("one", 3500), Some("In the gap"));
+        assert_eq!((title("two", 1500), title("two", 2500)), (Some("Now"), Some("Next")));
+        assert_eq!(guide().filled(&BTreeMap::new()), guide());
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! The branches of a pipeline behind the demultiplexer: picture, sound, subtitles. Decoders are chosen by rank, hardware
 //! first where there is some.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use gstreamer as gst;
 use gstreamer::glib;
 use gstreamer::prelude::*;
 use gstreamer_app as gst_app;
+use gstreamer_video as gst_video;
 use tokio::sync::watch;
 
+use super::captions::Captions;
 use super::picture::picture;
 use super::tables::{Kind, Track};
 use super::{Loudness, Picture};
@@ -32,6 +34,8 @@ pub(super) struct Wanted {
     pub(super) sound: Option<u16>,
     /// The subtitles.
     pub(super) subtitles: Option<Track>,
+    /// The service of captions in the picture, from 1.
+    pub(super) captions: Option<u8>,
     /// Whether the first of each is wanted, because nothing is known of the stream.
     pub(super) any: bool,
     /// Whether sound is to go nowhere.
@@ -42,12 +46,15 @@ pub(super) struct Wanted {
 
 /// Takes pictures to the screen.
 type Show = Arc<dyn Fn(Picture) + Send + Sync>;
+/// Is told of the services of captions whenever there is another.
+pub(super) type Captioned = Arc<dyn Fn(&[u8]) + Send + Sync>;
 
 /// Builds branches as the demultiplexer finds streams.
 pub(super) struct Branches {
     wanted: Wanted,
     loudness: watch::Receiver<Loudness>,
     show: Show,
+    captioned: Captioned,
 }
 
 impl Branches {
@@ -58,8 +65,9 @@ impl Branches {
         wanted: Wanted,
         loudness: watch::Receiver<Loudness>,
         show: impl Fn(Picture) + Send + Sync + 'static,
+        captioned: Captioned,
     ) {
-        let branches = Self { wanted, loudness, show: Arc::new(show) };
+        let branches = Self { wanted, loudness, show: Arc::new(show), captioned };
         let weak = pipeline.downgrade();
         // Sinks show by the clock at once; the pipeline does not wait until all of them have something.
         pipeline.connect_deep_element_added(|_, _, element| {
@@ -107,20 +115,21 @@ impl Branches {
         let mut elements = vec![decoded.clone()];
         // It passes over what is not interlaced.
         elements.push(make("deinterlace")?);
-        match self.wanted.subtitles.as_ref().map(|track| track.kind) {
+        let overlay = match self.wanted.subtitles.as_ref().map(|track| track.kind) {
             Some(Kind::Subtitles) => {
-                elements.push(gst::ElementFactory::make("dvbsuboverlay").name(OVERLAY).build()?);
+                Some(gst::ElementFactory::make("dvbsuboverlay").name(OVERLAY).build()?)
             }
-            Some(_) => {
+            None if self.wanted.captions.is_none() => None,
+            _ => {
                 let overlay = gst::ElementFactory::make("textoverlay")
                     .name(OVERLAY)
                     .property("wait-text", false)
                     .property_from_str("font-desc", "Sans Semi-Bold 22")
                     .property("shaded-background", true);
-                elements.push(overlay.build()?);
+                Some(overlay.build()?)
             }
-            None => {}
-        }
+        };
+        elements.extend(overlay.clone());
         elements
             .push(gst::ElementFactory::make("videoconvert").property("n-threads", 2_u32).build()?);
         elements.push(self.screen()?.upcast());
@@ -129,8 +138,43 @@ impl Branches {
         gst::Element::link_many(&elements)?;
         queue.link(&decode)?;
         on_decoded(&decode, &decoded);
+        if let Some(pad) = decoded.static_pad("src") {
+            self.caption(&pad, overlay);
+        }
         start(&[&queue, &decode], &elements)?;
         link(pad, &queue)
+    }
+
+    /// Looks after the captions that come with pictures through `pad`: tells which there are, and writes those that are wanted
+    /// over the picture that they came with.
+    fn caption(&self, pad: &gst::Pad, overlay: Option<gst::Element>) {
+        let wanted = self.wanted.captions.zip(overlay);
+        let captioned = self.captioned.clone();
+        let state = Mutex::new((Captions::default(), 0, String::new()));
+        pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            let Some(buffer) = info.buffer() else { return gst::PadProbeReturn::Ok };
+            let mut state = super::lock(&state);
+            let (captions, known, written) = &mut *state;
+            for meta in buffer.iter_meta::<gst_video::VideoCaptionMeta>() {
+                if meta.caption_type() == gst_video::VideoCaptionType::Cea708Raw {
+                    captions.take(meta.data());
+                }
+            }
+            let services = captions.services();
+            if services.len() > *known {
+                *known = services.len();
+                captioned(&services);
+            }
+            if let Some((service, overlay)) = &wanted {
+                let text = captions.text(*service);
+                if text != *written {
+                    // It is taken for markup.
+                    overlay.set_property("text", glib::markup_escape_text(&text).as_str());
+                    *written = text;
+                }
+            }
+            gst::PadProbeReturn::Ok
+        });
     }
 
     /// The end of the picture's branch.

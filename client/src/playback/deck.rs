@@ -7,8 +7,8 @@
 //!
 //! **Another rendition** is another pipeline, in time with the one before, which plays out what it has.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
@@ -18,7 +18,7 @@ use gstreamer_app as gst_app;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::branch::{Branches, Wanted};
+use super::branch::{Branches, Captioned, Wanted};
 use super::tables::{Finder, Kind, Track};
 use super::{Choice, Chunk, Error, Event, Feed, Loudness, Place, Slot, choose, lock};
 
@@ -42,7 +42,7 @@ pub(super) struct Order {
     pub(super) tell: Arc<dyn Fn(Event) + Send + Sync>,
     pub(super) loudness: watch::Receiver<Loudness>,
     pub(super) paused: watch::Receiver<bool>,
-    pub(super) place: Arc<std::sync::Mutex<Place>>,
+    pub(super) place: Arc<Mutex<Place>>,
     pub(super) stop: CancellationToken,
 }
 
@@ -115,18 +115,22 @@ async fn once(
     let subtitles = (!order.choice.subtitles.is_empty())
         .then(|| choose(&tracks, is_subtitle, &order.choice.subtitles))
         .flatten();
+    let captions = super::wanted_captions(&order.choice.subtitles);
+    // No table tells whether there are any.
+    let subtitles = subtitles.filter(|_| captions.is_none());
     let wanted = Wanted {
         picture: choose(&tracks, |kind| kind == Kind::Picture, &[]).map(|i| tracks[i].pid),
         sound: sound.map(|i| tracks[i].pid),
         subtitles: subtitles.map(|i| tracks[i].clone()),
+        captions,
         any: tracks.is_empty(),
         silent: order.choice.silent,
         early: leaving.is_none(),
     };
-    (order.tell)(Event::Tracks { all: tracks, sound, subtitles });
+    let captioned = told_of_captions(order, tracks, sound, subtitles, wanted.clone());
 
     let pictures = Arc::new(AtomicU64::new(0));
-    let deck = Deck::new(order, wanted, &pictures)?;
+    let deck = Deck::new(order, wanted, &pictures, captioned)?;
     let zero = match (first.due, &leaving) {
         (Some(due), _) => due + MARGIN,
         (None, Some(leaving)) => leaving.until,
@@ -150,6 +154,36 @@ async fn once(
     }
     let end = deck.follow(order, feed, start, &pictures, leaving).await?;
     Ok((end, Some(deck)))
+}
+
+/// Tells the tracks that the tables name, and again whenever captions are seen in the picture.
+fn told_of_captions(
+    order: &Order,
+    tracks: Vec<Track>,
+    sound: Option<usize>,
+    subtitles: Option<usize>,
+    wanted: Wanted,
+) -> Captioned {
+    let (tell, stop) = (order.tell.clone(), order.stop.clone());
+    let told: Captioned = Arc::new(move |services| {
+        // A pipeline may have one more picture when something else is played already.
+        if stop.is_cancelled() {
+            return;
+        }
+        let mut all = tracks.clone();
+        all.extend(services.iter().map(|&service| Track {
+            pid: wanted.picture.unwrap_or_default(),
+            kind: Kind::Captions(service),
+            language: None,
+            impaired: false,
+        }));
+        let captions = wanted.captions.map(Kind::Captions);
+        let shown = captions.and_then(|kind| all.iter().position(|track| track.kind == kind));
+        tell(Event::Tracks { all, sound, subtitles: subtitles.or(shown) });
+    });
+    // What was chosen is there from the beginning.
+    told(wanted.captions.as_slice());
+    told
 }
 
 /// Takes chunks until it is known what is in them. `None` if the feed ends before.
@@ -179,10 +213,17 @@ struct Deck {
     source: gst_app::AppSrc,
     demux: gst::Element,
     clock: gst::Clock,
+    /// Whether it has been stopped: nothing may start it after that, however late it comes.
+    stopped: Arc<Mutex<bool>>,
 }
 
 impl Deck {
-    fn new(order: &Order, wanted: Wanted, pictures: &Arc<AtomicU64>) -> Result<Self, Error> {
+    fn new(
+        order: &Order,
+        wanted: Wanted,
+        pictures: &Arc<AtomicU64>,
+        captioned: Captioned,
+    ) -> Result<Self, Error> {
         let caps = gst::Caps::builder("video/mpegts")
             .field("systemstream", true)
             .field("packetsize", crate::ts::PACKET as i32)
@@ -212,8 +253,8 @@ impl Deck {
                 tell(Event::Pictured);
             }
         };
-        Branches::attach(&pipeline, &demux, wanted, loudness, shown);
-        Ok(Self { pipeline, source, demux, clock })
+        Branches::attach(&pipeline, &demux, wanted, loudness, shown, captioned);
+        Ok(Self { pipeline, source, demux, clock, stopped: Arc::default() })
     }
 
     /// Starts, so that time zero of the stream is at `zero`.
@@ -224,9 +265,14 @@ impl Deck {
 
     /// Opening and stopping devices may take a while: not on this thread.
     async fn set(&self, state: gst::State) -> Result<(), Error> {
-        let pipeline = self.pipeline.clone();
-        match tokio::task::spawn_blocking(move || pipeline.set_state(state)).await {
-            Ok(result) => Ok(result.map(drop)?),
+        let (pipeline, stopped) = (self.pipeline.clone(), self.stopped.clone());
+        // Who waits for this may be gone before it is done.
+        let set = move || {
+            let stopped = lock(&stopped);
+            if *stopped { Ok(()) } else { pipeline.set_state(state).map(drop) }
+        };
+        match tokio::task::spawn_blocking(set).await {
+            Ok(result) => Ok(result?),
             Err(panicked) => Err(Error::Failed(panicked.to_string())),
         }
     }
@@ -239,7 +285,7 @@ impl Deck {
         self.pipeline.set_base_time(gst::ClockTime::from_nseconds(base));
     }
 
-    fn push(&self, chunk: &Chunk, start: (u64, Option<Instant>), place: &std::sync::Mutex<Place>) {
+    fn push(&self, chunk: &Chunk, start: (u64, Option<Instant>), place: &Mutex<Place>) {
         lock(place).end = chunk.position + chunk.duration.as_micros() as u64;
         self.adjust(chunk, start);
         // What an ended pipeline does not take is told by its bus.
@@ -331,7 +377,7 @@ impl Deck {
         }
     }
 
-    async fn pause(&self, pause: bool, place: &std::sync::Mutex<Place>) -> Result<(), Error> {
+    async fn pause(&self, pause: bool, place: &Mutex<Place>) -> Result<(), Error> {
         let now = Instant::now();
         let zero = {
             let mut place = lock(place);
@@ -360,9 +406,11 @@ impl Deck {
 
 impl Drop for Deck {
     fn drop(&mut self) {
-        let pipeline = self.pipeline.clone();
+        let (pipeline, stopped) = (self.pipeline.clone(), self.stopped.clone());
         // A device may take its time to close; nobody waits for it.
         std::thread::spawn(move || {
+            let mut stopped = lock(&stopped);
+            *stopped = true;
             if let Err(error) = pipeline.set_state(gst::State::Null) {
                 tracing::debug!(%error, "a pipeline did not stop");
             }

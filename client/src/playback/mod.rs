@@ -6,6 +6,7 @@
 //! over. The last picture stays until the new one is there.
 
 mod branch;
+mod captions;
 mod deck;
 mod picture;
 pub mod tables;
@@ -62,7 +63,7 @@ pub type Feed = BoxStream<'static, Chunk>;
 pub struct Choice {
     /// Languages of the sound (ISO 639), or PIDs as `#258`, best first.
     pub sound: Vec<String>,
-    /// The same of subtitles; empty: none are shown.
+    /// The same of subtitles, or a service of captions as `cc1`; empty: none are shown.
     pub subtitles: Vec<String>,
     /// Plays no sound at all: there is no device for it.
     pub silent: bool,
@@ -256,10 +257,20 @@ pub fn same_language(a: &str, b: &str) -> bool {
         })
 }
 
+/// The service of captions that is wanted, from 1.
+fn wanted_captions(subtitles: &[String]) -> Option<u8> {
+    let number = subtitles.first()?.strip_prefix(tables::CAPTIONS)?;
+    number.parse().ok().filter(|number| (1..=4).contains(number))
+}
+
 /// What is behind these locks is whole after every statement that changes it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+#[path = "captioned_tests.rs"]
+mod captioned;
 
 #[cfg(test)]
 mod tests {
@@ -287,6 +298,8 @@ mod tests {
         assert_eq!(sound(&[]), Some(2));
         assert_eq!(sound(&["#1"]), Some(2), "all of these have PID 1");
         assert_eq!(choose(&tracks, |kind| kind == Kind::Subtitles, &[]), None);
+        let captions = |wanted: &str| wanted_captions(&[wanted.to_owned()]);
+        assert_eq!((captions("cc3"), captions("cc9"), captions("deu")), (Some(3), None, None));
     }
 
     #[test]

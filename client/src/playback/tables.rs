@@ -9,6 +9,9 @@ const SECTION: usize = 1024;
 /// More tracks than this are of no use to a viewer.
 const MOST: usize = 64;
 
+/// What services of captions are called by: `cc1`.
+pub const CAPTIONS: &str = "cc";
+
 /// What a track carries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
@@ -20,6 +23,8 @@ pub enum Kind {
     Subtitles,
     /// A teletext page with subtitles: its number, 100 to 899.
     Teletext(u16),
+    /// Captions in the picture (CEA-608): their service, 1 to 4. No table tells of these: they are seen when they come.
+    Captions(u8),
 }
 
 /// A track of the channel.

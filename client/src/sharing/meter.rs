@@ -1,22 +1,24 @@
 //! What was sent: now, and in this calendar month, over runs of the program.
 
 use std::collections::VecDeque;
-use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::persisted::Persisted;
+
 /// The rate is the mean over so long.
 const WINDOW: Duration = Duration::from_secs(3);
 
+/// A larger file is not ours, bytes.
+const LARGEST: u64 = 1 << 10;
+
 /// Counts what is sent.
 pub(crate) struct Meter {
-    path: PathBuf,
+    file: Arc<Persisted<Month>>,
     kept: Month,
-    written: Month,
     /// What the channels had sent when it was looked at last.
     counter: u64,
     recent: VecDeque<(Instant, u64)>,
@@ -38,13 +40,9 @@ fn this_month() -> String {
 impl Meter {
     /// The meter whose count is kept in a state folder. A count that cannot be read begins anew.
     pub(crate) fn open(folder: &Path) -> Self {
-        let path = folder.join("upload.json");
-        let kept: Month = fs::read(&path)
-            .ok()
-            .and_then(|text| serde_json::from_slice(&text).ok())
-            .unwrap_or_default();
-        let written = kept.clone();
-        Self { path, kept, written, counter: 0, recent: VecDeque::new() }
+        let file = Persisted::open(folder.join("upload.json"), LARGEST);
+        let kept = Month::clone(&file.get());
+        Self { file, kept, counter: 0, recent: VecDeque::new() }
     }
 
     /// A new source of counts, that begins at 0.
@@ -81,31 +79,25 @@ impl Meter {
         self.kept.bytes
     }
 
-    /// Writes the count, if it changed.
-    pub(crate) fn save(&mut self) {
-        if self.kept == self.written {
-            return;
-        }
-        let draft = self.path.with_extension("json.new");
-        let write = || -> std::io::Result<()> {
-            let mut file = fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&draft)?;
-            file.write_all(&serde_json::to_vec(&self.kept)?)?;
-            fs::rename(&draft, &self.path)
-        };
-        match write() {
-            Ok(()) => self.written = self.kept.clone(),
-            Err(error) => tracing::warn!(%error, "what was sent this month cannot be kept"),
-        }
+    /// Lets the count be written soon, if it changed.
+    pub(crate) fn save(&self) {
+        self.file.change(|written| {
+            let news = *written != self.kept;
+            written.clone_from(&self.kept);
+            news
+        });
+    }
+
+    /// Waits until what was saved before is on disk.
+    pub(crate) async fn written(&self) {
+        self.file.written().await;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

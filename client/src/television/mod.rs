@@ -90,6 +90,8 @@ struct Now {
     player: Option<Player>,
     shift: Option<TimeShift>,
     start: Option<Start>,
+    /// The view's generation that these belong to.
+    generation: u64,
     /// From the choice of channel to its first picture on the screen.
     picture_ms: u64,
 }
@@ -245,12 +247,18 @@ impl Television {
         self.tell(Command::RestartProgramme);
     }
 
-    /// A reader of the channel at the place where the viewer is; `None` while nothing is received. Open another whenever the
-    /// view's generation changes.
-    pub fn open(&self) -> Option<Source> {
+    /// A reader of the channel at the place where the viewer is; `None` while nothing is received, or if the view's
+    /// `generation` is not the newest: then there is a newer view already. Open another whenever it changes.
+    pub fn open(&self, generation: u64) -> Option<Source> {
         let now = self.shared.now();
-        let shift = now.shift.as_ref()?;
+        let shift = now.shift.as_ref().filter(|_| now.generation == generation)?;
         Some(shift.source(now.start.unwrap_or(Start::Live)))
+    }
+
+    /// A reader of the channel from the place on that is shown now, for who is behind live.
+    pub fn open_at(&self, position: Position) -> Option<Source> {
+        let now = self.shared.now();
+        Some(now.shift.as_ref()?.source(Start::At(position)))
     }
 
     /// What is on the screen. To be told a few times per second.

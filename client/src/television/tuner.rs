@@ -195,6 +195,7 @@ impl Tuner {
                         let mut now = self.shared.now();
                         now.shift = Some(shift.clone());
                         now.start = Some(Start::Live);
+                        now.generation = self.transport.generation;
                         shift
                     }
                 };
@@ -394,6 +395,8 @@ impl Tuner {
 
     fn go(&mut self, start: Start) {
         self.transport.generation += 1;
-        self.shared.now().start = Some(start);
+        let mut now = self.shared.now();
+        now.start = Some(start);
+        now.generation = self.transport.generation;
     }
 }

@@ -78,8 +78,8 @@ impl Channels {
         let stack = gtk::Stack::new();
         stack.add_named(&scroll, Some("list"));
         stack.add_named(&empty, Some("empty"));
-        let foot = short("", "side-foot");
-        foot.set_max_width_chars(1);
+        let foot = super::widgets::paragraph("", "side-foot");
+        foot.set_width_chars(1);
         fill(&root, &[top.upcast_ref(), stack.upcast_ref(), foot.upcast_ref()]);
 
         let this = Rc::new(Self {

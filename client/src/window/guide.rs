@@ -23,6 +23,8 @@ const MINUTE: f64 = 5.0;
 const ROW: i32 = 64;
 /// Width of the column with the channels.
 const HEAD: i32 = 190;
+/// The least room for a programme's text, pixels: what does not fit is cut at its end.
+const TEXT: f64 = 44.0;
 /// How far the guide reaches.
 const REACH: Duration = Duration::from_secs(12 * 3600);
 /// Times are marked so often.
@@ -47,10 +49,12 @@ pub(super) struct GuideView {
     watch: gtk::Button,
     logos: Rc<Logos>,
     built: RefCell<Option<Built>>,
-    /// The channel of the details.
-    chosen: RefCell<String>,
+    /// The programme of the details: its channel and its beginning.
+    chosen: RefCell<Option<(String, SystemTime)>>,
     first: RefCell<Vec<(String, gtk::Button)>>,
     begin: Cell<SystemTime>,
+    /// The texts of programmes, and from where to where they may stand.
+    texts: RefCell<Vec<(gtk::Box, f64, f64)>>,
 }
 
 impl GuideView {
@@ -168,6 +172,7 @@ impl GuideView {
             chosen: RefCell::default(),
             first: RefCell::default(),
             begin: Cell::new(UNIX_EPOCH),
+            texts: RefCell::default(),
         });
         let weak = Rc::downgrade(&this);
         this.watch.connect_clicked(move |_| {
@@ -181,14 +186,23 @@ impl GuideView {
                 let seconds = across.value() / MINUTE * 60.0;
                 let at = this.begin.get() + Duration::from_secs_f64(seconds.max(0.0));
                 say(&this.date, &day(at, SystemTime::now()));
+                this.pin_texts();
             }
         });
         this
     }
 
+    /// What began before the part that is in sight keeps its text in sight.
+    fn pin_texts(&self) {
+        let left = self.across.value();
+        for (text, from, to) in &*self.texts.borrow() {
+            text.set_margin_start((left - from).clamp(0.0, (to - from).max(0.0)) as i32);
+        }
+    }
+
     fn watch_chosen(&self) {
-        let channel = self.chosen.borrow().clone();
-        if !channel.is_empty() {
+        let chosen = self.chosen.borrow().clone();
+        if let Some((channel, _)) = chosen {
             let _ = self.root.activate_action("win.zap", Some(&channel.to_variant()));
             let _ = self.root.activate_action("win.guide", None);
         }
@@ -258,6 +272,7 @@ impl GuideView {
             self.hours.remove(&hour);
         }
         self.first.borrow_mut().clear();
+        self.texts.borrow_mut().clear();
         if empty {
             return;
         }
@@ -278,6 +293,7 @@ impl GuideView {
             self.heads.append(&head);
             self.lanes.append(&self.lane(channel, &view.guide, begin));
         }
+        self.pin_texts();
     }
 
     fn lane(self: &Rc<Self>, channel: &Channel, guide: &Guide, begin: SystemTime) -> gtk::Fixed {
@@ -297,6 +313,7 @@ impl GuideView {
             let text = column(0);
             text.set_valign(gtk::Align::Center);
             fill(&text, &[title.upcast_ref(), when.upcast_ref()]);
+            self.texts.borrow_mut().push((text.clone(), left, right - TEXT));
             let button = gtk::Button::builder().child(&text).css_classes(["programme"]).build();
             button.set_size_request((right - left - 2.0).max(8.0) as i32, ROW - 6);
             button.set_overflow(gtk::Overflow::Hidden);
@@ -326,10 +343,12 @@ impl GuideView {
             });
             button.add_controller(focus);
             let weak = Rc::downgrade(self);
-            let id = channel.id.clone();
+            let chosen = Some((channel.id.clone(), programme.start));
+            // The mouse shows details first, and plays at the second click; who comes by keys has the details already.
+            button.set_focus_on_click(false);
             button.connect_clicked(move |_| {
                 let Some(this) = weak.upgrade() else { return };
-                let again = *this.chosen.borrow() == id && this.watch.is_visible();
+                let again = *this.chosen.borrow() == chosen;
                 tell();
                 if on && again {
                     this.watch_chosen();
@@ -361,7 +380,7 @@ impl GuideView {
         say(&self.about, &about.join(". "));
         self.watch.set_visible(on);
         spoken(&self.watch, &put(tr("Watch {channel}"), "channel", name));
-        channel.clone_into(&mut self.chosen.borrow_mut());
+        self.chosen.replace(Some((channel.to_owned(), programme.start)));
     }
 }
 

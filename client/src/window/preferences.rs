@@ -6,7 +6,7 @@ use gtk::prelude::*;
 
 use super::statistics::upload;
 use super::tracks::{LANGUAGES, language_name};
-use super::widgets::{column, fill, label, paragraph, role, row, say};
+use super::widgets::{column, fill, label, paragraph, role, row, say, spoken};
 use super::words::{put, tr};
 use crate::choices::{Appearance, Quality, Settings};
 use crate::television::{Television, View};
@@ -302,7 +302,10 @@ fn item(text: &str, hint: &str, control: &impl IsA<gtk::Widget>) -> gtk::Widget 
     words.set_hexpand(true);
     words.set_valign(gtk::Align::Center);
     let caption = paragraph(text, "");
-    caption.set_mnemonic_widget(Some(control));
+    match control.upcast_ref::<gtk::Widget>().downcast_ref::<gtk::DropDown>() {
+        Some(list) => name_list(list, text),
+        None => caption.set_mnemonic_widget(Some(control)),
+    }
     words.append(&caption);
     if !hint.is_empty() {
         words.append(&paragraph(hint, "hint"));
@@ -311,6 +314,18 @@ fn item(text: &str, hint: &str, control: &impl IsA<gtk::Widget>) -> gtk::Widget 
     let line = row(16);
     fill(&line, &[words.upcast_ref(), control.upcast_ref()]);
     line.upcast()
+}
+
+/// Calls a list by what it is for and what is chosen.
+fn name_list(list: &gtk::DropDown, text: &str) {
+    let text = text.to_owned();
+    let tell = move |list: &gtk::DropDown| {
+        let chosen = list.selected_item().and_downcast::<gtk::StringObject>();
+        let chosen = chosen.map(|chosen| chosen.string()).unwrap_or_default();
+        spoken(list, &format!("{text}, {chosen}"));
+    };
+    tell(list);
+    list.connect_selected_notify(tell);
 }
 
 fn switch(television: &Television, on: bool, change: fn(&mut Settings, bool)) -> gtk::Switch {

@@ -20,6 +20,7 @@ pub(super) struct SignIn {
     remember: gtk::CheckButton,
     submit: gtk::Button,
     busy: gtk::Spinner,
+    lead: gtk::Label,
     error: gtk::Box,
     what: gtk::Label,
     doing: gtk::Label,
@@ -56,12 +57,12 @@ impl SignIn {
         ] {
             let caption = label(text, "field-label");
             caption.set_mnemonic_widget(Some(field));
-            caption.set_margin_top(6);
+            caption.set_margin_top(3);
             fill(&form, &[caption.upcast_ref(), field]);
         }
         let remember = gtk::CheckButton::with_label(tr("Stay signed in on this computer"));
         remember.set_active(true);
-        remember.set_margin_top(8);
+        remember.set_margin_top(4);
         let (what, doing) = (paragraph("", "error"), paragraph("", "soft"));
         let error = column(2);
         error.add_css_class("error-box");
@@ -76,7 +77,7 @@ impl SignIn {
         busy.set_visible(false);
         let submit = gtk::Button::builder().child(&inside).css_classes(["primary"]).build();
         spoken(&submit, tr("Sign in"));
-        submit.set_margin_top(10);
+        submit.set_margin_top(4);
         let card = card(10, 400);
         fill(
             &card,
@@ -99,6 +100,7 @@ impl SignIn {
             remember,
             submit,
             busy,
+            lead,
             error,
             what,
             doing,
@@ -169,6 +171,8 @@ impl SignIn {
             self.root.vadjustment().set_value(0.0);
         }
         self.error.set_visible(tells);
+        // In a low window the button stays in sight.
+        self.lead.set_visible(!tells);
     }
 
     /// Takes over what is to be shown.
@@ -182,7 +186,9 @@ impl SignIn {
             }
             self.remember.set_active(view.settings.remember);
         }
-        let busy = matches!(view.phase, Phase::SigningIn);
+        let problem = view.problems.iter().find(|problem| problem.severity() == Severity::Stops);
+        // What it tries again by itself, such as without network, is told meanwhile, and leaves the fields to the viewer.
+        let busy = matches!(view.phase, Phase::SigningIn) && problem.is_none();
         self.submit.set_sensitive(!busy);
         self.busy.set_visible(busy);
         self.busy.set_spinning(busy);
@@ -194,8 +200,7 @@ impl SignIn {
         ] {
             field.set_sensitive(!busy);
         }
-        match view.problems.iter().find(|problem| problem.severity() == Severity::Stops) {
-            _ if busy => self.tell("", ""),
+        match problem {
             _ if self.wrong.get().is_some() => {}
             Some(problem) => {
                 let (what, doing) = super::stage::words(problem);

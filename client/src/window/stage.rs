@@ -425,20 +425,30 @@ impl Stage {
         self.information_text.set_widget_name("");
         self.information.set_reveal_child(shown);
         self.information.set_visible(shown);
-        self.banner.says_what_is_on(!shown);
+        self.says_what_is_on();
         if shown {
             self.wake();
         }
     }
 
+    /// Shows or hides the figures.
+    pub(super) fn toggle_statistics(&self) {
+        self.statistics.toggle();
+        self.says_what_is_on();
+    }
+
+    /// The banner says what is on unless something else stands there.
+    fn says_what_is_on(&self) {
+        let free = !self.information.reveals_child() && !self.statistics.is_shown();
+        self.banner.says_what_is_on(free);
+    }
+
     /// Hides the innermost of what lies over the picture; `false` if there is nothing.
     pub(super) fn back(&self) -> bool {
         if self.statistics.is_shown() {
-            self.statistics.toggle();
+            self.toggle_statistics();
         } else if self.information.reveals_child() {
             self.toggle_information();
-        } else if self.is_revealed() && self.has_picture.get() {
-            self.conceal();
         } else {
             return false;
         }

@@ -177,6 +177,14 @@ pub(super) fn upload(upload: &Upload) -> String {
     }
 }
 
+/// The same in a few words.
+pub(super) fn upload_in_brief(upload: &Upload) -> String {
+    match upload.state {
+        UploadState::On => put(tr("Helping others with {rate}"), "rate", rate(upload.now_bits)),
+        _ => self::upload(upload),
+    }
+}
+
 fn text(figure: Figure, stats: &Stats) -> String {
     let seconds =
         |millis: u64| put(tr("{seconds} s"), "seconds", format!("{:.1}", millis as f64 / 1e3));

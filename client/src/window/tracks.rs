@@ -5,7 +5,7 @@ use gtk::gio;
 use super::words::{put, tr};
 use crate::choices::{Settings, Tracks};
 use crate::playback::Choice;
-use crate::playback::tables::{Kind, Track};
+use crate::playback::tables::{CAPTIONS, Kind, Track};
 
 /// Languages that can be chosen beforehand (ISO 639-2).
 pub(super) const LANGUAGES: [&str; 10] =
@@ -56,6 +56,9 @@ fn system_language() -> Option<String> {
 
 /// What a track is remembered by: its language if no other of its kind speaks it, else its PID.
 pub(super) fn key(track: &Track, all: &[Track]) -> String {
+    if let Kind::Captions(service) = track.kind {
+        return format!("{CAPTIONS}{service}");
+    }
     let alike = all
         .iter()
         .filter(|other| same_kind(other.kind, track.kind) && other.language == track.language);
@@ -106,12 +109,15 @@ pub(super) fn menu(all: &[Track]) -> gio::Menu {
         }
     };
     section(tr("Sound"), "sound", &|kind| kind == Kind::Sound, None);
-    let subtitle = |kind| matches!(kind, Kind::Subtitles | Kind::Teletext(_));
+    let subtitle = |kind| matches!(kind, Kind::Subtitles | Kind::Teletext(_) | Kind::Captions(_));
     section(tr("Subtitles"), "subtitles", &subtitle, Some(tr("Off")));
     menu
 }
 
 fn text(track: &Track, count: u32) -> String {
+    if let Kind::Captions(service) = track.kind {
+        return put(tr("Captions {number}"), "number", service);
+    }
     let name = match &track.language {
         Some(code) => language_name(code).to_owned(),
         None => put(tr("Track {number}"), "number", count),
@@ -140,6 +146,8 @@ mod tests {
             [sound(1, Some("deu")), sound(2, Some("eng")), sound(3, Some("eng")), sound(4, None)];
         let keys: Vec<_> = all.iter().map(|track| key(track, &all)).collect();
         assert_eq!(keys, ["deu", "#2", "#3", "#4"]);
+        let captions = Track { kind: Kind::Captions(2), ..sound(1, None) };
+        assert_eq!(key(&captions, &all), "cc2");
     }
 
     #[test]

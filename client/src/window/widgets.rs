@@ -37,6 +37,12 @@ pub(super) fn name(widget: &impl IsA<gtk::Widget>, text: &str) {
 /// a widget is called what the label says whose mnemonic leads to it, also if that label is not shown.
 pub(super) fn spoken(widget: &impl IsA<gtk::Widget>, text: &str) {
     let widget = widget.upcast_ref::<gtk::Widget>();
+    // These hold a button of their own, which is what has the focus.
+    if (widget.is::<gtk::MenuButton>() || widget.is::<gtk::DropDown>())
+        && let Some(button) = widget.first_child()
+    {
+        spoken(&button, text);
+    }
     if let Some(label) = spoken_label(widget) {
         return say(&label, text);
     }

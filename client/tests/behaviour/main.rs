@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are tests")]
 
 mod command_line;
+mod desktop;
 mod hls;
 mod ladder;
 mod losses;

@@ -96,6 +96,7 @@ impl Run<'_> {
     fn decoder(&self, input: &Input) -> Result<Pipeline, Error> {
         let pipeline = Pipeline::empty()?;
         input.enter(pipeline.inner())?;
+        super::schedule::listen(self.source, input, self.health);
         self.choose_programme(&pipeline);
         let (picture, picture_sink) = branch(&format!(
             "queue max-size-buffers=8 max-size-bytes=0 max-size-time=0 ! deinterlace ! videoconvert \

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 pub use link::protocol::SourceState as State;
 
 use crate::config::{Channel, Mode, Source};
+use crate::ts::eit::Event;
 
 /// After how long something is wrong; none: never.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +59,8 @@ pub struct Health {
     loud: Moment,
     trouble: Mutex<Option<String>>,
     troubled: AtomicBool,
+    /// What it says is on, now and next.
+    on: Mutex<Vec<Event>>,
 }
 
 impl Health {
@@ -87,6 +90,7 @@ impl Health {
             loud: Moment::never(),
             trouble: Mutex::default(),
             troubled: AtomicBool::new(false),
+            on: Mutex::default(),
         }
     }
 
@@ -225,6 +229,16 @@ impl Health {
     /// Why it is away, if it said so.
     pub fn trouble(&self) -> Option<String> {
         self.lock().clone()
+    }
+
+    /// It says that this is on, now and next.
+    pub fn set_on(&self, events: Vec<Event>) {
+        *self.on.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = events;
+    }
+
+    /// What it said last is on, now and next.
+    pub fn on(&self) -> Vec<Event> {
+        self.on.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<String>> {

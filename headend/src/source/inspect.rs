@@ -65,11 +65,14 @@ impl Inspector {
 }
 
 /// Lets only pictures at which decoding can begin into a decoder.
+///
+/// The others are handled, not dropped: the binding frees what is dropped, and GStreamer 1.22 then complains about each
+/// that it finds nothing to free.
 fn entries_only(decoder: &gst::Element) {
     let Some(pad) = decoder.static_pad("sink") else { return };
     pad.add_probe(gst::PadProbeType::BUFFER, |_, info| match info.buffer() {
         Some(buffer) if buffer.flags().contains(gst::BufferFlags::DELTA_UNIT) => {
-            gst::PadProbeReturn::Drop
+            gst::PadProbeReturn::Handled
         }
         _ => gst::PadProbeReturn::Ok,
     });

@@ -9,6 +9,7 @@ mod look;
 mod reader;
 mod repeat;
 mod rtmp;
+mod schedule;
 mod stream;
 mod watch;
 

@@ -90,6 +90,7 @@ pub fn stream(
     // What comes in bursts goes on at its own pace.
     sink.set_property("sync", matches!(source, Source::Hls { .. }));
     reader.input.enter(pipeline.inner())?;
+    super::schedule::listen(source, &reader.input, health);
     let sink: &gst::Element = sink.upcast_ref();
     pipeline.inner().add(sink).map_err(refused)?;
     if packets {

@@ -27,12 +27,14 @@ pub enum Event {
 const MOST_PES: usize = 4 << 20;
 /// The longest section, bytes (2.4.4).
 const MOST_SECTION: usize = 4096;
+/// Fills a packet behind the last section.
+const STUFFING: u8 = 0xff;
 /// The most tracks of a programme.
 const MOST_TRACKS: usize = 64;
 
 /// Assembles what spreads over packets of one identifier.
 #[derive(Debug)]
-struct Assembly {
+pub(super) struct Assembly {
     pid: u16,
     counter: Option<u8>,
     bytes: Vec<u8>,
@@ -41,13 +43,13 @@ struct Assembly {
 }
 
 impl Assembly {
-    fn new(pid: u16) -> Self {
+    pub(super) fn new(pid: u16) -> Self {
         Self { pid, counter: None, bytes: Vec::new(), random_access: false, open: false }
     }
 
     /// Whether a packet follows the one before; nothing if it repeats it. After a loss what was
     /// assembled is dropped.
-    fn follows(&mut self, packet: &Packet<'_>) -> bool {
+    pub(super) fn follows(&mut self, packet: &Packet<'_>) -> bool {
         let counter = packet.continuity();
         let last = self.counter.replace(counter);
         if last == Some(counter) && !packet.discontinuity() {
@@ -62,6 +64,63 @@ impl Assembly {
     fn take(&mut self) -> Vec<u8> {
         self.open = false;
         std::mem::take(&mut self.bytes)
+    }
+
+    /// What was assembled.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Takes what belongs to the section before, from a packet in which another one begins; whether it is whole now.
+    pub(super) fn tail(&mut self, packet: &Packet<'_>) -> bool {
+        let payload = packet.payload();
+        if !packet.starts_unit() || !self.open {
+            return false;
+        }
+        let len = usize::from(payload.first().copied().unwrap_or_default());
+        self.bytes.extend(payload.get(1..1 + len).unwrap_or_default());
+        self.is_whole()
+    }
+
+    /// Takes a packet of a table; whether its section is whole now.
+    pub(super) fn section(&mut self, packet: &Packet<'_>) -> bool {
+        let payload = packet.payload();
+        if packet.starts_unit() {
+            let skip = 1 + usize::from(payload.first().copied().unwrap_or_default());
+            self.bytes.clear();
+            self.bytes.extend(payload.get(skip..).unwrap_or_default());
+            self.open = true;
+        } else if self.open {
+            self.bytes.extend(payload);
+        }
+        if self.bytes.len() > MOST_SECTION {
+            self.open = false;
+        }
+        self.is_whole()
+    }
+
+    /// Goes on to the section behind the one that was whole, in tables that pack them; whether it is whole, too.
+    pub(super) fn next_section(&mut self) -> bool {
+        let Some(whole) = self.section_len().filter(|len| *len <= self.bytes.len()) else {
+            return false;
+        };
+        self.bytes.drain(..whole);
+        // What follows the last one is filled up.
+        self.open = self.bytes.first().is_some_and(|table| *table != STUFFING);
+        self.is_whole()
+    }
+
+    fn section_len(&self) -> Option<usize> {
+        match self.bytes[..] {
+            [_, high, low, ..] => Some(3 + usize::from(u16::from_be_bytes([high & 0x0f, low]))),
+            _ => None,
+        }
+    }
+
+    fn is_whole(&mut self) -> bool {
+        let whole = self.open && self.section_len().is_some_and(|len| self.bytes.len() >= len);
+        self.open &= !whole;
+        whole
     }
 }
 
@@ -129,11 +188,11 @@ impl Demuxer {
             return;
         }
         if pid == psi::PAT {
-            if self.pat.follows(packet) && section(&mut self.pat, packet) {
+            if self.pat.follows(packet) && self.pat.section(packet) {
                 self.associate();
             }
         } else if let Some(pmt) = self.pmt.as_mut().filter(|pmt| pmt.pid == pid) {
-            if pmt.follows(packet) && section(pmt, packet) {
+            if pmt.follows(packet) && pmt.section(packet) {
                 let map = psi::parse_pmt(&pmt.bytes);
                 self.set_map(map, out);
             }
@@ -198,31 +257,6 @@ impl Demuxer {
         self.map = Some(map.clone());
         out.push(Event::Map(map));
     }
-}
-
-/// Takes a packet of a table; whether its section is whole now.
-fn section(assembly: &mut Assembly, packet: &Packet<'_>) -> bool {
-    let payload = packet.payload();
-    if packet.starts_unit() {
-        let skip = 1 + payload[0] as usize;
-        assembly.bytes.clear();
-        assembly.bytes.extend(payload.get(skip..).unwrap_or_default());
-        assembly.open = true;
-    } else if assembly.open {
-        assembly.bytes.extend(payload);
-    }
-    if assembly.bytes.len() > MOST_SECTION {
-        assembly.open = false;
-    }
-    let whole = match assembly.bytes[..] {
-        [_, high, low, ..] => 3 + (u16::from_be_bytes([high & 0x0f, low]) as usize),
-        _ => return false,
-    };
-    if !assembly.open || assembly.bytes.len() < whole {
-        return false;
-    }
-    assembly.open = false;
-    true
 }
 
 fn finish(track: &mut Assembly, out: &mut Vec<Event>) {

@@ -4,7 +4,9 @@
 pub mod adts;
 mod crc;
 pub mod demux;
+pub mod eit;
 pub mod mux;
 pub mod packet;
 pub mod pes;
 pub mod psi;
+mod text;

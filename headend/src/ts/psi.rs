@@ -21,7 +21,7 @@ pub struct Map {
 
 /// The body of a table, between its header and its checksum; nothing if the section is cut short,
 /// not yet in force, or its checksum fails.
-fn body(section: &[u8], table: u8) -> Option<(u8, &[u8])> {
+pub(super) fn body(section: &[u8], table: u8) -> Option<(u8, &[u8])> {
     let len = 3 + (u16::from_be_bytes([*section.get(1)? & 0x0f, *section.get(2)?]) as usize);
     let section = section.get(..len)?;
     if section[0] != table || len < 12 || section[5] & 1 == 0 || crc32(section) != 0 {

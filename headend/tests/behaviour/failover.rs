@@ -147,27 +147,32 @@ fn unfit(video: &str, audio: &str, mode: Mode) {
     assert_eq!(seen(&ts).last(), Some(&Seen::Blue));
 }
 
+/// Both ways to treat it, side by side: most of it is waiting.
+fn unfit_both(encoded: &str, passed_through: &str, audio: &str) {
+    std::thread::scope(|both| {
+        both.spawn(|| unfit(encoded, audio, Mode::Encode));
+        unfit(passed_through, audio, Mode::PassThrough);
+    });
+}
+
 #[test]
 fn a_black_picture_is_replaced() {
     let black = format!("{RED},drawbox=t=fill:c=black:enable='gt(t,4)'");
-    unfit(&black, TONE, Mode::Encode);
-    unfit(&black, TONE, Mode::PassThrough);
+    unfit_both(&black, &black, TONE);
 }
 
 #[test]
 fn a_frozen_picture_is_replaced() {
-    let frozen = "color=c=red:s=320x180:r=25,drawbox=t=fill:c=yellow:w=60:h=60:\
+    let encoded = "color=c=red:s=320x180:r=25,drawbox=t=fill:c=yellow:w=60:h=60:\
                   enable='lt(t,4)*lt(mod(t,0.4),0.2)'";
-    unfit(frozen, TONE, Mode::Encode);
     // Only random access points are looked at there: they have to differ as long as the picture moves.
-    let frozen =
+    let passed_through =
         "color=c=red:s=320x180:r=25,drawbox=t=fill:c=yellow:w=60:h=60:enable='between(t,1.9,3.9)'";
-    unfit(frozen, TONE, Mode::PassThrough);
+    unfit_both(encoded, passed_through, TONE);
 }
 
 #[test]
 fn silence_is_replaced() {
     let silent = format!("{TONE},volume=0:enable='gt(t,4)'");
-    unfit(RED, &silent, Mode::Encode);
-    unfit(RED, &silent, Mode::PassThrough);
+    unfit_both(RED, RED, &silent);
 }

@@ -11,6 +11,7 @@ mod ladder;
 mod live;
 mod passing;
 mod run_time;
+mod schedule;
 mod sound;
 mod sources;
 mod splicing;

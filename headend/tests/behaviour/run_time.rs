@@ -232,3 +232,74 @@ fn the_administrator_changes_channels_by_calls() {
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     assert_eq!(headend.child.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn calls_and_the_command_line_leave_the_operators_file_alone_where_there_is_another() {
+    let mut headend = Headend::start("");
+    // The keys before a section.
+    let text = std::fs::read_to_string(headend.path("headend.toml")).unwrap();
+    let further = headend.path("channels.toml");
+    let first = format!("channels_file = '{}'\n{text}{}", further.display(), section("one", ""));
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &headend.child.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    headend.child.wait().unwrap();
+    std::fs::remove_file(headend.path("announce")).unwrap();
+    std::fs::write(headend.path("headend.toml"), &first).unwrap();
+    headend.child = Command::new(env!("CARGO_BIN_EXE_braidcast-headend"))
+        .args(["--config", "headend.toml"])
+        .current_dir(headend.folder.path())
+        .stderr(Stdio::from(std::fs::File::create(headend.path("log")).unwrap()))
+        .spawn()
+        .unwrap();
+    let places = eventually("the start", || {
+        let text = std::fs::read_to_string(headend.path("announce")).ok()?;
+        serde_json::from_str::<Value>(&text).ok()
+    });
+    headend.http = places["http"].as_str().unwrap().to_owned();
+    headend.wait_for(&["one"]);
+
+    assert_eq!(headend.call("PUT", "/v1/channels/two", &body("two", "")).0, 200);
+    headend.wait_for(&["one", "two"]);
+    assert_eq!(std::fs::read_to_string(headend.path("headend.toml")).unwrap(), first);
+    assert!(std::fs::read_to_string(&further).unwrap().contains("id = \"two\""));
+
+    // The command line finds the headend by its configuration: here, by the address that it took.
+    let listen = first.replace("listen = '127.0.0.1:0'", &format!("listen = '{}'", headend.http));
+    std::fs::write(headend.path("here.toml"), listen).unwrap();
+    std::fs::write(headend.path("three"), body("three", "")).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_braidcast-headend"));
+        command.args(["--config", "here.toml", "channel"]).args(args);
+        let output = command.current_dir(headend.folder.path()).output().unwrap();
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    assert_eq!(run(&["set", "three", "three"]).0, Some(0));
+    headend.wait_for(&["one", "two", "three"]);
+    let (code, said, _) = run(&["list"]);
+    assert!(code == Some(0) && said.contains("three\tChannel three\toff air\ttest fit"), "{said}");
+    std::fs::write(headend.path("three"), body("three", "colour = 'red'")).unwrap();
+    let (code, _, said) = run(&["set", "three", "three"]);
+    assert!(code == Some(1) && said.contains("colour"), "{said}");
+    assert_eq!(run(&["remove", "two"]).0, Some(0));
+    headend.wait_for(&["one", "three"]);
+    assert_eq!(run(&["remove", "two"]).0, Some(1));
+
+    // A channel of the operator's file is changed there.
+    assert_eq!(headend.call("PUT", "/v1/channels/one", &body("one", "k = 6")).0, 200);
+    headend.wait_for(&["one", "three"]);
+    assert!(std::fs::read_to_string(headend.path("headend.toml")).unwrap().contains("k = 6"));
+    // The further file is read again when it changes, too, and a channel may not stand in both.
+    let both = std::fs::read_to_string(&further).unwrap() + &section("one", "");
+    std::fs::write(&further, both).unwrap();
+    eventually("the refusal", || {
+        headend.log().contains("one is in the configuration").then_some(())
+    });
+    std::fs::write(&further, "").unwrap();
+    headend.wait_for(&["one"]);
+}

@@ -21,11 +21,12 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use self::network::Network;
+use self::network::{Change, Network};
 use self::tls::Tls;
+use self::transport::End;
 pub(crate) use self::transport::STREAMS;
 use crate::nat::{SendStun, Way};
-use crate::socket::{Fittings, Gate, Meter, Pace, Socket, Stun};
+use crate::socket::{Fittings, Gate, Meter, Pace, Socket, Stun, Visits};
 use crate::tcp::{self, Dial, Table, Watch};
 use crate::uplink::Uplink;
 
@@ -231,7 +232,7 @@ impl Endpoint {
         uplink: Option<&Arc<Uplink>>,
     ) -> io::Result<(Self, mpsc::Receiver<Stun>)> {
         let tls = Tls::new(&identity)?;
-        let transport = transport::transport(uplink, None, None);
+        let transport = transport::transport(End::Peer, uplink, None, None);
         let pace = uplink.map(|uplink| Arc::new(Pace::new(uplink.clone())) as Arc<dyn Gate>);
         let (fittings, stun) = Fittings::new(pace);
         let meter = fittings.meter.clone();
@@ -241,17 +242,25 @@ impl Endpoint {
             None
         } else {
             let mut server = ServerConfig::with_crypto(Arc::new(tls.server(accept)?));
-            server.transport_config(transport.clone());
+            server.transport_config(match accept {
+                [Purpose::Rendezvous] => transport::transport(End::Host, uplink, None, None),
+                _ => transport.clone(),
+            });
             // What is sent before anybody is known.
             server.incoming_buffer_size(64 << 10).incoming_buffer_size_total(8 << 20);
             server.max_incoming(FULL);
             Some(server)
         };
+        // A home's uplink is paced two packets at a time.
+        let runtime: Arc<dyn quinn::Runtime> = match uplink {
+            Some(_) => Arc::new(TokioRuntime),
+            None => Arc::new(Visits::new(socket.clone())),
+        };
         let quic = quinn::Endpoint::new_with_abstract_socket(
             transport::endpoint(&identity),
             server,
             socket.clone(),
-            Arc::new(TokioRuntime),
+            runtime,
         )?;
         let local = quic.local_addr()?;
         let handshakes = Arc::new(AtomicUsize::new(0));
@@ -276,6 +285,31 @@ impl Endpoint {
             endpoint.look_out();
         }
         Ok((endpoint, stun))
+    }
+
+    /// The same socket for another identity, which its outbound connections prove; inbound ones still go to the first. A
+    /// process that plays many nodes needs no socket for each. Closing one of them closes all.
+    ///
+    /// # Errors
+    /// If no certificate can be made for it.
+    pub fn with_identity(&self, identity: Arc<Identity>) -> io::Result<Self> {
+        let shared = &self.shared;
+        let shared = Shared {
+            quic: shared.quic.clone(),
+            local: shared.local,
+            tls: Tls::new(&identity)?,
+            identity,
+            transport: shared.transport.clone(),
+            uplink: shared.uplink.clone(),
+            meter: shared.meter.clone(),
+            socket: RwLock::new(self.socket()),
+            handshakes: shared.handshakes.clone(),
+            tunnels: shared.tunnels.clone(),
+            watch: OnceLock::new(),
+            moved: tokio::sync::watch::Sender::new(()),
+            end: CancellationToken::new().drop_guard(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Who this node is.
@@ -304,9 +338,15 @@ impl Endpoint {
         purpose: Purpose,
     ) -> Result<Connection, ConnectionError> {
         let watching = self.shared.watch.get().map(|watch| watch.enter(addr, peer));
-        let transport = match watching {
-            Some(_) => transport::transport(self.shared.uplink.as_ref(), watching, None),
-            None => self.shared.transport.clone(),
+        let end = match purpose {
+            Purpose::Peers => End::Peer,
+            Purpose::Rendezvous => End::Member,
+        };
+        let transport = match (watching, end) {
+            (None, End::Peer) => self.shared.transport.clone(),
+            (watching, end) => {
+                transport::transport(end, self.shared.uplink.as_ref(), watching, None)
+            }
         };
         self.connect_with(addr, peer, purpose, transport).await
     }
@@ -321,7 +361,8 @@ impl Endpoint {
         peer: PeerId,
         purpose: Purpose,
     ) -> Result<Connection, ConnectionError> {
-        let transport = transport::transport(self.shared.uplink.as_ref(), None, Some(way.rtt));
+        let transport =
+            transport::transport(End::Peer, self.shared.uplink.as_ref(), None, Some(way.rtt));
         self.connect_with(way.addr, peer, purpose, transport).await
     }
 
@@ -466,11 +507,17 @@ impl Endpoint {
         tokio::spawn(self.ending().run_until_cancelled_owned(async move {
             let mut network = Network::new();
             loop {
-                sleep(network::LOOK).await;
+                sleep(network.pause()).await;
                 let Some(somebody) = watch.anybody() else { continue };
-                if network.has_changed(somebody) {
-                    let Some(shared) = weak.upgrade() else { return };
-                    Self { shared }.move_on();
+                let Some(change) = network.look(somebody) else { continue };
+                let Some(shared) = weak.upgrade() else { return };
+                let endpoint = Self { shared };
+                match change {
+                    Change::Another => endpoint.move_on(),
+                    Change::Back => {
+                        tracing::info!("the network is back");
+                        endpoint.speak_up();
+                    }
                 }
             }
         }));
@@ -486,11 +533,16 @@ impl Endpoint {
         if let Some(uplink) = &self.shared.uplink {
             uplink.reset(None);
         }
+        self.speak_up();
+        self.shared.moved.send_replace(());
+    }
+
+    /// Says something on every connection, so that none waits for an answer that is overdue.
+    fn speak_up(&self) {
         // The same socket: it is bound to no network. quinn takes it for a new one, and speaks up on every connection.
         if let Err(error) = self.shared.quic.rebind_abstract(self.socket()) {
             tracing::debug!(%error, "the socket stays as it was");
         }
-        self.shared.moved.send_replace(());
     }
 
     /// Tells all connections `reason`, and waits (at most a second) until they are told.

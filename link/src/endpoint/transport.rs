@@ -12,13 +12,15 @@ use quinn::{
 use ticket::Identity;
 
 use crate::tcp::Watching;
-use crate::uplink::{PoliteConfig, Uplink};
+use crate::uplink::{AT_ONCE, LATER, PoliteConfig, Uplink};
 
 /// After this long without a packet a connection is dead. Parents that fall silent are replaced by
 /// the engine long before; this cleans up.
 const IDLE: VarInt = VarInt::from_u32(6_000);
 /// An idle connection says this often that it lives; also keeps a NAT's mapping.
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// The same of a node at rendezvous, which it tells every 2 s how it is while it is in a swarm: only who is in none pings.
+const KEEP_SESSION: Duration = Duration::from_secs(4);
 /// Before the first measurement. The RFC's 333 ms would make a lost first packet cost a second.
 const INITIAL_RTT: Duration = Duration::from_millis(100);
 /// Shards that a peer may have under way to us at one time, once it is known that it may feed us.
@@ -36,9 +38,21 @@ const SEND_WINDOW: u64 = 1 << 20;
 /// burst paced by round trips is late.
 const INITIAL_WINDOW: u64 = 256 << 10;
 
+/// Which end of what a connection is: it says who pings.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    /// Either end between peers.
+    Peer,
+    /// A node's at rendezvous.
+    Member,
+    /// That of rendezvous, which has tens of thousands: it leaves pinging to them.
+    Host,
+}
+
 /// Settings of every connection; of a node whose home comes first, with its uplink. Who is watched is watched as long
 /// as a connection has these settings. `rtt` is the round trip if it was measured already.
 pub(crate) fn transport(
+    end: End,
     uplink: Option<&Arc<Uplink>>,
     watching: Option<Watching>,
     rtt: Option<Duration>,
@@ -46,15 +60,21 @@ pub(crate) fn transport(
     let mut acks = AckFrequencyConfig::default();
     // One acknowledgement for two or three shards: a server reads those of all its children. A home's uplink is slow and
     // listened to: more often.
-    let (packets, delay) = if uplink.is_some() { (4, 15) } else { (32, 25) };
-    acks.ack_eliciting_threshold(VarInt::from_u32(packets))
-        .max_ack_delay(Some(Duration::from_millis(delay)));
+    let (unacknowledged, delay) = match uplink {
+        Some(_) => (AT_ONCE - 1, LATER),
+        None => (32, Duration::from_millis(25)),
+    };
+    acks.ack_eliciting_threshold(VarInt::from_u32(unacknowledged)).max_ack_delay(Some(delay));
     let mut cubic = CubicConfig::default();
     cubic.initial_window(INITIAL_WINDOW);
     let mut config = TransportConfig::default();
     config
         .max_idle_timeout(Some(IdleTimeout::from(IDLE)))
-        .keep_alive_interval(Some(KEEP_ALIVE))
+        .keep_alive_interval(match end {
+            End::Peer => Some(KEEP_ALIVE),
+            End::Member => Some(KEEP_SESSION),
+            End::Host => None,
+        })
         .initial_rtt(rtt.unwrap_or(INITIAL_RTT))
         .max_concurrent_uni_streams(FEW_STREAMS)
         // One control stream each, opened by the dialler.

@@ -61,6 +61,21 @@ impl Reach {
         local || self.v4.meets(other.v4) || self.v6.meets(other.v6)
     }
 
+    /// The same as an engine has it: whether those whom few can meet can meet this one.
+    pub(crate) fn for_engine(&self) -> swarm::Reach {
+        let kinds = [self.v4, self.v6];
+        let any = |of: &[Access]| kinds.iter().any(|kind| of.contains(kind));
+        if self.servers_only || self.is_nowhere() || kinds.contains(&Access::Unknown) {
+            swarm::Reach::Unknown
+        } else if any(&[Access::Open, Access::AddressRestricted]) {
+            swarm::Reach::Open
+        } else if any(&[Access::PortRestricted]) {
+            swarm::Reach::Behind
+        } else {
+            swarm::Reach::Hard
+        }
+    }
+
     /// Whether it cannot be reached at all.
     pub fn is_nowhere(&self) -> bool {
         self.v4 == Access::None && self.v6 == Access::None
@@ -116,6 +131,18 @@ mod tests {
         assert!(!reach(Open, None).meets(&reach(None, Open), false), "no common family");
         assert!(reach(Symmetric, None).meets(&reach(Symmetric, None), true), "of one home");
         assert!(!reach(None, None).meets(&reach(Symmetric, None), true), "UDP is blocked");
+    }
+
+    #[test]
+    fn engines_are_told_who_is_hard_to_reach() {
+        let told = |v4, v6| Reach { v4, v6, servers_only: false }.for_engine();
+        assert_eq!(told(Symmetric, None), swarm::Reach::Hard);
+        assert_eq!(told(Symmetric, PortRestricted), swarm::Reach::Behind);
+        assert_eq!(told(PortRestricted, Open), swarm::Reach::Open);
+        assert_eq!(told(Unknown, Symmetric), swarm::Reach::Unknown);
+        assert_eq!(told(None, None), swarm::Reach::Unknown);
+        let shy = Reach { v4: Open, v6: Open, servers_only: true };
+        assert_eq!(shy.for_engine(), swarm::Reach::Unknown);
     }
 
     #[test]

@@ -79,11 +79,14 @@ pub(crate) fn router() -> Option<Ipv4Addr> {
 }
 
 /// A name for the network that this machine is in, the same whenever it is in it: made of its router's address and the number
-/// that is burnt into it, which it does not give away. `None` where the system does not tell.
+/// that is burnt into it, which it does not give away. Where IPv6 is alone, of the router's address on the line and the
+/// prefix that it gives out. `None` where the system does not tell.
 pub fn network() -> Option<String> {
-    let router = router()?;
-    let neighbours = std::fs::read_to_string("/proc/net/arp").ok()?;
-    network_of(router, &neighbours)
+    let read = |file| std::fs::read_to_string(file).ok();
+    match router() {
+        Some(router) => network_of(router, &read("/proc/net/arp")?),
+        None => network_of_v6(&read("/proc/net/ipv6_route")?),
+    }
 }
 
 fn network_of(router: Ipv4Addr, neighbours: &str) -> Option<String> {
@@ -94,13 +97,65 @@ fn network_of(router: Ipv4Addr, neighbours: &str) -> Option<String> {
         // Not answered yet.
         (ip == router && !number.trim_matches(['0', ':']).is_empty()).then(|| number.to_owned())
     })?;
+    Some(name_of(&router.octets(), number.as_bytes()))
+}
+
+/// Most routers' address on the line holds a number that is burnt into them, and some all have the same: then the prefix
+/// tells them apart.
+fn network_of_v6(routes: &str) -> Option<String> {
+    let routes: Vec<Route> = routes.lines().filter_map(Route::parse).collect();
+    let router =
+        routes.iter().find(|route| route.length == 0 && !route.gateway.is_unspecified())?;
+    let on_the_line = routes.iter().filter(|route| {
+        let to = route.to;
+        let global = !(to.is_unicast_link_local() || to.is_multicast() || to.is_loopback());
+        route.device == router.device
+            && route.gateway.is_unspecified()
+            && (1..=64).contains(&route.length)
+            && global
+    });
+    // One of the home's own (RFC 4193) if there is one: a provider gives others now and then.
+    let prefix = on_the_line.map(|route| route.to).max()?;
+    Some(name_of(&router.gateway.octets(), &prefix.octets()[..8]))
+}
+
+fn name_of(router: &[u8], number: &[u8]) -> String {
     let mut digest = digest::Context::new(&digest::SHA256);
     digest.update(b"braidcast 2026 network");
-    digest.update(&router.octets());
-    digest.update(number.as_bytes());
-    let name = digest.finish();
-    Some(name.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+    digest.update(router);
+    digest.update(number);
+    digest.finish().as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+/// A line of the system's table of IPv6 routes.
+struct Route<'a> {
+    to: Ipv6Addr,
+    /// Of `to`, in bits.
+    length: u8,
+    gateway: Ipv6Addr,
+    device: &'a str,
+}
+
+impl<'a> Route<'a> {
+    /// Numbers are hexadecimal: destination, its length, source, its length, gateway, metric, uses, references, flags.
+    fn parse(line: &'a str) -> Option<Self> {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let &[to, length, _, _, gateway, _, _, _, flags, device] = fields.as_slice() else {
+            return None;
+        };
+        let address = |text| u128::from_str_radix(text, 16).ok().map(Ipv6Addr::from);
+        let flags = u32::from_str_radix(flags, 16).ok()?;
+        // Those that are in use, and are not this machine's own address or a refusal.
+        let usable = flags & ROUTE_UP != 0 && flags & (ROUTE_LOCAL | ROUTE_REJECT) == 0;
+        let length = u8::from_str_radix(length, 16).ok()?;
+        usable.then_some(Self { to: address(to)?, length, gateway: address(gateway)?, device })
+    }
+}
+
+/// Flags of routes (`RTF_UP`, `RTF_REJECT`, `RTF_LOCAL`).
+const ROUTE_UP: u32 = 1;
+const ROUTE_REJECT: u32 = 0x200;
+const ROUTE_LOCAL: u32 = 0x8000_0000;
 
 /// The default route's gateway; addresses are written as hexadecimal numbers of the machine's own byte order.
 fn parse_routes(table: &str) -> Option<Ipv4Addr> {
@@ -170,6 +225,54 @@ mod tests {
         assert_eq!(name(router, "00:00:00:00:00:00"), None, "not known yet");
         assert_eq!(name([192, 168, 1, 2], number), None);
         assert_eq!(network_of(router.into(), "x"), None);
+    }
+
+    #[test]
+    fn networks_of_ipv6_alone_are_told_apart_by_router_and_prefix() {
+        let none = "00000000000000000000000000000000";
+        let route = |to: &str, length: &str, gateway: &str, flags: &str, device: &str| {
+            format!(
+                "{to} {length} {none} 00 {gateway} 00000100 00000001 00000000 {flags} {device}\n"
+            )
+        };
+        let table = |prefix: &str, router: &str| {
+            let line = "fe800000000000000000000000000000";
+            let other = "20010db8000900000000000000000000";
+            [
+                route(line, "40", none, "00000001", "eth0"),
+                route(prefix, "40", none, "00000001", "eth0"),
+                route(other, "40", none, "00000001", "eth1"),
+                route(none, "00", none, "00200200", "lo"),
+                route(none, "00", router, "00000003", "eth0"),
+            ]
+            .concat()
+        };
+        let (prefix, router) =
+            ("20010db8000100000000000000000000", "fe800000000000000000000000000001");
+        let here = network_of_v6(&table(prefix, router)).unwrap();
+        assert_eq!(here.len(), 16);
+        assert_eq!(network_of_v6(&table(prefix, router)), Some(here.clone()));
+        let neighbour = table("20010db8000200000000000000000000", router);
+        assert_ne!(network_of_v6(&neighbour), Some(here.clone()), "routers of one make");
+        let other = table(prefix, "fe8000000000000002000000000000ff");
+        assert_ne!(network_of_v6(&other), Some(here.clone()), "another router");
+        // A prefix of the home's own stays when the provider's changes.
+        let own = route("fd000000000000010000000000000000", "40", none, "00000001", "eth0");
+        let with_own = |table: String| network_of_v6(&(table + &own));
+        assert_eq!(with_own(table(prefix, router)), with_own(neighbour));
+        assert_eq!(
+            network_of_v6(&route(prefix, "40", none, "00000001", "eth0")),
+            None,
+            "no router"
+        );
+        assert_eq!(
+            network_of_v6(&route(none, "00", router, "00000003", "eth0")),
+            None,
+            "no prefix"
+        );
+        for rubbish in ["", "x", "x y", &"0 ".repeat(10), &"zz ".repeat(10)] {
+            assert_eq!(network_of_v6(rubbish), None, "{rubbish}");
+        }
     }
 
     #[test]

@@ -271,7 +271,7 @@ impl Stage {
 }
 
 /// How a home shows itself.
-fn shows_as(home: Kind) -> (Access, Access) {
+pub(super) fn shows_as(home: Kind) -> (Access, Access) {
     match home {
         Kind::None | Kind::FullCone => (Access::Open, Access::None),
         Kind::AddressRestricted => (Access::AddressRestricted, Access::None),

@@ -39,7 +39,7 @@ impl Sender {
         let outbox = Arc::new(Outbox::default());
         let writer = ShardWriter {
             id: 1,
-            household: false,
+            household: None,
             quic,
             outbox: outbox.clone(),
             egress: self.egress.clone(),

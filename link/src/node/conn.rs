@@ -12,8 +12,10 @@ use super::outbox::Outbox;
 /// Whether a peer is met in a swarm.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Presence {
-    /// It was asked, at this moment.
+    /// It was asked, at this moment for the first time.
     Asked(Instant),
+    /// It was asked first at `since`, and is to be asked again at `until`: it has been entered too often.
+    PutOff { since: Instant, until: Instant },
     /// It is in it, and the engine knows.
     In,
 }

@@ -19,6 +19,8 @@ use crate::nat::{Broker, source};
 const STAGGER: Duration = Duration::from_millis(250);
 /// Addresses that are tried.
 const MOST: usize = 4;
+/// Of so many, those to which there is a way.
+const LOOKED_AT: usize = 16;
 
 /// Tries the addresses one after the other, overlapping; the first that answers is taken.
 pub(crate) async fn first(
@@ -49,7 +51,7 @@ pub(crate) async fn first(
 
 /// Addresses to which there is no way come last: a home with IPv6 alone does not wait for those of IPv4.
 fn in_order(addrs: &[SocketAddr], has_way: impl Fn(SocketAddr) -> bool) -> Vec<SocketAddr> {
-    let mut addrs = addrs.to_vec();
+    let mut addrs = addrs[..addrs.len().min(LOOKED_AT)].to_vec();
     // One address is tried in any case.
     if addrs.len() > 1 {
         addrs.sort_by_cached_key(|addr| !has_way(*addr));

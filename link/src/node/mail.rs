@@ -63,6 +63,8 @@ impl Letters {
 /// A swarm joined or left.
 pub(crate) enum Membership {
     Join(Box<JoinSpec>, Arc<Shared>),
+    /// What is in is still played.
+    Rest(SwarmId, Arc<Shared>),
     Leave(SwarmId, Arc<Shared>),
 }
 
@@ -106,6 +108,7 @@ pub(crate) struct Shared {
     ready: Notify,
     wants: Notify,
     stats: Mutex<Stats>,
+    good: Mutex<Vec<PeerHint>>,
     limits: Mutex<Limits>,
     left: CancellationToken,
 }
@@ -124,6 +127,8 @@ pub(crate) struct Inbox {
     pub(crate) publish: VecDeque<Vec<Shard>>,
     pub(crate) candidates: Vec<PeerHint>,
     pub(crate) neighbours: Vec<PeerHint>,
+    pub(crate) remembered: Vec<PeerHint>,
+    pub(crate) begin_at: Option<u64>,
     pub(crate) uplink: Option<Option<u64>>,
     pub(crate) max_pushed: Option<Option<u32>>,
     pub(crate) serve: Option<Serve>,
@@ -164,9 +169,19 @@ impl Shared {
         inbox.candidates.truncate(MAX_CANDIDATES);
     }
 
+    /// What is before this segment is not needed.
+    pub(crate) fn begin_at(&self, number: u64) {
+        lock(&self.inbox).begin_at = Some(number);
+    }
+
     /// Peers that may be of this home; the latest count.
     pub(crate) fn neighbours(&self, peers: Vec<PeerHint>) {
         lock(&self.inbox).neighbours = peers;
+    }
+
+    /// Peers that were good in an earlier session.
+    pub(crate) fn remember(&self, peers: Vec<PeerHint>) {
+        lock(&self.inbox).remembered = peers;
     }
 
     pub(crate) fn set_uplink(&self, rate: Option<u64>) {
@@ -232,5 +247,13 @@ impl Shared {
 
     pub(crate) fn stats(&self) -> Stats {
         lock(&self.stats).clone()
+    }
+
+    pub(crate) fn set_good(&self, peers: Vec<PeerHint>) {
+        *lock(&self.good) = peers;
+    }
+
+    pub(crate) fn good(&self) -> Vec<PeerHint> {
+        lock(&self.good).clone()
     }
 }

@@ -387,6 +387,19 @@ impl Swarm {
         self.shared.next().await
     }
 
+    /// Viewer only, at once after joining: nothing before this segment is needed, because it is played from elsewhere.
+    pub fn begin_at(&self, number: u64) {
+        self.shared.begin_at(number);
+        self.post();
+    }
+
+    /// Viewer only: leaves all peers and receives nothing more, so that the line is free; what has come is still played,
+    /// and there is no way back but to join anew.
+    pub fn rest(&self) {
+        let membership = Membership::Rest(self.id, self.shared.clone());
+        self.mail.post(|letters| letters.swarms.push(membership));
+    }
+
     /// Peers to try, nearest first.
     pub fn candidates(&self, peers: Vec<PeerHint>) {
         self.shared.candidates(peers);
@@ -417,9 +430,24 @@ impl Swarm {
         self.post();
     }
 
-    /// What was counted, as of about a second ago at most.
+    /// What was counted, as of about a second ago at most; at viewers as of the last tenth of a second in which something
+    /// happened.
     pub fn stats(&self) -> SwarmStats {
         self.shared.stats()
+    }
+
+    /// Peers that are good to have, the best first, at most 32, as of about a second ago: to be kept, and given to
+    /// [`Swarm::remember`] when the channel is joined again.
+    pub fn good_peers(&self) -> Vec<PeerHint> {
+        self.shared.good()
+    }
+
+    /// Peers that were good in an earlier session: they are tried first.
+    pub fn remember(&self, peers: Vec<PeerHint>) {
+        if !peers.is_empty() {
+            self.shared.remember(peers);
+            self.post();
+        }
     }
 }
 

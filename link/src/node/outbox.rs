@@ -1,7 +1,8 @@
 //! What waits to be sent to one peer.
 //!
 //! Control frames go first and in order; a peer that does not read them is cut off. Shards wait in
-//! order of urgency and deadline, bounded in bytes and age: the oldest pushes are dropped first.
+//! order of urgency and deadline, bounded in bytes and age: the oldest pushes are dropped first. A server sends who starts
+//! in a swarm the burst before it pushes what is newer: on a thin line the newest would keep out what is due first.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -36,9 +37,13 @@ pub(crate) struct Waiting {
 /// The queues of one connection.
 #[derive(Default)]
 pub(crate) struct Outbox {
+    /// Whether bursts go before pushes of the same swarm.
+    bursts_first: bool,
     queues: Mutex<Queues>,
     control: Notify,
     shards: Notify,
+    /// A swarm was forgotten.
+    gone: Notify,
 }
 
 #[derive(Default)]
@@ -49,6 +54,8 @@ struct Queues {
     shards: BTreeMap<(Urgency, Time, u64), Waiting>,
     shard_bytes: usize,
     sequence: u64,
+    /// Swarms whose shards are not to go on, though QUIC has them already.
+    forgotten: Vec<SwarmId>,
     closed: bool,
 }
 
@@ -57,6 +64,17 @@ impl Queues {
         let waiting = self.shards.remove(&key)?;
         self.shard_bytes -= waiting.wire.len();
         Some(waiting)
+    }
+
+    /// What is sent next.
+    fn next(&self, bursts_first: bool) -> Option<(Urgency, Time, u64)> {
+        let (key, first) = self.shards.first_key_value()?;
+        if !bursts_first || first.urgency != Urgency::Push {
+            return Some(*key);
+        }
+        let mut bursts = self.shards.range((Urgency::Start, Time(0), 0)..);
+        let burst = bursts.find(|(_, waiting)| waiting.swarm == first.swarm);
+        Some(burst.map_or(*key, |(key, _)| *key))
     }
 
     /// What goes first when there is too much: the oldest push, else what is needed last.
@@ -74,6 +92,11 @@ impl Queues {
 }
 
 impl Outbox {
+    /// Of a server: what a burst takes from pushes on this connection, it takes from the same receiver.
+    pub(crate) fn of_server() -> Self {
+        Self { bursts_first: true, ..Self::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -154,9 +177,26 @@ impl Outbox {
         });
     }
 
-    /// Takes all of a swarm out.
+    /// Takes all of a swarm out, and lets who sends take back what is under way.
     pub(crate) fn forget(&self, swarm: SwarmId) {
         self.remove_where(|waiting| waiting.swarm == swarm);
+        let mut queues = self.lock();
+        // As long as nobody looks it is the same few swarms.
+        if !queues.forgotten.contains(&swarm) {
+            queues.forgotten.push(swarm);
+        }
+        self.gone.notify_one();
+    }
+
+    /// Waits until swarms were forgotten; gives them. Cancel safe.
+    pub(crate) async fn forgotten(&self) -> Vec<SwarmId> {
+        loop {
+            let forgotten = std::mem::take(&mut self.lock().forgotten);
+            if !forgotten.is_empty() {
+                return forgotten;
+            }
+            self.gone.notified().await;
+        }
     }
 
     fn remove_where(&self, mut gone: impl FnMut(&Waiting) -> bool) {
@@ -185,7 +225,7 @@ impl Outbox {
     pub(crate) fn take_shard(&self, now: Time) -> (Option<Waiting>, Vec<Waiting>) {
         let mut queues = self.lock();
         let mut late = Vec::new();
-        while let Some(key) = queues.shards.first_key_value().map(|(key, _)| *key) {
+        while let Some(key) = queues.next(self.bursts_first) {
             let Some(waiting) = queues.remove(key) else { break };
             let aged = waiting.urgency == Urgency::Push && now.since(waiting.since) > MAX_PUSH_AGE;
             if waiting.deadline < now || aged {
@@ -246,6 +286,19 @@ mod tests {
     }
 
     #[test]
+    fn a_server_sends_a_burst_before_pushes_of_its_swarm_alone() {
+        let outbox = Outbox::of_server();
+        let other = SwarmId([2; 16]);
+        outbox.shard(waiting(Urgency::Push, 5, 10, 10));
+        outbox.shard(Waiting { swarm: other, ..waiting(Urgency::Push, 4, 20, 10) });
+        outbox.shard(waiting(Urgency::Start, 2, 90, 10));
+        outbox.shard(waiting(Urgency::Start, 1, 80, 10));
+        outbox.shard(Waiting { swarm: SwarmId([3; 16]), ..waiting(Urgency::Start, 3, 1, 10) });
+        let order: Vec<_> = (0..5).map(|_| number(outbox.take_shard(Time(0)).0)).collect();
+        assert_eq!(order, [Some(1), Some(2), Some(5), Some(4), Some(3)]);
+    }
+
+    #[test]
     fn what_is_late_is_not_sent() {
         let outbox = Outbox::default();
         outbox.shard(waiting(Urgency::Push, 1, 10, 10));
@@ -279,6 +332,16 @@ mod tests {
         outbox.cancel(SWARM, Substreams::only(1));
         let order: Vec<_> = (0..4).map(|_| number(outbox.take_shard(Time(0)).0)).collect();
         assert_eq!(order, [Some(1), Some(0), Some(2), None]);
+    }
+
+    #[tokio::test]
+    async fn what_is_forgotten_is_told_to_who_sends_once() {
+        let outbox = Outbox::default();
+        outbox.shard(waiting(Urgency::Repair, 1, 10, 10));
+        outbox.forget(SWARM);
+        outbox.forget(SWARM);
+        assert_eq!((outbox.waiting(), outbox.forgotten().await), (0, vec![SWARM]));
+        assert!(futures::FutureExt::now_or_never(outbox.forgotten()).is_none());
     }
 
     #[test]

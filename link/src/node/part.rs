@@ -33,6 +33,10 @@ pub(crate) struct Part {
     verifier: Verifier,
     /// When the engine is woken next, as it stands in the driver's table.
     pub(crate) wake: Option<Time>,
+    /// It receives nothing any more.
+    pub(crate) rests: bool,
+    /// When its figures were told last.
+    pub(crate) counted: Time,
 }
 
 /// What became of a shard that came in.
@@ -85,6 +89,8 @@ impl Part {
             spec,
             shared,
             wake: None,
+            rests: false,
+            counted: now,
         }
     }
 

@@ -16,6 +16,7 @@ use super::under_way::{Settled, UnderWay};
 use super::wire::{Close, MAX_FRAME, PeerFrame};
 use crate::protocol::FrameError;
 use crate::protocol::frame::read_within;
+use crate::uplink::AtHome;
 
 /// Handed to QUIC beyond what its congestion window takes, bytes: so that it never idles.
 const SLACK: usize = 64 << 10;
@@ -57,7 +58,7 @@ pub(crate) async fn write_control(mut stream: SendStream, outbox: Arc<Outbox>) {
 pub(crate) struct ShardWriter {
     pub(crate) id: u64,
     /// What is sent stays in the home: it takes no uplink.
-    pub(crate) household: bool,
+    pub(crate) household: Option<AtHome>,
     pub(crate) quic: quinn::Connection,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) egress: Arc<Egress>,
@@ -94,6 +95,8 @@ impl ShardWriter {
                             return;
                         }
                     }
+                    // What nobody wants any more would hold up the receiver's line.
+                    gone = self.outbox.forgotten() => under_way.take_back(&gone),
                     handed = &mut next, if free => break handed,
                 }
             };
@@ -144,6 +147,8 @@ impl ShardWriter {
         let _ = stream.set_priority(match waiting.urgency {
             Urgency::Repair => 2,
             Urgency::Push => 1,
+            // In the order in which our own queue gives them.
+            Urgency::Start if self.egress.uplink().is_none() => 1,
             Urgency::Start => 0,
         });
         match timeout_at(deadline, self.write(&mut stream, waiting)).await {
@@ -176,8 +181,8 @@ impl ShardWriter {
         let Some(uplink) = self.egress.uplink() else {
             return stream.write_all_chunks(&mut [head, wire]).await;
         };
-        if self.household {
-            uplink.passes_at_home();
+        let remote = self.quic.remote_address();
+        if self.household.as_ref().is_some_and(|at_home| at_home.covers(remote)) {
             return stream.write_all_chunks(&mut [head, wire]).await;
         }
         let left = waiting.deadline.since(self.clock.now());

@@ -10,8 +10,10 @@ use tokio::time::Instant;
 
 /// A peer may enter a swarm so often at once: zapping to and fro.
 const BURST: u32 = 20;
-/// And then once in this time.
-const EACH: Duration = Duration::from_secs(6);
+/// And then once in this time: who zaps between two channels as fast as keys are pressed is held up for less than that.
+const EACH: Duration = Duration::from_secs(1);
+/// Who is refused and may come within this is told when. Whom an engine dropped is told nothing.
+pub(crate) const SOON: Duration = EACH;
 /// Whom an engine dropped for misbehaving does not enter for so long, even if the swarm was left and joined again.
 const AWAY: Duration = Duration::from_secs(10 * 60);
 /// The most peers that are remembered; of more, the tenth that would be forgotten first is forgotten.
@@ -27,17 +29,32 @@ pub(crate) struct Standing {
 impl Standing {
     /// Whether a peer may enter a swarm.
     pub(crate) fn may_enter(&self, swarm: SwarmId, peer: PeerId, now: Instant) -> bool {
-        self.lapses.get(&(swarm, peer)).is_none_or(|lapses| *lapses <= now + EACH * (BURST - 1))
+        self.wait(swarm, peer, now).is_zero()
     }
 
-    /// Counts a peer's entry; whether it may enter. A refused one does not count.
-    pub(crate) fn enter(&mut self, swarm: SwarmId, peer: PeerId, now: Instant) -> bool {
-        let may = self.may_enter(swarm, peer, now);
-        if may {
-            let lapses = self.lapses.get(&(swarm, peer)).map_or(now, |lapses| now.max(*lapses));
-            self.set(swarm, peer, lapses + EACH, now);
+    /// How long a peer has to wait until it may enter a swarm.
+    fn wait(&self, swarm: SwarmId, peer: PeerId, now: Instant) -> Duration {
+        let lapses = self.lapses.get(&(swarm, peer));
+        lapses.map_or(Duration::ZERO, |at| at.saturating_duration_since(now + EACH * (BURST - 1)))
+    }
+
+    /// Counts a peer's entry. A refused one does not count.
+    ///
+    /// # Errors
+    /// If it may not enter: how long it has to wait.
+    pub(crate) fn enter(
+        &mut self,
+        swarm: SwarmId,
+        peer: PeerId,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        let wait = self.wait(swarm, peer, now);
+        if !wait.is_zero() {
+            return Err(wait);
         }
-        may
+        let lapses = self.lapses.get(&(swarm, peer)).map_or(now, |lapses| now.max(*lapses));
+        self.set(swarm, peer, lapses + EACH, now);
+        Ok(())
     }
 
     /// An engine dropped the peer.
@@ -75,23 +92,36 @@ mod tests {
     fn who_enters_again_and_again_waits() {
         let (mut standing, now) = (Standing::default(), Instant::now());
         for _ in 0..BURST {
-            assert!(standing.enter(SWARM, peer(1), now));
+            assert_eq!(standing.enter(SWARM, peer(1), now), Ok(()));
         }
-        assert!(!standing.enter(SWARM, peer(1), now));
-        assert!(standing.enter(OTHER, peer(1), now), "each swarm by itself");
-        assert!(standing.enter(SWARM, peer(2), now), "each peer by itself");
-        assert!(standing.enter(SWARM, peer(1), now + EACH));
-        assert!(!standing.enter(SWARM, peer(1), now + EACH));
+        assert_eq!(standing.enter(SWARM, peer(1), now), Err(EACH));
+        let half = EACH / 2;
+        assert_eq!(standing.enter(SWARM, peer(1), now + half), Err(half), "it did not count");
+        assert_eq!(standing.enter(OTHER, peer(1), now), Ok(()), "each swarm by itself");
+        assert_eq!(standing.enter(SWARM, peer(2), now), Ok(()), "each peer by itself");
+        assert_eq!(standing.enter(SWARM, peer(1), now + EACH), Ok(()));
+        assert_eq!(standing.enter(SWARM, peer(1), now + EACH), Err(EACH));
+    }
+
+    #[test]
+    fn an_hour_between_two_channels_holds_nobody_up() {
+        let (mut standing, mut now) = (Standing::default(), Instant::now());
+        for change in 0..7200 {
+            now += EACH / 2;
+            let swarm = if change % 2 == 0 { SWARM } else { OTHER };
+            assert_eq!(standing.enter(swarm, peer(1), now), Ok(()), "change {change}");
+        }
     }
 
     #[test]
     fn who_misbehaved_stays_away_and_is_not_dialled() {
         let (mut standing, now) = (Standing::default(), Instant::now());
         standing.misbehaved(SWARM, peer(1), now);
-        let soon = now + AWAY - Duration::from_millis(1);
-        assert!(!standing.may_enter(SWARM, peer(1), soon));
-        assert!(!standing.enter(SWARM, peer(1), soon));
-        assert!(standing.enter(SWARM, peer(1), now + AWAY));
+        let left = Duration::from_millis(1);
+        assert!(!standing.may_enter(SWARM, peer(1), now + AWAY - left));
+        assert_eq!(standing.enter(SWARM, peer(1), now), Err(AWAY));
+        assert_eq!(standing.enter(SWARM, peer(1), now + AWAY - left), Err(left));
+        assert_eq!(standing.enter(SWARM, peer(1), now + AWAY), Ok(()));
     }
 
     #[test]
@@ -99,7 +129,8 @@ mod tests {
         let (mut standing, now) = (Standing::default(), Instant::now());
         standing.misbehaved(SWARM, peer(0), now);
         for n in 1..3 * MOST as u32 {
-            assert!(standing.enter(SWARM, peer(n), now + Duration::from_nanos(u64::from(n))));
+            let at = now + Duration::from_nanos(u64::from(n));
+            assert_eq!(standing.enter(SWARM, peer(n), at), Ok(()));
             assert!(standing.lapses.len() <= MOST);
         }
         assert!(!standing.may_enter(SWARM, peer(0), now));

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use quinn::SendStream;
+use segment::SwarmId;
 use swarm::Time;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::ReusableBoxFuture;
@@ -16,6 +17,9 @@ use tokio_util::sync::ReusableBoxFuture;
 use super::clock::Clock;
 use super::outbox::Waiting;
 use super::wire::Close;
+
+/// Places that are kept for the next burst; a start took more.
+const PLACES: usize = 16;
 
 /// The shards, in the order in which they were handed over.
 pub(crate) struct UnderWay {
@@ -94,6 +98,9 @@ impl UnderWay {
                 settled.arrived.push(waiting);
             }
         }
+        if self.shards.is_empty() {
+            self.shards.shrink_to(PLACES);
+        }
         while self.due.is_some() && self.timer.as_mut().poll(cx).is_ready() {
             self.take_late(clock, &mut settled.late);
         }
@@ -101,6 +108,21 @@ impl UnderWay {
             return Poll::Pending;
         }
         Poll::Ready(settled)
+    }
+
+    /// Takes back all shards of these swarms: whoever had them sent is gone, and is told nothing.
+    pub(crate) fn take_back(&mut self, swarms: &[SwarmId]) {
+        for _ in 0..self.shards.len() {
+            let Some((mut stream, waiting)) = self.shards.pop_front() else { break };
+            if swarms.contains(&waiting.swarm) {
+                let _ = stream.reset(Close::Idle.code());
+                self.bytes -= waiting.wire.len();
+            } else {
+                self.shards.push_back((stream, waiting));
+            }
+        }
+        // The first may be another one.
+        self.watched = false;
     }
 
     /// Takes back what is late, and sets the timer for the rest.

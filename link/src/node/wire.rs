@@ -73,9 +73,11 @@ pub(crate) enum PeerFrame {
     Message { swarm: [u8; 16], message: Vec<u8> },
     /// Nobody is to be told where I am. Said before the first `Enter`.
     Unlisted,
+    /// Not yet: you have entered too often. Ask again after so long, milliseconds.
+    Later { swarm: [u8; 16], wait_ms: u16 },
 }
 
-const KINDS: u8 = 8;
+const KINDS: u8 = 9;
 const MESSAGE: u8 = 6;
 
 impl PeerFrame {
@@ -129,6 +131,7 @@ mod tests {
             PeerFrame::Leave { swarm },
             PeerFrame::Message { swarm, message: vec![1, 2, 3] },
             PeerFrame::Unlisted,
+            PeerFrame::Later { swarm, wait_ms: 700 },
         ];
         for (kind, frame) in (0..).zip(&frames) {
             let bytes = frame.encode();

@@ -1,10 +1,12 @@
-//! What a headend tells the operator of its channels.
+//! What a headend tells the operator of its channels, and viewers of what is on.
 
 use serde::{Deserialize, Serialize};
 
 /// The most sources of one channel that are told of.
 pub const MAX_SOURCES: usize = 16;
-/// The longest text in a condition, bytes.
+/// The most programmes of one channel that are told of.
+pub const MAX_PROGRAMMES: usize = 4;
+/// The longest text in a condition or a programme, bytes.
 pub const MAX_TEXT: usize = 256;
 /// The largest preview, bytes.
 pub const MAX_PREVIEW: usize = 64 * 1024;
@@ -90,6 +92,57 @@ impl Condition {
             && self.sources.iter().all(|source| short(&source.kind))
             && self.trouble.as_deref().is_none_or(short)
     }
+}
+
+/// A programme that the source of a channel tells of.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Programme {
+    /// When it begins, seconds since 1970.
+    pub start: u64,
+    /// When it ends.
+    pub end: u64,
+    /// Its title.
+    pub title: String,
+    /// What it is about; may be empty.
+    pub about: String,
+}
+
+/// What is on, on one channel.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Schedule {
+    /// The channel's id.
+    pub channel: String,
+    /// At most [`MAX_PROGRAMMES`]; empty if its source says nothing (any more).
+    pub programmes: Vec<Programme>,
+}
+
+impl Schedule {
+    /// Whether it is within the bounds above.
+    pub fn is_bounded(&self) -> bool {
+        let short = |text: &str| text.len() <= MAX_TEXT;
+        short(&self.channel)
+            && self.programmes.len() <= MAX_PROGRAMMES
+            && self.programmes.iter().all(|programme| {
+                programme.start < programme.end
+                    && short(&programme.title)
+                    && short(&programme.about)
+            })
+    }
+}
+
+/// The longest section of a channel's configuration in an order, bytes.
+pub const MAX_SECTION: usize = 16 * 1024;
+
+/// What the operator wants of a headend, asked for on the console.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Order {
+    /// Names it in the answer.
+    pub number: u64,
+    /// The channel's id.
+    pub channel: String,
+    /// The channel's section of the configuration, TOML without heading and id, at most [`MAX_SECTION`] bytes; `None`: the
+    /// channel is to be removed.
+    pub section: Option<String>,
 }
 
 /// Cuts a text to [`MAX_TEXT`] at a letter.

@@ -58,7 +58,7 @@ impl Frame for Request {
     }
 
     fn decode(kind: u8, body: &[u8]) -> Result<Option<Self>, FrameError> {
-        decode(12, kind, body)
+        decode(15, kind, body)
     }
 }
 
@@ -68,7 +68,7 @@ impl Frame for Event {
     }
 
     fn decode(kind: u8, body: &[u8]) -> Result<Option<Self>, FrameError> {
-        decode(16, kind, body)
+        decode(18, kind, body)
     }
 }
 
@@ -132,7 +132,7 @@ mod tests {
 
     use super::*;
     use crate::nat::Reach;
-    use crate::protocol::{ChannelInfo, SwarmReport};
+    use crate::protocol::{ChannelInfo, Order, Programme, Quality, Schedule, SwarmReport};
 
     fn again<F: Frame>(frame: &F) -> Option<F> {
         let bytes = frame.encode();
@@ -158,12 +158,22 @@ mod tests {
 
     #[test]
     fn the_last_types_are_known_and_the_next_are_not() {
-        let last = Request::Preview { channel: "one".into(), jpeg: vec![1] };
+        let programme = Programme { start: 1, end: 2, title: "News".into(), about: String::new() };
+        let schedule = Schedule { channel: "one".into(), programmes: vec![programme] };
+        let request = Request::OnAir(schedule.clone());
+        assert_eq!((request.encode()[0], again(&request)), (12, Some(request)));
+        let event = Event::OnAir(vec![schedule]);
+        assert_eq!((event.encode()[0], again(&event)), (16, Some(event)));
+        let request = Request::Done { number: 7, problem: None };
+        assert_eq!((request.encode()[0], again(&request)), (13, Some(request)));
+        let last = Request::Quality(vec![Quality { played: 7, ..Quality::default() }]);
+        assert_eq!(last.encode()[0], 14);
         assert_eq!(again(&last), Some(last));
-        assert_eq!(Request::decode(12, &[1, 2, 3]), Ok(None));
-        let last = Event::Look { channel: "one".into() };
+        assert_eq!(Request::decode(15, &[1, 2, 3]), Ok(None));
+        let last = Event::Order(Order { number: 7, channel: "one".into(), section: None });
+        assert_eq!(last.encode()[0], 17);
         assert_eq!(again(&last), Some(last));
-        assert_eq!(Event::decode(16, &[]), Ok(None));
+        assert_eq!(Event::decode(18, &[]), Ok(None));
     }
 
     #[test]

@@ -15,7 +15,8 @@ use swarm::{PeerHint, Substreams};
 use ticket::PeerId;
 
 pub use condition::{
-    Condition, MAX_PREVIEW, MAX_SOURCES, MAX_TEXT, SourceCondition, SourceState, shortened,
+    Condition, MAX_PREVIEW, MAX_PROGRAMMES, MAX_SECTION, MAX_SOURCES, MAX_TEXT, Order, Programme,
+    Schedule, SourceCondition, SourceState, shortened,
 };
 pub use frame::{Frame, FrameError, read, write};
 pub use introduction::{Candidate, CandidateKind, Introduction, MAX_CANDIDATES};
@@ -128,6 +129,31 @@ pub struct SwarmReport {
     pub bytes_out: [u64; 3],
 }
 
+/// Causes of stalls as [`Quality::stalls`] counts them: names for people and metrics.
+pub const CAUSES: [&str; 6] =
+    ["parent_left", "uplink_full", "nat", "source_gap", "downlink", "decoder"];
+/// How near senders are, as [`Quality::near_in`] counts them.
+pub const DISTANCES: [&str; 4] = ["subset", "as", "country", "far"];
+
+/// How a viewer fares in one swarm, beyond its [`SwarmReport`]; sent less often. All since it joined.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Quality {
+    /// Which.
+    pub swarm: Swarm,
+    /// Stalls by cause, in the order of [`CAUSES`].
+    pub stalls: [u32; 6],
+    /// Segments played.
+    pub played: u64,
+    /// Of those, segments that needed a parity shard.
+    pub rebuilt: u64,
+    /// Segments not played.
+    pub lost: u64,
+    /// Bytes of shards that came twice.
+    pub duplicate: u64,
+    /// Media bytes in by how near the sender is, in the order of [`DISTANCES`].
+    pub near_in: [u64; 4],
+}
+
 /// From a node to rendezvous.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Request {
@@ -191,6 +217,17 @@ pub enum Request {
         /// A small JPEG picture, at most [`MAX_PREVIEW`] bytes.
         jpeg: Vec<u8>,
     },
+    /// Headends only: what the source of a channel says is on, now and next.
+    OnAir(Schedule),
+    /// Headends only: what became of an [`Order`].
+    Done {
+        /// Its number.
+        number: u64,
+        /// Why it was not done, for people; at most [`MAX_TEXT`].
+        problem: Option<String>,
+    },
+    /// Viewers only: more of how things are.
+    Quality(Vec<Quality>),
 }
 
 /// Why rendezvous refuses something. The text beside it is for people.
@@ -313,4 +350,8 @@ pub enum Event {
         /// The channel's id.
         channel: String,
     },
+    /// What the sources of some channels say is on (viewers only): after `Welcome`, and when it changes.
+    OnAir(Vec<Schedule>),
+    /// The operator wants something (headends only). Answered by `Done`.
+    Order(Order),
 }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use segment::{ContentKey, SwarmId};
-use swarm::{Serve, Substreams};
+use swarm::{Cause, Serve, Substreams};
 use ticket::Role;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 
 use super::line::Ask;
 use crate::node::Watch;
-use crate::protocol::{EpochKey, Parameters, Publication, SwarmReport};
+use crate::protocol::{EpochKey, Parameters, Publication, Quality, SwarmReport};
 
 /// Rendezvous is asked for peers of one swarm at most this often.
 const FIND_EVERY: Duration = Duration::from_secs(1);
@@ -63,7 +63,7 @@ impl Member {
             have: if all { Substreams::first(n) } else { flowing },
             free,
             pushed: stats.pushed.min(u16::MAX.into()) as u16,
-            lag_ms: stats.lag.as_millis().min(u32::MAX.into()) as u32,
+            lag_ms: stats.arrival.as_millis().min(u32::MAX.into()) as u32,
             startup_ms: stats
                 .startup
                 .map_or(0, |startup| startup.as_millis().clamp(1, u32::MAX.into()) as u32),
@@ -71,6 +71,31 @@ impl Member {
             stall_ms: stats.stalled.as_millis() as u64,
             bytes_in: by_role(&stats.bytes_in),
             bytes_out: by_role(&stats.bytes_out),
+        }
+    }
+}
+
+impl Member {
+    /// What is told of a viewer beyond its report.
+    pub(crate) fn quality(&self) -> Quality {
+        let stats = self.watch.shared.stats();
+        let causes = [
+            Cause::ParentLeft,
+            Cause::UplinkFull,
+            Cause::Nat,
+            Cause::SourceGap,
+            Cause::Downlink,
+            Cause::Decoder,
+        ];
+        let count = |cause| stats.stall_causes.get(&cause).copied().unwrap_or_default();
+        Quality {
+            swarm: self.watch.id.0,
+            stalls: causes.map(|cause| count(cause).min(u32::MAX.into()) as u32),
+            played: stats.played,
+            rebuilt: stats.rebuilt,
+            lost: stats.lost,
+            duplicate: stats.duplicate_bytes,
+            near_in: stats.near_in,
         }
     }
 }

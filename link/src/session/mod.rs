@@ -11,6 +11,7 @@ mod pulse;
 mod state;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,9 @@ pub use self::pulse::Pulse;
 use self::state::Teller;
 use self::wire::{Turned, Wire, reach};
 
-use crate::protocol::{ChannelInfo, Condition, Event, Publication, Refusal, Request};
+use crate::protocol::{
+    ChannelInfo, Condition, Event, Order, Programme, Publication, Refusal, Request, Schedule,
+};
 use crate::{JoinSpec, Node, Swarm};
 
 /// How a node proves itself to auth.
@@ -110,6 +113,8 @@ pub struct SessionState {
     pub refused: Option<SessionError>,
     /// What may be watched, carried or published.
     pub line_up: Vec<ChannelInfo>,
+    /// What sources say is on, by channel (viewers).
+    pub programmes: BTreeMap<String, Vec<Programme>>,
 }
 
 /// A channel that was joined.
@@ -147,7 +152,7 @@ const RENEW_LEAST: Duration = Duration::from_secs(2);
 const SULK: Duration = Duration::from_secs(20);
 /// Wishes that wait for the task that talks to rendezvous; more wait at the asker.
 const ASKS: usize = 64;
-/// Wishes to see a channel that nobody has read yet; the oldest are dropped.
+/// Wishes to see a channel, and orders, that nobody has read yet; the oldest are dropped.
 const LOOKS: usize = 16;
 
 /// A node's session with the platform. Dropping it signs the node off at rendezvous.
@@ -156,6 +161,7 @@ pub struct Session {
     teller: Arc<Teller>,
     ask: mpsc::Sender<Ask>,
     looks: broadcast::Sender<String>,
+    orders: broadcast::Sender<Order>,
     account: watch::Receiver<Signed>,
     line: tokio::task::JoinHandle<()>,
     life: DropGuard,
@@ -205,6 +211,7 @@ impl Session {
         let (tell_account, account) = watch::channel(signed);
         let (ask, asks) = mpsc::channel(ASKS);
         let looks = broadcast::Sender::new(LOOKS);
+        let orders = broadcast::Sender::new(LOOKS);
         let stop = CancellationToken::new();
         let stale = Arc::new(Notify::new());
         let keeping =
@@ -222,11 +229,13 @@ impl Session {
             asks,
             ask: ask.clone(),
             looks: looks.clone(),
+            orders: orders.clone(),
             stop: stop.clone(),
             book: line::Book::default(),
+            looking: None,
         };
         let line = tokio::spawn(line.run(wire, welcome));
-        Self { auth, teller, ask, looks, account, line, life: stop.drop_guard() }
+        Self { auth, teller, ask, looks, orders, account, line, life: stop.drop_guard() }
     }
 
     /// How the session is, and each change.
@@ -281,6 +290,21 @@ impl Session {
     /// Headend only: shows the operator a channel; see [`Request::Preview`].
     pub async fn show(&self, channel: String, jpeg: Vec<u8>) {
         let _ = self.ask.send(Ask::Say(Request::Preview { channel, jpeg })).await;
+    }
+
+    /// Headend only: tells viewers what the source of a channel says is on. Lost if rendezvous is away: say it again.
+    pub async fn tell_schedule(&self, schedule: Schedule) {
+        let _ = self.ask.send(Ask::Say(Request::OnAir(schedule))).await;
+    }
+
+    /// Headend only: what the operator wants, as it is asked for.
+    pub fn orders(&self) -> broadcast::Receiver<Order> {
+        self.orders.subscribe()
+    }
+
+    /// Headend only: what became of an order; see [`Request::Done`].
+    pub async fn answer_order(&self, number: u64, problem: Option<String>) {
+        let _ = self.ask.send(Ask::Say(Request::Done { number, problem })).await;
     }
 
     /// Headend only: ids of channels that the operator wants to see, as they are asked for.

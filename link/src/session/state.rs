@@ -3,7 +3,7 @@
 use tokio::sync::watch;
 
 use super::{SessionError, SessionState};
-use crate::protocol::ChannelInfo;
+use crate::protocol::{ChannelInfo, Schedule};
 
 /// Tells changes; equal states are told once.
 pub(crate) struct Teller {
@@ -73,7 +73,26 @@ impl Teller {
         self.lacks(|lacks| lacks.rendezvous = outcome.err().map(SessionError::to_string));
     }
 
+    /// The line-up is this; what is on elsewhere is of no more interest.
     pub(crate) fn line_up(&self, line_up: Vec<ChannelInfo>) {
-        self.change(|state| state.line_up = line_up);
+        self.change(|state| {
+            let listed = |channel: &String| line_up.iter().any(|info| info.id == *channel);
+            state.programmes.retain(|channel, _| listed(channel));
+            state.line_up = line_up;
+        });
+    }
+
+    /// The sources of these channels say that this is on.
+    pub(crate) fn on_air(&self, schedules: Vec<Schedule>) {
+        self.change(|state| {
+            for schedule in schedules {
+                let listed = state.line_up.iter().any(|info| info.id == schedule.channel);
+                if listed && !schedule.programmes.is_empty() && schedule.is_bounded() {
+                    state.programmes.insert(schedule.channel, schedule.programmes);
+                } else {
+                    state.programmes.remove(&schedule.channel);
+                }
+            }
+        });
     }
 }

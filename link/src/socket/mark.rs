@@ -34,21 +34,19 @@ impl Marker {
         if !self.works.load(Relaxed) {
             return false;
         }
-        match self.try_send(transmit) {
-            Ok(_) => true,
-            Err(error) => {
-                // No room at the moment is quinn's to wait for; whatever else it is, quinn's socket names it, if it is not
-                // the mark.
-                if error.kind() == io::ErrorKind::InvalidInput {
-                    self.works.store(false, Relaxed);
-                    tracing::debug!(%error, "uploads are not marked");
-                }
-                false
+        match marked(|mark| self.try_send(transmit, mark)) {
+            Marked::Sent => true,
+            // No room at the moment is quinn's to wait for; whatever else it is, quinn's socket names it.
+            Marked::NotSent => false,
+            Marked::Refused => {
+                self.works.store(false, Relaxed);
+                tracing::debug!("uploads are not marked: the system refuses it");
+                true
             }
         }
     }
 
-    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<usize> {
+    fn try_send(&self, transmit: &Transmit<'_>, mark: bool) -> io::Result<usize> {
         use std::net::IpAddr;
         use std::os::fd::AsRawFd as _;
 
@@ -56,15 +54,15 @@ impl Marker {
         use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrStorage, sendmsg};
 
         let Transmit { destination, ecn, contents, segment_size, src_ip } = transmit;
-        let mark = LOWER_EFFORT | ecn.map_or(0, |ecn| ecn as u8);
-        let class = i32::from(mark);
+        let field = LOWER_EFFORT | ecn.map_or(0, |ecn| ecn as u8);
+        let wide = i32::from(field);
         let ipv4 = match destination.ip() {
             IpAddr::V4(_) => true,
             IpAddr::V6(ip) => ip.to_ipv4_mapped().is_some(),
         };
-        let mark = match ipv4 {
-            true => ControlMessage::Ipv4Tos(&mark),
-            false => ControlMessage::Ipv6TClass(&class),
+        let class = match ipv4 {
+            true => ControlMessage::Ipv4Tos(&field),
+            false => ControlMessage::Ipv6TClass(&wide),
         };
         let parts = segment_size.filter(|&size| size < contents.len());
         let parts = parts.and_then(|size| u16::try_from(size).ok());
@@ -83,12 +81,36 @@ impl Marker {
         };
         let from4 = from4.as_ref().map(ControlMessage::Ipv4PacketInfo);
         let from6 = from6.as_ref().map(ControlMessage::Ipv6PacketInfo);
-        let rest = [parts, from4, from6].into_iter().flatten();
-        let control: Vec<ControlMessage<'_>> = std::iter::once(mark).chain(rest).collect();
+        let control: Vec<ControlMessage<'_>> =
+            [mark.then_some(class), parts, from4, from6].into_iter().flatten().collect();
         let to = SockaddrStorage::from(*destination);
         let bytes = [io::IoSlice::new(contents)];
         let flags = MsgFlags::MSG_DONTWAIT;
         Ok(sendmsg(self.socket.as_raw_fd(), &bytes, &control, flags, Some(&to))?)
+    }
+}
+
+/// What became of a datagram that was to be marked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg(target_os = "linux")]
+enum Marked {
+    Sent,
+    NotSent,
+    /// It was sent, but not marked: the system does not take the mark.
+    Refused,
+}
+
+/// Sends with the mark. What the system calls invalid may be so for another reason (an address that this machine has no
+/// more, joined packets that the device does not part): then it is invalid without the mark as well.
+#[cfg(target_os = "linux")]
+fn marked(mut send: impl FnMut(bool) -> io::Result<usize>) -> Marked {
+    match send(true) {
+        Ok(_) => Marked::Sent,
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => match send(false) {
+            Ok(_) => Marked::Refused,
+            Err(_) => Marked::NotSent,
+        },
+        Err(_) => Marked::NotSent,
     }
 }
 
@@ -102,5 +124,23 @@ impl Marker {
     /// Never called.
     pub(super) fn send(&self, _: &Transmit<'_>) -> bool {
         false
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_mark_itself_switches_marking_off() {
+        let invalid = || -> io::Result<usize> { Err(io::ErrorKind::InvalidInput.into()) };
+        assert_eq!(marked(|_| Ok(9)), Marked::Sent);
+        assert_eq!(marked(|mark| if mark { invalid() } else { Ok(9) }), Marked::Refused);
+        assert_eq!(marked(|_| invalid()), Marked::NotSent);
+        let full = |mark: bool| {
+            assert!(mark, "it is tried once");
+            Err(io::ErrorKind::WouldBlock.into())
+        };
+        assert_eq!(marked(full), Marked::NotSent);
     }
 }

@@ -3,10 +3,12 @@
 //!
 //! quinn reaches it only through its abstract socket interface. What it joins (segmentation offload) stays joined.
 
+mod batch;
 mod demux;
 mod gate;
 mod mark;
 mod pace;
+mod visit;
 
 use std::fmt;
 use std::io::{self, IoSliceMut};
@@ -28,6 +30,7 @@ pub(crate) use self::gate::Gate;
 use self::gate::Poller;
 use self::mark::Marker;
 pub(crate) use self::pace::Pace;
+pub(crate) use self::visit::Visits;
 use crate::tcp::Table;
 
 /// What the system is asked to buffer each way, bytes; it may give less. Segments of many channels
@@ -200,7 +203,7 @@ impl AsyncUdpSocket for Socket {
         {
             Ok(())
         } else {
-            self.inner.try_send(transmit)
+            visit::gather(self, transmit).unwrap_or_else(|| self.inner.try_send(transmit))
         };
         if sent.is_ok() {
             let bytes = transmit.contents.len() as u64;

@@ -4,11 +4,13 @@
 //! Shards come at the uplink's rate already ([`crate::uplink`]). What is left for here: packets that are sent again, and
 //! what a connection held back while its window was full; ten packets at one time from each connection, as quinn paces.
 //! Short packets (acknowledgements, what engines say) pass at once and are not counted: they are few, and what comes in
-//! hangs on them.
+//! hangs on them. What goes to a viewer of the same home takes no uplink, and passes too.
 
+use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use quinn::udp::Transmit;
 use tokio::time::{Sleep, sleep};
@@ -21,12 +23,20 @@ use crate::uplink::{Bucket, Uplink};
 const SHORT: usize = 400;
 /// Of a pause no more is saved up than for one packet, bytes; the second is a debt.
 const DEPTH: f64 = 1_500.0;
+/// Or for so long, where that is more: the timer's step.
+const STEP: Duration = Duration::from_millis(1);
 /// Faster than shards come, so that they never wait here too,
 const AHEAD: f64 = 1.5;
 /// and never slower than this, bytes per second: handshakes and what engines say is not held up when shards are.
 const LEAST: f64 = 125_000.0;
 /// Datagrams that are handed to the system at one time.
 const AT_ONCE: usize = 2;
+
+thread_local! {
+    /// Whether the packet that this thread tried last was turned back. quinn asks whether it may send before it says what;
+    /// only who was just turned back has to wait then, and the answer comes in the same turn of the same thread.
+    static TURNED_BACK: Cell<bool> = const { Cell::new(false) };
+}
 
 /// The pacer.
 #[derive(Debug)]
@@ -41,6 +51,11 @@ impl Pace {
         Self { uplink, bucket }
     }
 
+    /// Whether this takes uplink that is to be spread.
+    fn counts(&self, transmit: &Transmit<'_>) -> bool {
+        transmit.contents.len() >= SHORT && !self.uplink.is_at_home(transmit.destination)
+    }
+
     fn with<T>(&self, act: impl FnOnce(&mut Bucket) -> T) -> T {
         act(&mut self.bucket.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -48,19 +63,21 @@ impl Pace {
 
 impl Gate for Pace {
     fn try_pass(&self, transmit: &Transmit<'_>) -> bool {
-        let bytes = transmit.contents.len();
-        if bytes < SHORT {
+        if !self.counts(transmit) {
             return true;
         }
         let rate = (self.uplink.rate() * AHEAD).max(LEAST);
-        self.with(|bucket| {
+        let open = self.with(|bucket| {
             bucket.set_rate(now(), rate);
-            let open = bucket.open(now()).is_ok();
-            if open {
-                bucket.spend(bytes);
+            bucket.set_depth(DEPTH / 2.0, STEP);
+            let open = bucket.open(now());
+            if open.is_ok() {
+                bucket.spend(transmit.contents.len());
             }
             open
-        })
+        });
+        TURNED_BACK.set(open.is_err());
+        open.inspect_err(|wait| self.uplink.holds_up(*wait)).is_ok()
     }
 
     /// Uploads do: long packets that no handshake is in (RFC 9000 section 17.2).
@@ -70,7 +87,7 @@ impl Gate for Pace {
     }
 
     fn give_back(&self, transmit: &Transmit<'_>) {
-        if transmit.contents.len() >= SHORT {
+        if self.counts(transmit) {
             self.with(|bucket| bucket.give_back(transmit.contents.len()));
         }
     }
@@ -100,6 +117,8 @@ impl Waiter for Wait {
             if let Some(sleep) = slot {
                 std::task::ready!(sleep.as_mut().poll(cx));
                 *slot = None;
+            } else if !TURNED_BACK.take() {
+                return Poll::Ready(());
             }
             match this.pace.with(|bucket| bucket.open(now())) {
                 Ok(()) => return Poll::Ready(()),
@@ -112,7 +131,6 @@ impl Waiter for Wait {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-    use std::time::Duration;
 
     use super::*;
 

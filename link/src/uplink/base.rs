@@ -8,6 +8,8 @@ pub(super) const SLICE: Duration = Duration::from_millis(50);
 /// The filter looks at so many slices: the queue of now is the least of them. Longer than the bursts in which a live
 /// stream comes in, which hold up acknowledgements and say nothing of the uplink; shorter than people notice.
 pub(super) const SLICES: usize = 3;
+/// Where little is sent it looks further back: the least of a few is not the least of many if each is late by chance.
+pub(super) const KEPT: usize = 12;
 /// The base is the least of so many minutes (BASE_HISTORY of RFC 6817).
 const MINUTES: usize = 10;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -42,10 +44,10 @@ impl Trips {
         let past = now.saturating_duration_since(self.slice).as_micros() / SLICE.as_micros();
         if past > 0 {
             self.slice += SLICE * past.min(1 << 20) as u32;
-            for _ in 0..past.min(SLICES as u128) {
+            for _ in 0..past.min(KEPT as u128) {
                 self.slices.push_back((None, 0));
             }
-            self.slices.drain(..self.slices.len().saturating_sub(SLICES));
+            self.slices.drain(..self.slices.len().saturating_sub(KEPT));
         }
         if now.saturating_duration_since(self.minute) >= MINUTE {
             self.minute = now;
@@ -78,13 +80,16 @@ impl Trips {
 
     /// The queue as the last `slices` saw it, if there are at least `samples` of it.
     pub(super) fn queue(&self, slices: usize, samples: u32) -> Option<Duration> {
-        let of_late = || self.slices.iter().rev().take(slices);
-        let count: u32 = of_late().map(|(_, count)| count).sum();
-        if count < samples.max(1) {
+        if self.samples(slices) < samples.max(1) {
             return None;
         }
-        let least = of_late().filter_map(|(least, _)| *least).min()?;
+        let least = self.slices.iter().rev().take(slices).filter_map(|(least, _)| *least).min()?;
         Some(least.saturating_sub(self.base()))
+    }
+
+    /// How many samples the last `slices` have.
+    pub(super) fn samples(&self, slices: usize) -> u32 {
+        self.slices.iter().rev().take(slices).map(|(_, count)| count).sum()
     }
 
     pub(super) fn is_trusted(&self) -> bool {

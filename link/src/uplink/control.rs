@@ -8,10 +8,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::base::{SLICE, SLICES, Trips};
+use super::base::{KEPT, SLICE, SLICES, Trips};
 
-/// The queue that may be added.
-pub(crate) const TARGET: Duration = Duration::from_millis(5);
+/// The queue that may be added. What is above is seen 150 ms late; the mean stays below 5 ms.
+pub(crate) const TARGET: Duration = Duration::from_millis(4);
 /// At first, bytes per second: half a megabit, which no line of today feels.
 const FIRST: f64 = 64_000.0;
 /// However full the queue is, this is sent, bytes per second: two packets in 150 ms keep measuring.
@@ -25,28 +25,34 @@ const PROBE_BYTES: u64 = 4_000_000;
 const PROBE_TIME: Duration = Duration::from_secs(8);
 /// Of what a network carried when one was last in it, one starts with this part: networks change.
 const REMEMBERED: f64 = 0.7;
-/// Steady growth in each slice: a sixteenth in a second, and faster the longer no queue was seen, once more is sent than
-/// was carried before by this much.
-const NEAR: f64 = 1.1;
-/// Two rates are alike if one is no more than this above the other.
-const ALIKE: f64 = 1.15;
+/// Steady growth in each slice: a sixteenth in a second, and ever faster once more is sent than the level by this much.
+const NEAR: f64 = 1.15;
 const STEADY: f64 = 0.003;
 const STEADY_MOST: f64 = 0.04;
+/// How fast: so many doublings of the growth in each second.
+const PACE: f64 = 2.0;
 /// What remains of that when less is sent than may be.
 const CALM_KEPT: Duration = Duration::from_millis(500);
-/// After a fall by more than half, growth is fast up to this share of what was once delivered.
-const REGAIN: f64 = 0.9;
-/// If a queue shows so soon after that, it was too fast.
-const REGRET: Duration = Duration::from_millis(800);
-/// The rate falls at most to this in one go; and to this if the queue is more than four targets: it is somebody else's.
-const FALL_MOST: f64 = 0.5;
-const FALL_FOREIGN: f64 = 0.35;
+/// After a fall growth is fast up to this share of the level.
+const REGAIN: f64 = 0.97;
+/// The level is so much of what was delivered when a queue showed.
+const BELOW: f64 = 0.95;
+/// No further below the last one than this.
+const LEVEL_KEPT: f64 = 0.85;
+/// And for a while less is sent than that, so that the queue is gone after so long.
+const DRAIN: Duration = Duration::from_millis(150);
+/// The rate falls at most to this in one go; and to the other if the queue is more than four targets: it is somebody
+/// else's.
+const FALL_OWN: f64 = 0.65;
+const FALL_MOST: f64 = 0.35;
 /// A share of lost bytes above this is a full queue that is shorter than the target.
 const LOSS: f64 = 0.05;
 /// After so long without an empty queue, the rate falls for a moment to see it empty (LEDBAT++ section 4.5).
 const LOOK_EVERY: Duration = Duration::from_secs(20);
 /// To this share.
 const LOOK: f64 = 0.2;
+/// So many samples tell a queue.
+const ENOUGH: u32 = 8;
 /// The queue counts as empty below this.
 const EMPTY: Duration = Duration::from_micros(1_200);
 /// Hardly anything was sent for so long, and the queue hardly varies: the way has become longer, or the line slower, so
@@ -71,8 +77,6 @@ pub(crate) struct Control {
     suspected: bool,
     /// What was delivered when the queue showed, bytes per second.
     carried: Option<f64>,
-    /// Whether that was seen again.
-    confirmed: bool,
     /// Whether it was only remembered from another time.
     remembered: bool,
     slice: Instant,
@@ -80,11 +84,16 @@ pub(crate) struct Control {
     counts: VecDeque<Counts>,
     /// No further fall before this: the last one is not seen yet.
     hold: Instant,
-    /// When the rate last fell, or later if it was not calm since.
+    /// The queue for which the rate last fell, until it is gone.
+    stood: Duration,
+    /// When the rate last fell.
+    fell: Instant,
+    /// Since when it has grown beyond the level, or later if it was not calm since.
     calm_since: Instant,
     empty_at: Instant,
-    /// When growth was fast last.
-    regained: Instant,
+    /// What was delivered when the rate last fell, bytes per second, and a little less: so much can be had without a queue,
+    /// unless somebody else has come or gone since.
+    level: Option<f64>,
     /// The rate to go back to, and when, while one looks at the base.
     look: Option<(f64, Instant)>,
     /// Since when the rate has been at its least, and the least and greatest queue since.
@@ -112,14 +121,15 @@ impl Control {
             probed: (0, Duration::ZERO),
             suspected: false,
             carried: None,
-            confirmed: false,
             remembered: false,
             slice: now,
             counts: VecDeque::from([Counts::default()]),
             hold: now,
+            stood: Duration::ZERO,
+            fell: now,
             calm_since: now,
             empty_at: now,
-            regained: now,
+            level: None,
             look: None,
             bottom: None,
             last_ack: now,
@@ -135,7 +145,7 @@ impl Control {
         if let Some(carried) = carried.map(|carried| carried * REMEMBERED).filter(|c| *c > FIRST) {
             self.rate = carried;
             self.starting = false;
-            (self.carried, self.confirmed, self.remembered) = (Some(carried), true, true);
+            (self.carried, self.remembered, self.level) = (Some(carried), true, Some(carried));
         }
     }
 
@@ -154,7 +164,10 @@ impl Control {
         self.queue_of(SLICES)
     }
 
+    /// As the last `slices` saw it, and those before if there were few samples.
     fn queue_of(&self, slices: usize) -> Option<Duration> {
+        let samples = |slices| self.trips.values().map(|trips| trips.samples(slices)).sum::<u32>();
+        let slices = (slices..KEPT).find(|&slices| samples(slices) >= ENOUGH).unwrap_or(KEPT);
         let least = |samples, trusted: bool| {
             let trips = self.trips.values().filter(|trips| !trusted || trips.is_trusted());
             trips.filter_map(|trips| trips.queue(slices, samples)).min()
@@ -268,6 +281,9 @@ impl Control {
             }
             return;
         };
+        if queue <= TARGET {
+            self.stood = Duration::ZERO;
+        }
         if queue < EMPTY {
             self.empty_at = now;
         }
@@ -283,7 +299,8 @@ impl Control {
             return;
         }
         if queue > TARGET || lossy {
-            if now >= self.hold {
+            // What falls by itself is given time.
+            if now >= self.hold && (queue > self.stood * 3 / 4 || lossy) {
                 self.over(now, queue, delivered, lossy);
             }
         } else if self.starting && self.queue_of(2).is_some_and(|queue| queue > TARGET * 3 / 4) {
@@ -310,34 +327,35 @@ impl Control {
         }
     }
 
-    /// There is too much of a queue.
+    /// There is too much of a queue: less is sent than came out at the other end, by so much that the queue is gone soon.
     fn over(&mut self, now: Instant, queue: Duration, delivered: f64, lossy: bool) {
-        let excess = queue.as_secs_f64() / TARGET.as_secs_f64() - 1.0;
-        let factor = if excess > 3.0 {
-            FALL_FOREIGN
-        } else {
-            (0.95 - 0.25 * excess).clamp(FALL_MOST, if lossy { 0.7 } else { 0.95 })
-        };
-        if now.saturating_duration_since(self.regained) < REGRET {
-            // There is not that much to be regained any more.
-            self.carried = self.carried.map(|carried| delivered.max(carried * 0.75));
-            self.regained = now - REGRET;
-        } else if excess < 3.0 {
+        // A rate that was never sent says nothing.
+        let real = self.rate.min(delivered.max(LEAST));
+        let line = self.carried.unwrap_or(real).max(real);
+        let above = queue.saturating_sub(TARGET / 2);
+        let drained = real * BELOW - line * above.as_secs_f64() / DRAIN.as_secs_f64();
+        // What the line carries may have become less.
+        let least = real * if queue < TARGET * 4 { FALL_OWN } else { FALL_MOST };
+        // As long as the same queue stands, what comes out is less because less was sent. And one look alone may be wrong.
+        let new = real * BELOW;
+        self.level = Some(match self.level {
+            Some(level) if self.empty_at <= self.fell => level * BELOW,
+            Some(level) => new.max(level * LEVEL_KEPT),
+            None => new,
+        });
+        if queue < TARGET * 4 {
             self.keep(delivered);
         }
-        // A rate that was never sent says nothing.
-        let real = self.rate.min((delivered * 1.1).max(LEAST));
-        self.rate = real;
-        self.fall(now, factor);
-        if excess < 3.0 {
-            self.hold(now, SLICES as u32);
-        }
+        self.stood = queue;
+        self.rate = drained.max(least).min(if lossy { 0.7 * real } else { real });
+        self.fall(now, 1.0);
+        self.hold(now, SLICES as u32);
     }
 
     fn fall(&mut self, now: Instant, factor: f64) {
         self.starting = false;
         self.rate = (self.rate * factor).max(LEAST);
-        self.calm_since = now;
+        (self.fell, self.calm_since) = (now, now);
         self.hold(now, 1);
     }
 
@@ -346,21 +364,16 @@ impl Control {
         self.hold = now + self.base().min(Duration::from_millis(150)) + SLICE * slices;
     }
 
+    /// The uplink carried this when its queue showed.
     fn keep(&mut self, delivered: f64) {
         // Less than a quarter is what somebody else has left over.
-        if self.carried.is_none_or(|carried| delivered > carried / 4.0) && delivered > LEAST {
-            self.remembered = false;
-            // Slowly downwards: a share of the uplink is often somebody else's.
-            let old = self.carried.unwrap_or(delivered);
-            // Twice the same is no accident; a machine that is busy shows queues at any rate.
-            self.confirmed = if delivered > old * ALIKE {
-                false
-            } else {
-                self.confirmed || self.carried.is_some() && delivered * ALIKE > old
-            };
-            self.carried =
-                Some(if delivered > old { delivered } else { old * 0.98 + delivered * 0.02 });
+        if self.carried.is_some_and(|carried| delivered <= carried / 4.0) || delivered <= LEAST {
+            return;
         }
+        let old = self.carried.filter(|_| !self.remembered).unwrap_or(delivered);
+        self.remembered = false;
+        // Slowly downwards: a share of the uplink is often somebody else's.
+        self.carried = Some(delivered.max(old * 0.98 + delivered * 0.02));
     }
 
     fn grow(&mut self, now: Instant, queue: Duration, gone: Duration) {
@@ -372,25 +385,26 @@ impl Control {
         let queue = self.queue_of(2).unwrap_or(queue).max(queue);
         let slices = (gone.as_secs_f64() / SLICE.as_secs_f64()).min(2.0);
         let room = 1.0 - queue.as_secs_f64() / TARGET.as_secs_f64();
-        let lost_ground =
-            self.carried.is_some_and(|carried| self.rate < REGAIN * carried) && queue < EMPTY * 2;
-        let step = if self.starting || lost_ground {
+        let level = self.level.unwrap_or(f64::MAX);
+        let regains = self.level.is_some() && self.rate < level * REGAIN && queue < EMPTY * 2;
+        let step = if self.starting || regains {
             START - 1.0
         } else {
+            if self.level.is_some() && self.rate < NEAR * level {
+                self.calm_since = now;
+            }
             let calm = now.saturating_duration_since(self.calm_since).as_secs_f64();
-            // Nothing is known yet: sooner.
-            let pace = if self.confirmed { 1.5 } else { 3.0 };
-            let near =
-                self.confirmed && self.carried.is_some_and(|carried| self.rate < NEAR * carried);
-            let step = if near { STEADY } else { (STEADY * (pace * calm).exp2()).min(STEADY_MOST) };
+            // Where little of the line is taken, much more is not yet much.
+            let left = self.carried.map_or(1.0, |carried| carried / self.rate).max(1.0);
+            let most = (STEADY_MOST * left / 2.0).clamp(STEADY_MOST, START - 1.0);
+            let step = (STEADY * left.min(2.0) * (PACE * calm).exp2()).min(most);
             step * (room - 0.2).max(0.0)
         };
         // What is seen is one way there and back old: the longer it is, the slower one grows.
         let agility = (0.1 / (self.base().as_secs_f64() + 0.06)).min(1.0);
         self.rate *= 1.0 + step * slices * agility;
-        if let Some(carried) = self.carried.filter(|_| lost_ground) {
-            self.rate = self.rate.min(carried * REGAIN);
-            self.regained = now;
+        if regains {
+            self.rate = self.rate.min(level * REGAIN);
         }
         if queue * 2 > TARGET {
             // A queue, or a machine that is busy: it does not have to begin all over again.

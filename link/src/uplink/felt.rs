@@ -21,13 +21,34 @@ use crate::{Endpoint, Purpose};
 const MBITS: u32 = 5;
 const CHILDREN: usize = 3;
 const MS: Duration = Duration::from_millis(1);
+/// A scene that the machine disturbed is shown again, so many times at most.
+const SHOWINGS: usize = 4;
+/// What the game takes of the line, bytes per second: 50 packets of 100 bytes with their heads.
+const GAME: f64 = 50.0 * 142.0;
+
+/// How late a program's own timers went off, and when.
+type Lateness = Arc<Mutex<Vec<(Instant, Duration)>>>;
+
+/// Writes that down as long as the program runs.
+async fn watch(lateness: Lateness) {
+    loop {
+        let begun = Instant::now();
+        tokio::time::sleep(MS * 5).await;
+        lateness.lock().unwrap().push((begun, begun.elapsed().saturating_sub(MS * 5)));
+    }
+}
 
 /// Nodes that take shards and count their bytes.
-fn children(world: &Place, stop: CancellationToken) -> (Vec<(PeerId, SocketAddr)>, Arc<AtomicU64>) {
+fn children(
+    world: &Place,
+    stop: CancellationToken,
+    lateness: Lateness,
+) -> (Vec<(PeerId, SocketAddr)>, Arc<AtomicU64>) {
     let taken = Arc::new(AtomicU64::new(0));
     let (tell, told) = std::sync::mpsc::channel();
     let (ip, count) = (world.ip, taken.clone());
     world.block_on(move || async move {
+        tokio::spawn(watch(lateness));
         for _ in 0..CHILDREN {
             let identity = Arc::new(Identity::generate());
             let endpoint =
@@ -59,10 +80,12 @@ fn viewer(
     children: Vec<(PeerId, SocketAddr)>,
     polite: bool,
     stop: CancellationToken,
+    lateness: Lateness,
 ) -> (std::thread::JoinHandle<()>, Arc<Mutex<Option<UplinkState>>>) {
     let told = Arc::<Mutex<Option<UplinkState>>>::default();
     let (ip, tell) = (inside.ip, told.clone());
     let thread = inside.block_on(move || async move {
+        tokio::spawn(watch(lateness));
         let uplink = polite.then(|| Uplink::new(None));
         let identity = Arc::new(Identity::generate());
         let (endpoint, _stun) =
@@ -106,13 +129,12 @@ struct Game {
 }
 
 impl Game {
-    fn start(home: &Home) -> Self {
+    fn start(at: &Place, with: &Place) -> Self {
         let over = Arc::new(AtomicBool::new(false));
-        let server = UdpSocket::bind;
         let (tell, told) = std::sync::mpsc::channel();
-        let (ip, end) = (home.world.ip, over.clone());
-        home.world.run(move || {
-            let socket = server((ip, 0)).unwrap();
+        let (ip, end) = (with.ip, over.clone());
+        with.run(move || {
+            let socket = UdpSocket::bind((ip, 0)).unwrap();
             socket.set_read_timeout(Some(MS * 200)).unwrap();
             tell.send(socket.local_addr().unwrap()).unwrap();
             let mut buffer = [0; 200];
@@ -122,8 +144,8 @@ impl Game {
                 }
             }
         });
-        let (server, ip, end) = (told.recv().unwrap(), home.inside.ip, over.clone());
-        let trips = home.inside.run(move || {
+        let (server, ip, end) = (told.recv().unwrap(), at.ip, over.clone());
+        let trips = at.run(move || {
             let socket = UdpSocket::bind((ip, 0)).unwrap();
             socket.connect(server).unwrap();
             let (begun, echoes) = (Instant::now(), socket.try_clone().unwrap());
@@ -161,10 +183,7 @@ impl Game {
         let all = self.trips.join().unwrap();
         spans.map(|(from, to)| {
             let within = |sent: &Instant| from <= *sent && *sent < to;
-            let mut trips: Vec<Duration> =
-                all.iter().filter(|(sent, _)| within(sent)).map(|(_, trip)| *trip).collect();
-            trips.sort();
-            Trips(trips)
+            Trips::of(all.iter().filter(|(sent, _)| within(sent)).map(|(_, trip)| *trip).collect())
         })
     }
 }
@@ -172,6 +191,11 @@ impl Game {
 struct Trips(Vec<Duration>);
 
 impl Trips {
+    fn of(mut trips: Vec<Duration>) -> Self {
+        trips.sort();
+        Self(trips)
+    }
+
     fn at(&self, percent: usize) -> Duration {
         self.0.get(self.0.len() * percent / 100).copied().unwrap_or_default()
     }
@@ -214,75 +238,130 @@ fn span(counters: [&AtomicU64; 2], lasting: Duration) -> (Instant, Instant, [f64
     (from, to, [0, 1].map(|i| (after[i] - before[i]) as f64 / whole))
 }
 
+/// What everybody felt in one scene.
 struct Felt {
+    /// The game while nothing is sent, and while all is sent that can be.
     idle: Trips,
     alone: Trips,
+    /// What a game within the machine felt meanwhile, whose packets pass no line: how busy the machine is.
+    witness: Trips,
+    /// How late the timers of viewer and children were.
+    late: Trips,
+    /// Of what the game leaves of the line, what was delivered to the children.
     share: f64,
+    /// Of the line, what children and TCP got from one second after it began.
     beside: [f64; 2],
     state: Option<UplinkState>,
+}
+
+impl Felt {
+    /// By how much the game's 95th percentile rose, but for what the machine itself was late.
+    fn rise(&self) -> Duration {
+        self.alone.at(95).saturating_sub(self.idle.at(95).max(self.witness.at(95)))
+    }
+
+    /// What is asked of a polite upload.
+    fn is_polite(&self) -> bool {
+        self.rise() < MS * 10 && self.share >= 0.8 && self.beside[0] < 0.1 && self.beside[1] > 0.75
+    }
+
+    /// Whether the machine was too busy to tell.
+    fn is_disturbed(&self) -> bool {
+        self.witness.at(95) > MS * 2 || self.late.at(98) > MS * 4
+    }
+
+    fn say(&self, name: &str) {
+        println!(
+            "{name:<8} {:>8.1?} {:>6.1?} | {:>8.1?} {:>8.1?} {:>5.0} % | {:>14.0} % {:>4.0} % | {:>6.1?} {:>6.1?}",
+            self.idle.at(50),
+            self.idle.at(95),
+            self.alone.at(50),
+            self.alone.at(95),
+            self.share * 100.0,
+            self.beside[0] * 100.0,
+            self.beside[1] * 100.0,
+            self.witness.at(95),
+            self.late.at(98),
+        );
+    }
 }
 
 fn feel(home: &Home, polite: bool) -> Felt {
     let stop = CancellationToken::new();
     let none = AtomicU64::new(0);
-    let game = Game::start(home);
-    let (from, to, _) = span([&none, &none], MS * 2_000);
-    let (peers, taken) = children(&home.world, stop.clone());
-    let (viewer, told) = viewer(&home.inside, peers, polite, stop.clone());
+    let game = Game::start(&home.inside, &home.world);
+    let witness = Game::start(&home.inside, &home.inside);
+    let (from, to, _) = span([&none, &none], MS * 1_500);
+    let lateness = Lateness::default();
+    let (peers, taken) = children(&home.world, stop.clone(), lateness.clone());
+    let (viewer, told) = viewer(&home.inside, peers, polite, stop.clone(), lateness.clone());
     // Until the queue has shown, or what would be enough time for that.
     let begun = Instant::now();
-    while begun.elapsed() < MS * if polite { 15_000 } else { 3_000 }
+    while begun.elapsed() < MS * if polite { 12_000 } else { 2_000 }
         && told.lock().unwrap().is_none_or(|state| state.carried.is_none())
     {
         sleep(MS * 100);
     }
-    sleep(MS * 1_500);
-    let (from1, to1, [share, _]) = span([&taken, &none], MS * 6_000);
+    // And until it has settled.
+    sleep(MS * if polite { 4_000 } else { 1_500 });
+    let (from1, to1, [share, _]) = span([&taken, &none], MS * 5_000);
     let over = Arc::new(AtomicBool::new(false));
     let arrived = tcp(home, over.clone());
-    // What may pass until it gives way.
+    // So long it may take until it has given way.
     sleep(MS * 1_000);
-    let (_, _, beside) = span([&taken, &arrived], MS * 4_000);
+    let (_, _, beside) = span([&taken, &arrived], MS * 3_000);
     over.store(true, Ordering::Relaxed);
     let [idle, alone] = game.stop([(from, to), (from1, to1)]);
+    let [witness] = witness.stop([(from1, to1)]);
     stop.cancel();
     viewer.join().unwrap();
     let state = *told.lock().unwrap();
-    Felt { idle, alone, share, beside, state }
+    // What still stands in the queue is not for the next scene.
+    sleep(MS * 1_500);
+    let share = share / (1.0 - GAME / (f64::from(MBITS) * 125_000.0));
+    let late = lateness.lock().unwrap();
+    let late = late.iter().filter(|(at, _)| (from1..to1).contains(at)).map(|(_, late)| *late);
+    let late = Trips::of(late.collect());
+    Felt { idle, alone, witness, late, share, beside, state }
 }
 
-/// Prints a table; what is asserted leaves room for a machine that is busy.
+/// What is asked for, felt in a real home. A scene that the machine disturbed is shown again; one that it did not is judged.
 #[test]
 fn a_game_in_the_same_home_hardly_feels_an_upload() {
     let home = match Home::new("f", MBITS) {
         Ok(home) => home,
         Err(why) => return eprintln!("skipped: no network namespaces here ({why})"),
     };
-    let polite = feel(&home, true);
-    let usual = feel(&home, false);
     println!(
         "uplink of {MBITS} Mbit/s with a queue of 1 s; a game's round trips, upload to {CHILDREN} children"
     );
-    println!("            idle p50   p95 | upload p50   p95  share | beside TCP: upload   TCP");
-    for (name, felt) in [("polite", &polite), ("CUBIC", &usual)] {
-        println!(
-            "{name:<10} {:>8.1?} {:>6.1?} | {:>8.1?} {:>6.1?}  {:>4.0} % | {:>14.0} % {:>4.0} %",
-            felt.idle.at(50),
-            felt.idle.at(95),
-            felt.alone.at(50),
-            felt.alone.at(95),
-            felt.share * 100.0,
-            felt.beside[0] * 100.0,
-            felt.beside[1] * 100.0,
+    println!(
+        "          idle p50    p95 | upload p50      p95   share | beside TCP: upload   TCP | machine"
+    );
+    let mut judged = false;
+    for _ in 0..SHOWINGS {
+        let felt = feel(&home, true);
+        felt.say("polite");
+        println!("{:?}", felt.state);
+        if felt.is_polite() {
+            judged = true;
+            break;
+        }
+        assert!(
+            felt.is_disturbed(),
+            "not polite: rise {:?} (under 10 ms), {:.2} of what is free (at least 0.8), beside TCP {:?} (under 0.1, above 0.75)",
+            felt.rise(),
+            felt.share,
+            felt.beside
         );
+        println!("the machine was busy: shown again");
     }
-    println!("polite: {:?}", polite.state);
+    if !judged {
+        println!("not judged: the machine is too busy");
+    }
     // The comparison shows that the queue is there to be filled.
+    let usual = feel(&home, false);
+    usual.say("CUBIC");
     assert!(usual.alone.at(50) > MS * 200, "the queue is not deep");
-    assert!(polite.beside[0] < usual.beside[0] / 2.0, "it does not give way: {:?}", polite.beside);
-    assert!(polite.beside[1] > usual.beside[1], "TCP gains nothing: {:?}", polite.beside);
-    let rise = polite.alone.at(95).saturating_sub(polite.idle.at(95));
-    assert!(rise < usual.alone.at(95) / 8, "the game feels it: {rise:?}");
-    // How much of the uplink is used is for the simulated one to say: a busy machine shows queues where there are none.
-    assert!(polite.share > 2.0 * polite.beside[0], "the uplink is not used: {}", polite.share);
+    assert!(usual.beside[0] > 0.2, "CUBIC gives way: {:?}", usual.beside);
 }

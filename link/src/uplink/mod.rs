@@ -11,7 +11,9 @@ mod felt;
 mod pacer;
 mod sense;
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,14 +21,18 @@ use tokio::sync::{MutexGuard as LaneGuard, Notify};
 use tokio::time::sleep;
 
 pub(crate) use self::pacer::Bucket;
-pub(crate) use self::sense::PoliteConfig;
+pub(crate) use self::sense::{AT_ONCE, LATER, PoliteConfig};
 
 use self::control::Control;
+use self::sense::Trip;
+use crate::endpoint::canonical;
+use crate::nat::is_at_home;
 
 /// The largest packet, bytes.
 const PACKET: usize = 1_500;
-/// What may be sent at once, bytes: two packets (5 ms at 5 Mbit/s).
-const AT_ONCE: usize = 2 * PACKET;
+/// What may be sent at once: two packets (5 ms at 5 Mbit/s), or of a fast uplink what passes in so long: the timer's step is
+/// a millisecond.
+const BURST_TIME: Duration = Duration::from_micros(1_500);
 /// What is urgent may pass beside the rate: at so much of it,
 const EXPRESS: f64 = 0.25;
 /// but at least this, bytes per second,
@@ -41,10 +47,8 @@ const LATENESS: Duration = Duration::from_millis(10);
 const LATE: Duration = Duration::from_millis(4);
 /// For so long after that round trips are not believed: what was held up is read then.
 const DOUBT: Duration = Duration::from_millis(30);
-/// The socket lets everything out for so long after something was sent to a viewer of this home.
-const AT_HOME: Duration = Duration::from_secs(1);
-/// What that comes to, bytes per second.
-const UNPACED: f64 = 1e9;
+/// Who waits at the socket goes on a little later than it may: the timer's step.
+const HELD_UP: Duration = Duration::from_millis(2);
 /// A node that has sent nothing for so long does not look, and looks again this often.
 const IDLE: Duration = Duration::from_millis(500);
 /// Who waits looks again after this: the rate may have changed.
@@ -78,10 +82,12 @@ struct State {
     connections: u64,
     /// Round trips are not believed before this: the machine was busy, and read them late.
     doubt: Instant,
+    /// What was sent between these may have waited at the socket.
+    held_up: (Instant, Instant),
     /// When something was sent last.
     sent: Instant,
-    /// The same, to a viewer of this home.
-    sent_at_home: Option<Instant>,
+    /// Where the viewers of this home are, by connection: what goes there takes no uplink.
+    at_home: BTreeMap<u64, SocketAddr>,
 }
 
 impl State {
@@ -99,13 +105,14 @@ impl Uplink {
         let rate = control.rate().min(most);
         let state = State {
             control,
-            bucket: Bucket::new(now, rate, AT_ONCE as f64),
+            bucket: Bucket::new(now, rate, 2.0 * PACKET as f64),
             express: Bucket::new(now, EXPRESS_LEAST.min(most), EXPRESS_DEPTH.min(most)),
             most,
             connections: 0,
             doubt: now,
+            held_up: (now, now),
             sent: now,
-            sent_at_home: None,
+            at_home: BTreeMap::new(),
         };
         Arc::new(Self {
             state: Mutex::new(state),
@@ -128,23 +135,23 @@ impl Uplink {
         self.changed.notify_waiters();
     }
 
-    /// At what rate the socket lets packets out, bytes per second: that of now, or as they come while a viewer of this home
-    /// is sent something. Those do not go over the uplink, and the socket does not tell them apart; shards that do are
-    /// held to the rate before.
+    /// What may be sent, bytes per second.
     pub(crate) fn rate(&self) -> f64 {
-        let state = self.lock();
-        let at_home = state.sent_at_home.is_some_and(|at| clock().duration_since(at) < AT_HOME);
-        if at_home { UNPACED } else { state.rate() }
+        self.lock().rate()
     }
 
-    /// Something is sent to a viewer of this home.
-    pub(crate) fn passes_at_home(&self) {
-        self.lock().sent_at_home = Some(clock());
+    /// Whether what goes to this address stays in the home.
+    pub(crate) fn is_at_home(&self, to: SocketAddr) -> bool {
+        let to = canonical(to);
+        self.lock().at_home.values().any(|addr| *addr == to)
     }
 
-    /// A connection that stays in the home is not heard: what it meets is not the uplink's queue.
-    pub(crate) fn stays_at_home(&self, connection: &quinn::Connection) {
+    /// A connection stays in the home: it takes no uplink, and is not heard, because what it meets is not the uplink's queue.
+    pub(crate) fn stays_at_home(self: &Arc<Self>, connection: &quinn::Connection) -> AtHome {
         sense::silence(connection);
+        let id = self.enter();
+        self.lock().at_home.insert(id, canonical(connection.remote_address()));
+        AtHome { uplink: self.clone(), id }
     }
 
     /// What is known.
@@ -173,6 +180,7 @@ impl Uplink {
         let mut state = self.lock();
         let (now, rate) = (clock(), state.rate());
         state.bucket.set_rate(now, rate);
+        state.bucket.set_depth(PACKET as f64, BURST_TIME);
         let express = (rate * EXPRESS).max(EXPRESS_LEAST).min(state.most);
         state.express.set_rate(now, express);
         let beside = urgent && state.express.take(now, bytes).is_ok();
@@ -196,14 +204,27 @@ impl Uplink {
     }
 
     /// An acknowledgement: bytes that it names, and the newest round trip that is known.
-    fn acked(&self, connection: u64, now: Instant, bytes: u64, trip: Option<Duration>) {
+    fn acked(&self, connection: u64, now: Instant, bytes: u64, trip: Option<Trip>) {
         let mut state = self.lock();
-        let trip = trip.filter(|_| now >= state.doubt);
+        let (from, until) = state.held_up;
+        let trip = trip.filter(|trip| now >= state.doubt && !(from..until).contains(&trip.sent));
         let control = &mut state.control;
         if let Some(trip) = trip {
-            control.trip(connection, now, trip);
+            control.trip(connection, now, trip.took);
         }
         control.acked(now, bytes);
+    }
+
+    /// The socket holds packets up for so long, to spread them. QUIC believes that they are sent already: how long they take
+    /// says nothing.
+    pub(crate) fn holds_up(&self, wait: Duration) {
+        let mut state = self.lock();
+        let now = clock();
+        let (from, until) = &mut state.held_up;
+        if now > *until {
+            *from = now.checked_sub(HELD_UP).unwrap_or(now);
+        }
+        *until = (*until).max(now + wait + HELD_UP);
     }
 
     /// Looks whether this machine is too busy to tell a queue from its own delay, as long as the node sends: a wait that
@@ -238,6 +259,36 @@ impl fmt::Debug for Uplink {
     }
 }
 
+/// A connection that stays in the home, as long as it lasts.
+pub(crate) struct AtHome {
+    uplink: Arc<Uplink>,
+    id: u64,
+}
+
+impl AtHome {
+    /// Whether it still does, now that the other is at this address.
+    pub(crate) fn covers(&self, remote: SocketAddr) -> bool {
+        let remote = canonical(remote);
+        if self.uplink.lock().at_home.get(&self.id) == Some(&remote) {
+            return true;
+        }
+        let near = is_at_home(remote.ip());
+        let at_home = &mut self.uplink.lock().at_home;
+        if near {
+            at_home.insert(self.id, remote);
+        } else {
+            at_home.remove(&self.id);
+        }
+        near
+    }
+}
+
+impl Drop for AtHome {
+    fn drop(&mut self) {
+        self.uplink.lock().at_home.remove(&self.id);
+    }
+}
+
 /// One shard's way to QUIC.
 pub(crate) struct Lane<'a> {
     uplink: &'a Uplink,
@@ -251,7 +302,7 @@ impl Lane<'_> {
     /// hardly any time.
     pub(crate) fn portion(&self, payload: usize) -> usize {
         let rate = self.uplink.lock().rate();
-        if rate > 1_000.0 * AT_ONCE as f64 / 2.0 { 2 * payload } else { payload }
+        if rate > 1_000.0 * PACKET as f64 { 2 * payload } else { payload }
     }
 
     /// Waits until a portion may go. What is urgent goes beside the rate as long as there is budget for it.
@@ -309,7 +360,8 @@ mod tests {
         while left > 0 {
             let portion = lane.portion(1200).min(left);
             lane.pass(portion).await;
-            uplink.acked(1, clock(), portion as u64, Some(Duration::from_millis(30)));
+            let trip = Trip { sent: clock(), took: Duration::from_millis(30) };
+            uplink.acked(1, clock(), portion as u64, Some(trip));
             left -= portion;
         }
         clock() - begun
@@ -345,7 +397,8 @@ mod tests {
     async fn a_busy_machine_is_not_taken_for_a_queue() {
         let uplink = Uplink::new(None);
         let trip = |ms| {
-            uplink.acked(1, clock(), 1200, Some(Duration::from_millis(ms)));
+            let trip = Trip { sent: clock(), took: Duration::from_millis(ms) };
+            uplink.acked(1, clock(), 1200, Some(trip));
         };
         for _ in 0..20 {
             trip(30);
@@ -362,8 +415,37 @@ mod tests {
         late.await;
         assert!(uplink.state().queue.is_none_or(|queue| queue < Duration::from_millis(5)));
         sleep(DOUBT).await;
-        trip(90);
+        for _ in 0..10 {
+            trip(90);
+            sleep(Duration::from_millis(20)).await;
+        }
         assert_eq!(uplink.state().queue, Some(Duration::from_millis(60)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_at_the_socket_is_not_taken_for_a_queue() {
+        let uplink = Uplink::new(None);
+        let trip = |sent, ms| {
+            let took = Duration::from_millis(ms);
+            uplink.acked(1, clock(), 1200, Some(Trip { sent, took }));
+        };
+        for _ in 0..20 {
+            trip(clock(), 30);
+            sleep(Duration::from_millis(20)).await;
+        }
+        let sent = clock();
+        uplink.holds_up(Duration::from_millis(50));
+        sleep(Duration::from_millis(100)).await;
+        for _ in 0..20 {
+            trip(sent, 80);
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert!(uplink.state().queue.is_none_or(|queue| queue < Duration::from_millis(5)));
+        for _ in 0..20 {
+            trip(clock(), 80);
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(uplink.state().queue, Some(Duration::from_millis(50)));
     }
 
     #[tokio::test(start_paused = true)]

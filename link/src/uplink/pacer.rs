@@ -30,6 +30,11 @@ impl Bucket {
         self.rate = rate;
     }
 
+    /// Holds two packets, or what passes in so long if that is more: timers are no finer.
+    pub(crate) fn set_depth(&mut self, packet: f64, time: Duration) {
+        self.depth = (self.rate * time.as_secs_f64()).clamp(2.0 * packet, 64.0 * packet);
+    }
+
     /// Takes bytes out if there are any; they may be more than there are: the rest is a debt.
     ///
     /// # Errors

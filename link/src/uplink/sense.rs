@@ -15,8 +15,20 @@ use quinn_proto::RttEstimator;
 use super::Uplink;
 use crate::tcp::Watching;
 
-/// An acknowledgement says that it was held back by less than this.
+/// Whom a home uploads to is asked to acknowledge every second packet at once: such an acknowledgement is held back by
+/// nothing, and says how long the way is.
+pub(crate) const AT_ONCE: u32 = 2;
+/// One that comes alone is acknowledged after this. Shorter would be one acknowledgement for each packet.
+pub(crate) const LATER: Duration = Duration::from_millis(8);
+/// An acknowledgement says that it was held back by less than this; before the other side has heard our wish, it may be by
+/// 25 ms.
 const HELD_BACK: Duration = Duration::from_millis(40);
+/// The other side's timer is late by less than this.
+const TIMER: Duration = Duration::from_millis(6);
+/// It is by this at least: it is no finer, and goes off after it.
+const STEP: Duration = Duration::from_millis(2);
+/// Less than this is nothing.
+const NOTHING: Duration = Duration::from_micros(20);
 
 /// Makes controllers that tell an uplink what they hear.
 pub(crate) struct PoliteConfig {
@@ -89,7 +101,7 @@ impl Controller for Polite {
     ) {
         self.inner.on_ack(now, sent, bytes, app_limited, rtt);
         self.bytes += bytes;
-        self.trips.acked(now, sent, rtt.get());
+        self.trips.acked(now, sent, rtt.get(), rtt.min());
     }
 
     fn on_end_acks(
@@ -153,39 +165,77 @@ impl Controller for Polite {
 
 /// Round trips without what acknowledgements were held back.
 ///
-/// A packet that travels alone is acknowledged late, on purpose; the acknowledgement says by how much, and QUIC takes
-/// that off before it smooths (RFC 9002 section 5.3): smoothed = 7/8 smoothed + 1/8 sample. Only the smoothed value is
-/// to be had here, so the sample is reckoned back from it, one acknowledgement later, and believed only if it lies where
-/// it must: below the round trip as it was seen, by no more than can be held back.
+/// One that names several packets was sent when the last of them came. A packet that travels alone is acknowledged late, on
+/// purpose; the acknowledgement says by how much, and QUIC takes that off before it smooths (RFC 9002 section 5.3):
+/// smoothed = 7/8 smoothed + 1/8 sample. Only the smoothed value is to be had here, so the sample is reckoned back from it,
+/// one acknowledgement later, and believed only if it lies where it must: below the round trip as it was seen, by no more
+/// than can be held back.
+///
+/// QUIC takes nothing off where less than the least round trip would be left that it ever saw, and what it saw then was held
+/// back too, or a handshake, slowed by its arithmetic. All of a slow upload looks then as if a queue stood before it. So what
+/// nothing was taken off, and is not longer than such a one can be, counts as that least: it was shorter.
 #[derive(Debug, Default)]
-struct Trips {
+pub(super) struct Trips {
     smoothed: Option<Duration>,
-    /// The round trip of the newest packet of the acknowledgement before, as seen.
-    before: Option<Duration>,
-    /// Of the one that is being read.
-    newest: Option<Duration>,
-    sample: Option<Duration>,
+    /// The newest packet of the acknowledgement before, if that may have been held back.
+    before: Option<Trip>,
+    /// Of the one that is being read, and of how many packets.
+    newest: Option<Trip>,
+    packets: u32,
+    sample: Option<Trip>,
+}
+
+/// A packet that came back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Trip {
+    pub(super) sent: Instant,
+    pub(super) took: Duration,
 }
 
 impl Trips {
-    fn acked(&mut self, now: Instant, sent: Instant, smoothed: Duration) {
+    /// A packet of the acknowledgement that is being read. `smoothed` and `least` are QUIC's, with all acknowledgements
+    /// before this one.
+    pub(super) fn acked(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        smoothed: Duration,
+        least: Duration,
+    ) {
         let trip = now.saturating_duration_since(sent);
-        self.newest = Some(self.newest.map_or(trip, |newest| newest.min(trip)));
+        if self.newest.is_none_or(|newest| newest.sent <= sent) {
+            self.newest = Some(Trip { sent, took: trip });
+        }
+        self.packets += 1;
         let Some(old) = self.smoothed.replace(smoothed) else { return };
-        if let Some(seen) = self.before.take().filter(|_| old != smoothed) {
+        if let Some(before) = self.before.take().filter(|_| old != smoothed) {
+            let seen = before.took;
             let sample = (8 * smoothed.as_nanos()).saturating_sub(7 * old.as_nanos());
             let sample = Duration::from_nanos(sample.min(u64::MAX.into()) as u64);
-            // Divisions were rounded down.
-            let most = seen + Duration::from_micros(1);
-            if sample <= most && sample + HELD_BACK >= seen {
-                self.sample = Some(sample);
-            }
+            // What is told of the time held back is cut to 8 us, and divisions were rounded down.
+            let took = if sample + NOTHING < seen {
+                // No more is taken off than we asked for, and timers are late.
+                let told = seen.saturating_sub(sample);
+                let late = if told.abs_diff(LATER) < NOTHING * 5 { STEP } else { Duration::ZERO };
+                let sample = sample.saturating_sub(late).max(least.min(sample));
+                Some(sample).filter(|_| told <= HELD_BACK)
+            } else if seen < least + LATER + TIMER {
+                Some(least.min(seen))
+            } else {
+                Some(seen)
+            };
+            self.sample = took.map(|took| Trip { took, ..before });
         }
     }
 
     /// The acknowledgement is read.
-    fn end(&mut self) -> Option<Duration> {
-        self.before = self.newest.take();
+    pub(super) fn end(&mut self) -> Option<Trip> {
+        let newest = self.newest.take();
+        if std::mem::take(&mut self.packets) >= AT_ONCE {
+            (self.before, self.sample) = (None, None);
+            return newest;
+        }
+        self.before = newest;
         self.sample.take()
     }
 }
@@ -205,20 +255,57 @@ mod tests {
     fn what_was_held_back_is_taken_off() {
         let start = Instant::now();
         let (mut trips, mut smoothed) = (Trips::default(), 100 * MS);
-        let held = [0, 7, 25, 13, 2, 25];
+        let held = [1, 7, 25, 13, 2, 0, 25];
+        let mut before = None;
         for (i, held) in (0u32..).zip(held) {
             let now = start + MS * 1000 * (i + 1);
             let trip = MS * (40 + i);
-            // Two packets; the older was seen to take longer.
-            trips.acked(now, now - trip - MS * (held + 10), smoothed);
-            trips.acked(now, now - trip - MS * held, smoothed);
-            let sample = trips.end();
-            if i > 0 {
-                let sample = sample.unwrap();
-                assert!(sample.abs_diff(trip - MS) < Duration::from_micros(2), "{i}: {sample:?}");
-            }
+            trips.acked(now, now - trip - MS * held, smoothed, 30 * MS);
+            let sample = trips.end().map(|trip| trip.took);
+            let expected = before.map(|(trip, _)| trip);
+            let near = |sample: Duration| {
+                Some(Duration::from_millis((sample.as_micros() as u64 + 500) / 1000))
+            };
+            assert_eq!(sample.and_then(near), expected, "{i}");
             smooth(&mut smoothed, trip + MS * held, MS * held);
+            before = Some((trip, held));
         }
+    }
+
+    #[test]
+    fn what_is_acknowledged_at_once_is_believed_at_once() {
+        let start = Instant::now();
+        let (mut trips, mut smoothed) = (Trips::default(), 100 * MS);
+        for i in 0..5 {
+            let now = start + MS * 1000 * (i + 1);
+            let trip = MS * (40 + i);
+            // Two packets; the older was seen to take longer.
+            trips.acked(now, now - trip - MS * 10, smoothed, 30 * MS);
+            trips.acked(now, now - trip, smoothed, 30 * MS);
+            assert_eq!(trips.end().map(|trip| trip.took), Some(trip));
+            smooth(&mut smoothed, trip, Duration::ZERO);
+        }
+    }
+
+    /// quinn takes nothing off where less than its least round trip would be left.
+    #[test]
+    fn what_nothing_was_taken_off_is_not_taken_for_a_queue() {
+        let start = Instant::now();
+        let (mut trips, mut smoothed) = (Trips::default(), 2 * MS);
+        for i in 0..20 {
+            let now = start + MS * 100 * (i + 1);
+            trips.acked(now, now - MS * 10, smoothed, 3 * MS);
+            assert_eq!(trips.end().map(|trip| trip.took), (i > 0).then_some(MS * 3), "{i}");
+            smooth(&mut smoothed, 10 * MS, Duration::ZERO);
+        }
+        // One that is longer was not held back at all.
+        trips.acked(start + MS * 5000, start + MS * 4950, smoothed, 3 * MS);
+        trips.end().map(|trip| trip.took);
+        smooth(&mut smoothed, 50 * MS, Duration::ZERO);
+        trips.acked(start + MS * 6000, start + MS * 5990, smoothed, 3 * MS);
+        assert!(
+            trips.end().map(|trip| trip.took).is_some_and(|trip| trip.abs_diff(50 * MS) < NOTHING)
+        );
     }
 
     #[test]
@@ -228,7 +315,7 @@ mod tests {
         let start = Instant::now();
         // Its queue would be the uplink's.
         let mut home = Polite::new(inner.build(start, 1200), uplink.clone());
-        home.uplink.acked(home.id, start, 1200, Some(MS));
+        home.uplink.acked(home.id, start, 1200, Some(Trip { sent: start, took: MS }));
         assert_eq!(uplink.state().queue, Some(Duration::ZERO));
         let copy = home.clone_box().into_any().downcast::<Polite>().unwrap();
         copy.silent.store(true, Ordering::Relaxed);
@@ -236,7 +323,7 @@ mod tests {
         for packet in 1..9 {
             let now = start + MS * 20 * packet;
             home.bytes = 1200;
-            home.trips.sample = Some(MS);
+            home.trips.sample = Some(Trip { sent: start, took: MS });
             home.on_end_acks(now, 0, false, Some(packet.into()));
         }
         assert_eq!(uplink.state().queue, None, "it was heard, or what was heard is still there");
@@ -246,13 +333,13 @@ mod tests {
     fn what_cannot_be_is_not_believed() {
         let now = Instant::now() + MS * 5000;
         let mut trips = Trips::default();
-        trips.acked(now, now - 50 * MS, 100 * MS);
-        assert_eq!(trips.end(), None);
+        trips.acked(now, now - 50 * MS, 100 * MS, MS);
+        assert_eq!(trips.end().map(|trip| trip.took), None);
         // Another path: smoothing began anew.
-        trips.acked(now, now - 50 * MS, 20 * MS);
-        assert_eq!(trips.end(), None);
+        trips.acked(now, now - 50 * MS, 20 * MS, MS);
+        assert_eq!(trips.end().map(|trip| trip.took), None);
         // Nothing was learnt in between.
-        trips.acked(now, now - 50 * MS, 20 * MS);
-        assert_eq!(trips.end(), None);
+        trips.acked(now, now - 50 * MS, 20 * MS, MS);
+        assert_eq!(trips.end().map(|trip| trip.took), None);
     }
 }

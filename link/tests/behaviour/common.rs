@@ -221,6 +221,8 @@ pub(crate) enum Say {
     NotHere { swarm: [u8; 16], absence: u8 },
     Leave { swarm: [u8; 16] },
     Message { swarm: [u8; 16], message: Vec<u8> },
+    Unlisted,
+    Later { swarm: [u8; 16], wait_ms: u16 },
 }
 
 impl Frame for Say {

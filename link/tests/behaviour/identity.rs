@@ -37,6 +37,23 @@ async fn each_learns_the_others_key_and_purpose() {
     assert!(received > 1000 && sent > 1000);
 }
 
+/// Rendezvous pings nobody: a node that says nothing for longer than a connection lives without a packet must do so itself.
+#[tokio::test]
+async fn who_is_silent_at_rendezvous_stays() {
+    let b = identity();
+    let server = bind(&b, &[Purpose::Rendezvous]);
+    let client = bind(&identity(), &[]);
+    let (out, inward) = tokio::join!(
+        client.connect(server.local_addr(), b.id(), Purpose::Rendezvous),
+        accept_one(&server)
+    );
+    let out = out.unwrap();
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    for connection in [&out, &inward] {
+        assert_eq!(connection.quic.close_reason(), None);
+    }
+}
+
 #[tokio::test]
 async fn another_node_at_the_address_is_not_taken() {
     let server = bind(&identity(), &[Purpose::Peers]);
@@ -143,4 +160,33 @@ async fn frames_travel_and_unknown_ones_are_skipped() {
     assert_eq!(frame, protocol::Request::Clock { sent: 5 });
     let error = protocol::read::<protocol::Request>(&mut receive).await.unwrap_err();
     assert_eq!(error, protocol::FrameError::TooLong(1 << 24));
+}
+
+#[tokio::test]
+async fn several_identities_share_a_socket() {
+    let b = identity();
+    let server = bind(&b, &[Purpose::Rendezvous]);
+    let socket = bind(&identity(), &[]);
+    let mut kept = Vec::new();
+    for _ in 0..3 {
+        let own = identity();
+        let node = socket.with_identity(own.clone()).unwrap();
+        assert_eq!(node.id(), own.id());
+        let (out, inward) = tokio::join!(
+            node.connect(server.local_addr(), b.id(), Purpose::Rendezvous),
+            accept_one(&server)
+        );
+        assert_eq!(inward.peer, own.id());
+        assert_eq!(inward.quic.remote_address(), socket.local_addr());
+        // The handle goes, the connection stays.
+        kept.push((out.unwrap(), inward));
+    }
+    for (number, (out, inward)) in kept.iter().enumerate() {
+        let (mut send, _) = out.quic.open_bi().await.unwrap();
+        send.write_all(&[number as u8]).await.unwrap();
+        let (_, mut receive) = inward.quic.accept_bi().await.unwrap();
+        let mut read = [0];
+        receive.read_exact(&mut read).await.unwrap();
+        assert_eq!(read, [number as u8]);
+    }
 }

@@ -132,8 +132,12 @@ struct Desk {
 }
 
 impl Desk {
-    fn open(platform: Arc<Platform>, identity: Arc<Identity>, addr: SocketAddr) -> Self {
-        let endpoint = Endpoint::bind(addr, identity, &[Purpose::Rendezvous]).unwrap();
+    fn open(
+        platform: Arc<Platform>,
+        identity: Arc<Identity>,
+        addr: SocketAddr,
+    ) -> std::io::Result<Self> {
+        let endpoint = Endpoint::bind(addr, identity, &[Purpose::Rendezvous])?;
         let (tell, heard) = mpsc::unbounded_channel();
         let (say, mut said) = mpsc::unbounded_channel::<Event>();
         let doors = endpoint.clone();
@@ -172,7 +176,7 @@ impl Desk {
                 }
             }
         });
-        Self { endpoint, heard, say, task }
+        Ok(Self { endpoint, heard, say, task })
     }
 
     /// The next request of this kind; others before it are passed over.
@@ -265,10 +269,24 @@ impl Stage {
     }
 
     fn open_desk(&mut self, addr: SocketAddr) {
-        let desk = Desk::open(self.platform.clone(), self.identity.clone(), addr);
+        self.try_open_desk(addr).unwrap();
+    }
+
+    /// At an address that was closed just now: its socket goes with the last of its connections.
+    async fn open_desk_again(&mut self, addr: SocketAddr) {
+        let until = tokio::time::Instant::now() + PATIENCE;
+        while let Err(error) = self.try_open_desk(addr) {
+            assert!(tokio::time::Instant::now() < until, "{addr}: {error}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn try_open_desk(&mut self, addr: SocketAddr) -> std::io::Result<()> {
+        let desk = Desk::open(self.platform.clone(), self.identity.clone(), addr)?;
         let addr = desk.endpoint.local_addr();
         *self.books.rendezvous.lock().unwrap() = Some((self.identity.id(), addr));
         self.desk = Some(desk);
+        Ok(())
     }
 
     fn desk(&mut self) -> &mut Desk {
@@ -505,6 +523,23 @@ async fn a_restarted_rendezvous_is_told_all_again_and_swarms_go_on() {
     stage.desk().say(Event::Channel { parameters: parameters(&channel), keys, peers: vec![] });
     let mut keys = joined.keys.clone();
     timeout(PATIENCE, keys.wait_for(|keys| keys.len() == 3)).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_auth_that_comes_back_after_rendezvous_is_told_soon() {
+    let mut stage = Stage::set().await;
+    let node = stage.viewer().await;
+    let session = stage.ann(&node).await;
+    let state = session.state();
+    until("both are there", || state.borrow().auth && state.borrow().rendezvous).await;
+    stage.books.away.store(true, Ordering::Relaxed);
+    let addr = stage.close_desk().await;
+    until("both are away", || !state.borrow().auth && !state.borrow().rendezvous).await;
+    stage.open_desk_again(addr).await;
+    until("rendezvous is back", || state.borrow().rendezvous).await;
+    assert!(!state.borrow().auth);
+    stage.books.away.store(false, Ordering::Relaxed);
+    until("auth is back", || state.borrow().auth).await;
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ pub(super) async fn packages(State(console): Shared, headers: HeaderMap) -> Resp
                     "<form method=post class=line><input type=hidden name=name value=\"{name}\">\
                      <input name=channels value=\"{}\" aria-label=\"channels of {name}\">\
                      <button name=act value=set>Set</button>\
-                     <button name=act value=remove>Remove</button></form>",
+                     <button name=act value=remove data-confirm=\"Remove package {name}?\">Remove</button></form>",
                     channels.join(" ")
                 ),
             ]

@@ -10,7 +10,7 @@ use link::protocol::{Condition, SourceState};
 use ticket::Role;
 
 use super::Shared;
-use super::html::{Esc, ms, percent, rate, shares, size, span, state, table, tile};
+use super::html::{Esc, date, ms, percent, rate, shares, size, span, state, table, tile};
 use crate::map::{ByRole, Member, Summary};
 
 /// Members in the list of those who give most.
@@ -112,6 +112,20 @@ fn source(out: &mut String, console: &super::Console, id: &str) {
     }
     if conditions.is_empty() {
         out.push_str("<p>No headend tells how its source fares.</p>");
+    }
+    let programmes = console.hub.programmes(id);
+    if !programmes.is_empty() {
+        out.push_str("<h3>What the source says is on (UTC)</h3>");
+        let rows = programmes.iter().map(|programme| {
+            let time = |seconds: u64| date(i64::try_from(seconds).ok());
+            vec![
+                time(programme.start),
+                time(programme.end),
+                Esc(&programme.title).to_string(),
+                Esc(&programme.about).to_string(),
+            ]
+        });
+        table(out, &["From", "To", "Title", "About"], rows, "Nothing.");
     }
     out.push_str("</div></section>");
 }

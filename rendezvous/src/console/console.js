@@ -17,6 +17,12 @@ if (handed) {
 const select = document.querySelector("form.choose select");
 if (select) select.addEventListener("change", () => select.form.submit());
 
+// What cannot be taken back is asked for twice.
+document.addEventListener("submit", (event) => {
+  const question = event.submitter?.dataset.confirm;
+  if (question && !confirm(question)) event.preventDefault();
+});
+
 let asking = false;
 async function refresh() {
   const live = document.querySelectorAll("[data-live]");

@@ -91,7 +91,8 @@ impl Total {
         let mut total = Self::default();
         for swarm in swarms {
             total.viewers += swarm.nodes.viewer;
-            total.repeaters += swarm.nodes.repeater;
+            // Renditions of one channel have the same repeaters.
+            total.repeaters = total.repeaters.max(swarm.nodes.repeater);
             total.stalls += swarm.stalls;
             total.received.headend += swarm.received.headend;
             total.received.repeater += swarm.received.repeater;

@@ -1,29 +1,11 @@
 //! The frame of every page, and its small parts. All text from elsewhere goes through [`Esc`].
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
 use link::protocol::ChannelInfo;
+pub(super) use service::html::Esc;
 
 use crate::map::ByRole;
-
-/// Text as it may stand between tags and in attributes.
-pub(super) struct Esc<'a>(pub(super) &'a str);
-
-impl fmt::Display for Esc<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.0.chars() {
-            match c {
-                '&' => f.write_str("&amp;")?,
-                '<' => f.write_str("&lt;")?,
-                '>' => f.write_str("&gt;")?,
-                '"' => f.write_str("&quot;")?,
-                '\'' => f.write_str("&#39;")?,
-                c => f.write_char(c)?,
-            }
-        }
-        Ok(())
-    }
-}
 
 /// What the last act led to; shown once.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,6 +25,7 @@ pub(super) struct Page<'a> {
 /// The pages, in the order of the menu.
 const MENU: [(&str, &str); 11] = [
     ("/", "Overview"),
+    ("/channels", "Channels"),
     ("/map", "Swarm map"),
     ("/viewers", "Viewers"),
     ("/repeaters", "Repeaters"),
@@ -52,7 +35,6 @@ const MENU: [(&str, &str); 11] = [
     ("/nodes", "Nodes"),
     ("/keys", "Keys"),
     ("/audit", "Audit log"),
-    ("/metrics", "Metrics"),
 ];
 
 impl Page<'_> {
@@ -87,7 +69,7 @@ fn head(title: &str) -> String {
     format!(
         "<!doctype html><html lang=en><head><meta charset=utf-8>\
          <meta name=viewport content=\"width=device-width, initial-scale=1\">\
-         <title>{} - Braidcast</title><link rel=stylesheet href=/console.css>\
+         <title>{} - Braidcast</title><link rel=icon href=/icon.svg><link rel=stylesheet href=/console.css>\
          <script src=/console.js defer></script></head><body>",
         Esc(title)
     )

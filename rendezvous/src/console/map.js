@@ -1,5 +1,4 @@
-"use strict";
-// Draws a swarm: servers in the middle, around them the networks of its viewers, each viewer a dot.
+// Draws a swarm (a module: its names are its own): servers in the middle, around them the networks of its viewers, each viewer a dot.
 
 const canvas = document.getElementById("map");
 const tip = document.getElementById("map-tip");
@@ -16,13 +15,16 @@ function arrange(groups, width, height, scale) {
   const middle = { x: width / 2, y: height / 2 };
   const core = Math.min(width, height) * 0.16;
   const done = [];
-  for (const group of groups) {
+  // A few stand around the middle; more fill it up from above.
+  const first = groups.length < 7 ? (index) => (index / groups.length) * 2 * Math.PI : () => 0;
+  for (const [index, group] of groups.entries()) {
     const r = scale * Math.sqrt(group.viewers) + 9;
     let best = null;
-    for (let out = core + r; best === null; out += 4) {
-      const steps = Math.max(8, Math.floor((2 * Math.PI * out) / 8));
+    const pace = Math.max(4, r / 3);
+    for (let out = core + r; best === null; out += pace) {
+      const steps = Math.max(8, Math.floor((2 * Math.PI * out) / Math.max(8, r / 2)));
       for (let i = 0; i < steps; i += 1) {
-        const turn = (i / steps) * 2 * Math.PI - Math.PI / 2;
+        const turn = first(index) + (i / steps) * 2 * Math.PI - Math.PI / 2;
         const x = middle.x + Math.cos(turn) * out * Math.max(1, width / height) * 0.9;
         const y = middle.y + Math.sin(turn) * out * Math.max(1, height / width) * 0.9;
         if (done.every((other) => Math.hypot(other.x - x, other.y - y) > other.r + r + 16)) {
@@ -36,13 +38,25 @@ function arrange(groups, width, height, scale) {
   return done;
 }
 
+// Where everything was, and for what: places stay as they are as long as the networks are about as large.
+let kept = { key: "", found: null };
+
 // The greatest scale at which everything is inside.
 function fit(groups, width, height) {
-  let scale = 14;
-  for (let i = 0; i < 24; i += 1) {
+  const sizes = groups.map((group) => `${group.name} ${Math.round(Math.log2(group.viewers) * 4)}`);
+  const key = `${width} ${height} ${sizes.sort().join()}`;
+  if (kept.key !== key) kept = { key, found: search(groups, width, height) };
+  const { places, scale } = kept.found;
+  const now = new Map(groups.map((group) => [group.name, group]));
+  return { places: places.map((place) => ({ ...place, group: now.get(place.group.name) })), scale };
+}
+
+function search(groups, width, height) {
+  let scale = 30;
+  for (let i = 0; i < 28; i += 1) {
     const places = arrange(groups, width, height, scale);
     const inside = places.every(({ x, y, r }) => x - r > 4 && x + r < width - 4 && y - r > 16 && y + r < height - 4);
-    if (inside || i === 23) return { places, scale };
+    if (inside || i === 27) return { places, scale };
     scale *= 0.86;
   }
 }
@@ -52,6 +66,27 @@ function dot(draw, x, y, r, fill) {
   draw.arc(x, y, r, 0, 2 * Math.PI);
   draw.fillStyle = fill;
   draw.fill();
+}
+
+// Names of networks, the largest first, as far as they cover nothing.
+function label(draw, places, colour) {
+  draw.fillStyle = colour;
+  draw.textAlign = "center";
+  draw.font = "12px system-ui, sans-serif";
+  const taken = [];
+  for (const { x, y, r, group } of places) {
+    const words = `${group.name}: ${group.viewers}`;
+    const half = draw.measureText(words).width / 2;
+    const box = { left: x - half, right: x + half, top: y - r - 17, bottom: y - r - 3 };
+    const covers = (other) => box.left < other.right + 3 && box.right > other.left - 3 && box.top < other.bottom && box.bottom > other.top;
+    const disc = (place) => {
+      const [dx, dy] = [place.x - Math.max(box.left, Math.min(place.x, box.right)), place.y - Math.max(box.top, Math.min(place.y, box.bottom))];
+      return Math.hypot(dx, dy) < place.r;
+    };
+    if (taken.some(covers) || places.some(disc)) continue;
+    taken.push(box);
+    draw.fillText(words, x, y - r - 6);
+  }
 }
 
 function paint() {
@@ -110,7 +145,7 @@ function paint() {
     const list = viewers.get(group.index);
     // Dots like the seeds of a sunflower: even at 5 and at 5000.
     const room = (r - 7) / Math.sqrt(Math.max(1, list.length));
-    const size = Math.max(0.7, Math.min(5, room * 0.62));
+    const size = Math.max(0.7, Math.min(9, room * 0.5));
     list.forEach(([, , pushed, lag, stalls], i) => {
       const out = room * Math.sqrt(i + 0.5) * 0.94;
       const fill = stalls > 0 ? colours.bad : lag > data.delay_ms ? colours.late : colours.viewer;
@@ -118,11 +153,8 @@ function paint() {
       dot(draw, x + Math.cos(i * GOLDEN) * out, y + Math.sin(i * GOLDEN) * out, size, fill);
     });
     draw.globalAlpha = 1;
-    draw.fillStyle = text;
-    draw.textAlign = "center";
-    draw.font = "12px system-ui, sans-serif";
-    if (r > 18 || places.length < 14) draw.fillText(`${group.name}: ${group.viewers}`, x, y - r - 6);
   }
+  label(draw, places, text);
   const core = Math.min(width, height) * 0.12;
   servers[1].forEach((_, i) => {
     const turn = (i / servers[1].length) * 2 * Math.PI;

@@ -58,7 +58,7 @@ pub(super) async fn page(
              <li><span class=viewer>viewer, well</span><li><span class=late>late</span>\
              <li><span class=stalled>has stalled</span><li>a ring says who feeds a network: \
              <span class=viewer>viewers</span>, <span class=repeater>repeaters</span>, <span class=headend>the headend</span></ul>\
-             <p id=map-count></p><script src=/map.js defer></script>",
+             <p id=map-count></p><script src=/map.js type=module></script>",
             chosen.id,
         );
     })

@@ -7,6 +7,7 @@
 mod accounts;
 mod admin;
 mod channel;
+mod channels;
 mod history;
 mod html;
 mod map;
@@ -35,6 +36,7 @@ use self::sign_in::Signed;
 
 const SCRIPT: &str = include_str!("console.js");
 const MAP_SCRIPT: &str = include_str!("map.js");
+const ICON: &str = include_str!("icon.svg");
 const STYLE: &str = include_str!("console.css");
 
 /// Attempts to sign in from one address prefix.
@@ -75,6 +77,7 @@ impl Console {
             .route("/", get(overview::page))
             .route("/sign-in", post(sign_in::sign_in))
             .route("/sign-out", post(sign_in::sign_out))
+            .route("/channels", get(channels::page).post(channels::change))
             .route("/channels/{id}", get(channel::page))
             .route("/channels/{id}/preview.jpg", get(channel::preview))
             .route("/map", get(map::page))
@@ -90,6 +93,7 @@ impl Console {
             .route("/audit", get(admin::audit))
             .route("/console.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
             .route("/map.js", get(|| asset("text/javascript; charset=utf-8", MAP_SCRIPT)))
+            .route("/icon.svg", get(|| asset("image/svg+xml", ICON)))
             .route("/console.css", get(|| asset("text/css; charset=utf-8", STYLE)))
             .with_state(self)
     }

@@ -15,19 +15,21 @@ use ticket::{PeerId, Role};
 use super::Shared;
 use super::channel::{sum, words};
 use super::html::{Esc, date, ms, size, span, table};
-use crate::map::Member;
+use crate::map::{Member, Summary};
 
+/// Nodes say something every few seconds.
+const SILENT_S: u64 = 15;
 /// Sessions on one page.
 const PAGE: usize = 100;
 
 pub(super) async fn repeaters(State(console): Shared, headers: HeaderMap) -> Response {
-    let mut known: BTreeMap<PeerId, Vec<(String, Member)>> = BTreeMap::new();
+    let mut known: BTreeMap<PeerId, Vec<(Summary, Member)>> = BTreeMap::new();
     console.hub.look(|map, now| {
         for swarm in map.summaries(now) {
             let Some(id) = crate::http::parse(&swarm.id) else { continue };
             for peer in map.members(id, Role::Repeater) {
                 if let Some(member) = map.member(now, id, peer) {
-                    known.entry(peer).or_default().push((swarm.channel.clone(), member));
+                    known.entry(peer).or_default().push((swarm.clone(), member));
                 }
             }
         }
@@ -42,13 +44,13 @@ pub(super) async fn repeaters(State(console): Shared, headers: HeaderMap) -> Res
             let given = of(|part| sum(&part.bytes_out));
             let taken = of(|part| sum(&part.bytes_in));
             let mut channels: Vec<String> =
-                parts.iter().map(|(channel, _)| Esc(channel).to_string()).collect();
+                parts.iter().map(|(swarm, _)| Esc(&swarm.channel).to_string()).collect();
             channels.dedup();
             let lag =
                 parts.iter().filter(|(_, part)| part.reported).map(|(_, part)| part.lag_ms).max();
-            let heard = if first.age_s > 15 { "<b class=bad>silent</b> " } else { "" };
             vec![
                 format!("<code>{}</code>", &peer.to_string()[..8]),
+                health(parts),
                 words(&first.location),
                 Esc(&first.software).to_string(),
                 channels.join(", "),
@@ -56,14 +58,42 @@ pub(super) async fn repeaters(State(console): Shared, headers: HeaderMap) -> Res
                 size(given),
                 size(given.saturating_sub(taken)),
                 ms(lag),
-                format!("{heard}{} ago", span(first.age_s)),
+                format!("{} ago", span(first.age_s)),
             ]
         });
-        let heads =
-            ["Node", "Where", "Version", "Channels", "Pushes", "Given", "Saves", "Lag", "Heard"];
+        let heads = [
+            "Node", "Health", "Where", "Version", "Channels", "Pushes", "Given", "Saves", "Lag",
+            "Heard",
+        ];
         table(out, &heads, rows, "No repeater is connected.");
         out.push_str("</section><p>What a repeater saves is what it gave beyond what it took.</p>");
     })
+}
+
+/// How a repeater is, in a few words: what it lacks, if anything.
+fn health(parts: &[(Summary, Member)]) -> String {
+    let mut lacks = Vec::new();
+    let age = parts.iter().map(|(_, part)| part.age_s).min().unwrap_or_default();
+    if age > SILENT_S {
+        lacks.push(format!("silent for {}", span(age)));
+    }
+    let of = |(swarm, part): &(Summary, Member)| {
+        let late = part.reported && !part.have.is_empty() && part.lag_ms > swarm.delay_ms;
+        let full = part.reported && part.free == 0 && part.pushed > 0;
+        let starved = part.pushed > 0 && part.have.len() < usize::from(swarm.k);
+        let name = Esc(&swarm.channel);
+        [
+            late.then(|| format!("{name} comes {} late", ms(Some(part.lag_ms - swarm.delay_ms)))),
+            full.then(|| format!("full on {name}")),
+            starved.then(|| format!("{name} does not come whole")),
+        ]
+    };
+    lacks.extend(parts.iter().flat_map(of).flatten());
+    if lacks.is_empty() {
+        "<b class=good>healthy</b>".into()
+    } else {
+        format!("<b class=bad>{}</b>", lacks.join(", "))
+    }
 }
 
 #[derive(Deserialize)]
@@ -96,7 +126,8 @@ pub(super) async fn viewers(
                 Esc(&one.software).to_string(),
                 span(now.saturating_sub(one.since)),
                 format!(
-                    "<form method=post action=/viewers/stop><button name=session value=\"{}\">Stop</button></form>",
+                    "<form method=post action=/viewers/stop><button name=session value=\"{}\" \
+                     data-confirm=\"Stop this session?\">Stop</button></form>",
                     Esc(&one.session)
                 ),
             ]
@@ -141,7 +172,8 @@ pub(super) async fn nodes(State(console): Shared, headers: HeaderMap) -> Respons
             let channels = node["channels"].as_array().map(Vec::as_slice).unwrap_or_default();
             let channels: Vec<String> = channels.iter().map(text).collect();
             let revoke = format!(
-                "<form method=post><button name=revoke value=\"{}\">Revoke</button></form>",
+                "<form method=post><button name=revoke value=\"{}\" \
+                 data-confirm=\"Revoke this node? Its credential is void then.\">Revoke</button></form>",
                 text(&node["name"])
             );
             vec![
@@ -191,4 +223,51 @@ pub(super) async fn change(
         format!("{name} was added. Its credential, shown this once: {credential}")
     };
     console.act(&headers, "/nodes", calls, done).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::map::ByRole;
+
+    fn member() -> Member {
+        Member {
+            peer: ticket::Identity::from_seed([1; 32]).id(),
+            role: Role::Repeater,
+            location: ticket::Location::default(),
+            software: "braidcast-repeater/1".into(),
+            joined_s: 100,
+            age_s: 1,
+            publishes: false,
+            reported: true,
+            have: (0..12).collect(),
+            free: 5,
+            pushed: 20,
+            lag_ms: 300,
+            startup_ms: 0,
+            stalls: 0,
+            stall_ms: 0,
+            bytes_in: ByRole::default(),
+            bytes_out: ByRole::default(),
+        }
+    }
+
+    #[test]
+    fn a_repeaters_health_says_what_it_lacks() {
+        let of = |member: Member| {
+            let swarm =
+                Summary { channel: "one".into(), delay_ms: 2000, k: 8, ..Summary::default() };
+            health(&[(swarm, member)])
+        };
+        assert!(of(member()).contains("healthy"));
+        assert!(of(Member { have: Vec::new(), pushed: 0, ..member() }).contains("healthy"), "idle");
+        for (member, says) in [
+            (Member { age_s: 70, ..member() }, "silent for 1 min"),
+            (Member { lag_ms: 2500, ..member() }, "one comes 500 ms late"),
+            (Member { free: 0, ..member() }, "full on one"),
+            (Member { have: vec![1, 2], ..member() }, "one does not come whole"),
+        ] {
+            assert!(of(member).contains(says), "{says}");
+        }
+    }
 }

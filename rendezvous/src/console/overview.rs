@@ -67,7 +67,7 @@ pub(super) async fn page(State(console): Shared, headers: HeaderMap) -> Response
             "Stalls",
         ];
         table(out, &heads, rows, "No channel has been published yet.");
-        out.push_str("</section>");
+        out.push_str("</section><p><a href=/metrics>Figures for Prometheus</a></p>");
     })
 }
 

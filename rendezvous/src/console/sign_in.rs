@@ -183,6 +183,35 @@ impl Console {
         Redirect::to(back).into_response()
     }
 
+    /// Somebody who is signed in does something here, from a page of the console; then `back`. Auth is asked first: it
+    /// notes the act, and with that says whether they may.
+    pub(super) async fn act_here(
+        &self,
+        headers: &HeaderMap,
+        back: &str,
+        (act, subject): (&str, &str),
+        done: impl AsyncFnOnce() -> Result<String, String>,
+    ) -> Response {
+        let Some((signed, _)) = self.signed(headers) else {
+            return self.ask(None).into_response();
+        };
+        if foreign(headers) {
+            return StatusCode::FORBIDDEN.into_response();
+        }
+        let note = serde_json::json!({"act": act, "subject": subject});
+        let noted =
+            self.auth.administer(signed.token.expose(), Method::POST, "audit", Some(note)).await;
+        let outcome = match noted {
+            Ok(_) => done().await,
+            Err(Error::Refused { reason, .. }) => Err(reason),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Some(entry) = self.table().get_mut(&signed.key) {
+            entry.flash = Some(outcome.map_or_else(Flash::Failed, Flash::Done));
+        }
+        Redirect::to(back).into_response()
+    }
+
     /// What auth says of something; why it does not, if it does not.
     pub(super) async fn ask_auth(
         &self,

@@ -78,6 +78,16 @@ impl Hub {
             Request::Preview { channel, jpeg } => {
                 state.map.preview(now, caller.peer, channel, jpeg);
             }
+            Request::Quality(told) => self.quality(state, caller.peer, told),
+            Request::Done { number, problem } => {
+                state.map.done(now, caller.peer, number, problem);
+            }
+            Request::OnAir(schedule) => {
+                let channel = schedule.channel.clone();
+                if state.map.on_air(now, caller.peer, schedule) {
+                    state.on_air_changed.insert(channel);
+                }
+            }
         }
         true
     }

@@ -7,6 +7,7 @@ use link::nat::{Access, Reach};
 use link::protocol::{Event, Refusal, Request, VERSION};
 use ticket::{Error, PeerId, Role, UserTicket};
 
+use super::monitor::on_air;
 use super::trust::revoked;
 use super::{Hub, Outbox, REVOKED_AT_ONCE, Seat, entitled};
 use crate::map::Node;
@@ -131,6 +132,12 @@ impl Hub {
         });
         if let Some(reflectors) = &state.reflectors {
             outbox.push(Event::Reflectors(reflectors.clone()));
+        }
+        if ticket.role == Role::Viewer {
+            let schedules: Vec<_> = state.map.monitor().schedules(now).collect();
+            for some in on_air(&schedules, &ticket) {
+                outbox.push(some);
+            }
         }
         let revoked = state.revoked.newest(REVOKED_AT_ONCE);
         if !revoked.is_empty() {

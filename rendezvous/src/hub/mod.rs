@@ -5,6 +5,7 @@ mod answer;
 mod hello;
 mod introduce;
 mod monitor;
+mod moves;
 mod outbox;
 mod revoked;
 mod share;
@@ -23,6 +24,7 @@ use ticket::{Location, PeerId, UserTicket};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use self::moves::Moves;
 use self::revoked::Revoked;
 use self::watch::Watched;
 use crate::grant::Granter;
@@ -73,6 +75,8 @@ struct State {
     revoked: Revoked,
     waiting: VecDeque<Waiting>,
     line_up_changed: bool,
+    /// Channels on which something else is on than viewers were told.
+    on_air_changed: BTreeSet<String>,
     /// What tells viewers at what address they are seen; `None`: nobody is told, and viewers are not introduced.
     reflectors: Option<Vec<Reflector>>,
     /// For nodes elsewhere; `None`: there is no elsewhere.
@@ -87,6 +91,8 @@ struct State {
     looked: BTreeMap<String, Time>,
     /// When accounts with too many streams were last looked for.
     counted: Time,
+    /// Who said hello again because it moved.
+    moves: Moves,
 }
 
 /// A connected node.
@@ -136,6 +142,7 @@ impl Hub {
                 revoked: Revoked::new(limits.renew_for),
                 waiting: VecDeque::new(),
                 line_up_changed: false,
+                on_air_changed: BTreeSet::new(),
                 reflectors: None,
                 parcels: None,
                 news: None,
@@ -143,6 +150,7 @@ impl Hub {
                 live: BTreeSet::new(),
                 looked: BTreeMap::new(),
                 counted: Time::default(),
+                moves: Moves::default(),
             }),
         }
     }
@@ -155,6 +163,12 @@ impl Hub {
     /// The most nodes that are connected.
     pub fn most_sessions(&self) -> usize {
         self.limits.sessions
+    }
+
+    /// Whether a viewer that is seen at another address than at first is to say hello again; its session has lasted so long.
+    pub fn is_to_come_again(&self, peer: PeerId, lasted: Duration) -> bool {
+        let now = self.now();
+        self.lock().moves.may(peer, lasted, now)
     }
 
     /// What is counted.
@@ -220,6 +234,7 @@ impl Hub {
                 self.push(seat, Event::LineUp(entitled(&line_up, &seat.ticket)));
             }
         }
+        self.tell_on_air(state, now);
         self.settle(state, now);
         self.air(state);
         self.spare(state, now);
@@ -231,6 +246,7 @@ impl Hub {
         let now = self.now();
         let state = self.lock();
         self.metrics.show(state.map.as_ref(), now);
+        self.metrics.show_queues(self.queues(&state));
         self.metrics.show_sessions(state.seats.values().map(|seat| seat.ticket.role));
     }
 

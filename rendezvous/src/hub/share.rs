@@ -82,6 +82,7 @@ impl Hub {
             let absorbed = state.map.absorb(now, from, change);
             state.line_up_changed |= absorbed.line_up;
             air |= absorbed.keys.is_some();
+            state.on_air_changed.extend(absorbed.on_air);
             if let Some(swarm) = absorbed.keys {
                 self.new_keys(state, swarm);
             }

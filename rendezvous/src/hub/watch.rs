@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use link::protocol::{Refusal, SwarmReport};
+use link::protocol::{Quality, Refusal, SwarmReport};
 use segment::SwarmId;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -37,20 +37,26 @@ pub(super) struct Watched {
     /// Microseconds since 1970.
     since: u64,
     report: SwarmReport,
+    quality: Quality,
+    /// Whether its start time was counted.
+    started: bool,
 }
 
 /// A viewer's session as the operator sees it. No address.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, utoipa::ToSchema)]
 pub struct Seen {
     /// The session at auth: end it there.
     pub session: String,
     /// The account's id.
     pub account: String,
     /// The device.
+    #[schema(value_type = String)]
     pub peer: PeerId,
     /// What it does.
+    #[schema(value_type = String, example = "viewer")]
     pub role: Role,
-    /// Where it is.
+    /// Where it is: subset, AS number, country.
+    #[schema(value_type = Object)]
     pub location: Location,
     /// Program and version.
     pub software: String,
@@ -61,7 +67,7 @@ pub struct Seen {
 }
 
 /// A channel that a viewer watches.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, utoipa::ToSchema)]
 pub struct Watching {
     /// The channel.
     pub channel: String,
@@ -139,6 +145,10 @@ impl Hub {
             let report = map.report_of(peer, swarm);
             if let Some(watched) = seat.watching.get_mut(&swarm) {
                 watched.report = report.unwrap_or_default();
+                if !watched.started && watched.report.startup_ms > 0 {
+                    watched.started = true;
+                    self.metrics.started(watched.report.startup_ms);
+                }
                 continue;
             }
             let Some((parameters, _)) = map.publication(swarm) else { continue };
@@ -147,12 +157,40 @@ impl Hub {
                 rendition: parameters.rendition,
                 since: self.wall(),
                 report: report.unwrap_or_default(),
+                quality: Quality::default(),
+                started: false,
             };
             let data = about(seat, peer, &watched);
             told.push(News { kind: "viewer.started", at: watched.since, data });
             seat.watching.insert(swarm, watched);
         }
         told.into_iter().for_each(|one| self.publish_news(news, one));
+    }
+
+    /// A viewer tells more of how it fares: what is new of it is counted.
+    pub(super) fn quality(&self, state: &mut State, peer: PeerId, told: Vec<Quality>) {
+        let Some(seat) = state.seats.get_mut(&peer).filter(|seat| seat.ticket.role == Role::Viewer)
+        else {
+            return;
+        };
+        for quality in told {
+            if let Some(watched) = seat.watching.get_mut(&SwarmId(quality.swarm)) {
+                self.metrics.fared(&watched.quality, &quality);
+                watched.quality = quality;
+            }
+        }
+    }
+
+    /// What waits here, by queue.
+    pub(super) fn queues(&self, state: &State) -> [(&'static str, usize); 3] {
+        let waits = |used: Option<(usize, usize)>| used.map_or(0, |(most, left)| most - left);
+        let news = state.news.as_ref().map(|queue| (queue.max_capacity(), queue.capacity()));
+        let parcels = state.parcels.as_ref().map(|queue| (queue.max_capacity(), queue.capacity()));
+        [
+            ("joins", state.waiting.len()),
+            ("webhooks", waits(news)),
+            ("other_servers", waits(parcels)),
+        ]
     }
 
     /// A session ends, and with it what was watched.

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use link::nat::{Reach, same_home};
 use link::protocol::{
-    ChannelInfo, Condition, EpochKey, MAX_PREVIEW, Parameters, Publication, SwarmReport,
+    ChannelInfo, Condition, EpochKey, MAX_PREVIEW, MAX_TEXT, Parameters, Publication, Schedule,
+    SwarmReport,
 };
 use rand::SeedableRng as _;
 use rand_pcg::Pcg64Mcg;
@@ -362,6 +363,31 @@ impl Map for Memory {
             }
             self.monitor.show(now, channel, jpeg);
         }
+    }
+
+    fn on_air(&mut self, now: Time, peer: PeerId, schedule: Schedule) -> bool {
+        if !schedule.is_bounded() || !self.publishes(peer, &schedule.channel) {
+            return false;
+        }
+        if let Some(untold) = &mut self.untold {
+            untold.on_air(peer, schedule.channel.clone());
+        }
+        self.monitor.on_air(now, peer, schedule)
+    }
+
+    fn done(&mut self, now: Time, peer: PeerId, number: u64, problem: Option<String>) {
+        let headend = self.nodes.get(&peer).is_some_and(|known| known.node.role == Role::Headend);
+        if headend && problem.as_deref().is_none_or(|text| text.len() <= MAX_TEXT) {
+            if let Some(untold) = &mut self.untold {
+                untold.done(peer, number, problem.clone());
+            }
+            self.monitor.done(now, peer, number, problem);
+        }
+    }
+
+    fn headends(&self) -> Vec<Node> {
+        let nodes = self.nodes.values().map(|known| &known.node);
+        nodes.filter(|node| node.role == Role::Headend).cloned().collect()
     }
 
     fn monitor(&self) -> &Monitor {

@@ -23,7 +23,9 @@ use std::time::Duration;
 
 use ::swarm::{PeerHint, Time};
 use link::nat::Reach;
-use link::protocol::{ChannelInfo, Condition, EpochKey, Parameters, Publication, SwarmReport};
+use link::protocol::{
+    ChannelInfo, Condition, EpochKey, Parameters, Publication, Schedule, SwarmReport,
+};
 use segment::SwarmId;
 use serde::{Deserialize, Serialize};
 use ticket::{Location, PeerId, Role};
@@ -152,6 +154,13 @@ pub trait Map: Send {
     fn condition(&mut self, now: Time, peer: PeerId, condition: Condition);
     /// A headend shows what a channel shows, as JPEG; passed over unless it publishes the channel.
     fn preview(&mut self, now: Time, peer: PeerId, channel: String, jpeg: Vec<u8>);
+    /// A headend tells what the source of a channel says is on; passed over unless it publishes the channel. Gives
+    /// whether that is otherwise than before.
+    fn on_air(&mut self, now: Time, peer: PeerId, schedule: Schedule) -> bool;
+    /// A headend says what became of an order.
+    fn done(&mut self, now: Time, peer: PeerId, number: u64, problem: Option<String>);
+    /// All headends that are connected, wherever.
+    fn headends(&self) -> Vec<Node>;
     /// What headends told of their channels.
     fn monitor(&self) -> &Monitor;
     /// The headends that publish a channel.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use link::protocol::{Condition, MAX_PREVIEW, Publication, Swarm as Id, SwarmReport};
+use link::protocol::{Condition, MAX_PREVIEW, Publication, Schedule, Swarm as Id, SwarmReport};
 use segment::SwarmId;
 use serde::{Deserialize, Serialize};
 use swarm::Time;
@@ -71,10 +71,26 @@ pub enum Change {
         /// A small JPEG picture.
         jpeg: Vec<u8>,
     },
+    /// A headend tells what the source of a channel says is on.
+    OnAir {
+        /// The headend.
+        peer: PeerId,
+        /// What.
+        schedule: Schedule,
+    },
+    /// A headend says what became of an order.
+    Done {
+        /// The headend.
+        peer: PeerId,
+        /// The order's number.
+        number: u64,
+        /// Why it was not done.
+        problem: Option<String>,
+    },
 }
 
 /// What hearing of a change meant here.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Absorbed {
     /// The line-up is another now.
     pub line_up: bool,
@@ -82,6 +98,8 @@ pub struct Absorbed {
     pub keys: Option<SwarmId>,
     /// This node was connected here, and is elsewhere now.
     pub left: Option<PeerId>,
+    /// Something else is on, on this channel.
+    pub on_air: Option<String>,
 }
 
 /// What was changed here and others have not been told.
@@ -92,6 +110,8 @@ pub(super) struct Untold {
     gone: BTreeMap<PeerId, Connection>,
     conditions: BTreeSet<(PeerId, String)>,
     previews: BTreeSet<(PeerId, String)>,
+    on_air: BTreeSet<(PeerId, String)>,
+    done: Vec<(PeerId, u64, Option<String>)>,
 }
 
 impl Untold {
@@ -109,6 +129,14 @@ impl Untold {
 
     pub(super) fn preview(&mut self, peer: PeerId, channel: String) {
         self.previews.insert((peer, channel));
+    }
+
+    pub(super) fn on_air(&mut self, peer: PeerId, channel: String) {
+        self.on_air.insert((peer, channel));
+    }
+
+    pub(super) fn done(&mut self, peer: PeerId, number: u64, problem: Option<String>) {
+        self.done.push((peer, number, problem));
     }
 
     pub(super) fn gone(&mut self, peer: PeerId, connection: Connection) {
@@ -161,6 +189,12 @@ impl Memory {
             let jpeg = self.monitor.preview(now, &channel).map(|preview| preview.jpeg.clone());
             changes.extend(jpeg.map(|jpeg| Change::Preview { peer, channel, jpeg }));
         }
+        let done = untold.done.into_iter();
+        changes.extend(done.map(|(peer, number, problem)| Change::Done { peer, number, problem }));
+        for (peer, channel) in untold.on_air {
+            let programmes = self.monitor.programmes(now, &channel).to_vec();
+            changes.push(Change::OnAir { peer, schedule: Schedule { channel, programmes } });
+        }
         in_order(&mut changes);
         changes
     }
@@ -206,6 +240,20 @@ impl Memory {
                 }
                 Absorbed::default()
             }
+            Change::Done { peer, number, problem } => {
+                if self.is_at(peer, from) {
+                    self.monitor.done(now, peer, number, problem);
+                }
+                Absorbed::default()
+            }
+            Change::OnAir { peer, schedule } => {
+                let channel = schedule.channel.clone();
+                let believed = self.is_at(peer, from)
+                    && schedule.is_bounded()
+                    && self.publishes(peer, &channel);
+                let changed = believed && self.monitor.on_air(now, peer, schedule);
+                Absorbed { on_air: changed.then_some(channel), ..Absorbed::default() }
+            }
             Change::Publication { peer, connection, publication, number } => {
                 let known = self.nodes.get(&peer);
                 let theirs = known.is_some_and(|known| {
@@ -219,7 +267,7 @@ impl Memory {
                     Ok(published) => Absorbed {
                         line_up: self.guide.settle(&channel, number) || published.line_up,
                         keys: published.keys.then_some(published.swarm),
-                        left: None,
+                        ..Absorbed::default()
                     },
                     Err(error) => {
                         tracing::warn!(%channel, headend = ?peer, %error, "another rendezvous' publication does not fit");
@@ -303,7 +351,10 @@ fn in_order(changes: &mut [Change]) {
         Change::Node(record) if record.node.role == Role::Headend => 1,
         Change::Publication { .. } => 2,
         Change::Node(_) => 3,
-        Change::Condition { .. } | Change::Preview { .. } => 4,
+        Change::Condition { .. }
+        | Change::Preview { .. }
+        | Change::OnAir { .. }
+        | Change::Done { .. } => 4,
     });
 }
 

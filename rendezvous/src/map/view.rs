@@ -4,7 +4,7 @@ use serde::Serialize;
 use ticket::{Location, PeerId, Role};
 
 /// A figure for each role.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, utoipa::ToSchema)]
 pub struct ByRole {
     /// Headends.
     pub headend: u64,
@@ -29,7 +29,7 @@ impl ByRole {
 }
 
 /// A swarm at a glance.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize, utoipa::ToSchema)]
 pub struct Summary {
     /// 32 hexadecimal digits.
     pub id: String,
@@ -80,13 +80,16 @@ pub struct Summary {
 }
 
 /// A node's part in a swarm.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, utoipa::ToSchema)]
 pub struct Member {
     /// Who.
+    #[schema(value_type = String)]
     pub peer: PeerId,
     /// What it does.
+    #[schema(value_type = String, example = "repeater")]
     pub role: Role,
-    /// Where it is.
+    /// Where it is: subset, AS number, country.
+    #[schema(value_type = Object)]
     pub location: Location,
     /// Program and version.
     pub software: String,

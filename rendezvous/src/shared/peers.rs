@@ -74,7 +74,9 @@ impl Others {
             Change::Gone { .. }
             | Change::Publication { .. }
             | Change::Condition { .. }
-            | Change::Preview { .. } => None,
+            | Change::Preview { .. }
+            | Change::OnAir { .. }
+            | Change::Done { .. } => None,
         }));
         if !last {
             return None;

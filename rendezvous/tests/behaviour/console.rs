@@ -6,20 +6,20 @@ use ticket::Role;
 
 use crate::stage::{ADMIN, Stage, publication, swarm_of, until};
 
-struct Browser {
+pub(crate) struct Browser {
     http: reqwest::Client,
-    base: String,
+    pub(crate) base: String,
     cookie: Option<String>,
 }
 
 impl Browser {
-    fn new(stage: &Stage) -> Self {
+    pub(crate) fn new(stage: &Stage) -> Self {
         let none = reqwest::redirect::Policy::none();
         let http = reqwest::Client::builder().no_proxy().redirect(none).build().unwrap();
         Self { http, base: format!("http://{}", stage.server().http), cookie: None }
     }
 
-    async fn get(&self, path: &str) -> (u16, String) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let mut request = self.http.get(format!("{}{path}", self.base));
         if let Some(cookie) = &self.cookie {
             request = request.header(COOKIE, cookie);
@@ -28,7 +28,12 @@ impl Browser {
         (reply.status().as_u16(), reply.text().await.unwrap())
     }
 
-    async fn post(&self, path: &str, form: &'static str, origin: &str) -> reqwest::Response {
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        form: impl Into<reqwest::Body>,
+        origin: &str,
+    ) -> reqwest::Response {
         let mut request = self.http.post(format!("{}{path}", self.base));
         if let Some(cookie) = &self.cookie {
             request = request.header(COOKIE, cookie);
@@ -38,7 +43,7 @@ impl Browser {
         request.send().await.unwrap()
     }
 
-    async fn sign_in(&mut self) {
+    pub(crate) async fn sign_in(&mut self) {
         assert_eq!(ADMIN, "the operator's token");
         let origin = self.base.clone();
         let reply = self.post("/sign-in", "token=the+operator%27s+token", &origin).await;
@@ -51,7 +56,8 @@ impl Browser {
     }
 }
 
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
+    "/channels",
     "/map",
     "/viewers",
     "/repeaters",

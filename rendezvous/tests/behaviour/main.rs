@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod auth;
+mod browser;
 mod channels;
 mod console;
 mod limits;
@@ -11,6 +12,7 @@ mod operator;
 mod outage;
 mod redis;
 mod refusals;
+mod schedule;
 mod sessions;
 mod shared;
 mod stage;

@@ -56,13 +56,13 @@ impl Node {
     }
 
     /// What is known of the platform's clock from the channel before: the best of a burst of questions.
-    pub(super) fn know_time(&mut self, post: &mut Post) {
-        let setting = post.setting.clone();
+    pub(super) fn know_time(&mut self, post: &mut Post<'_>) {
+        let setting = post.setting;
         for _ in 0..Pulse::BURST {
             self.seq = self.seq.wrapping_add(1);
             let [there, back] = setting.ask(self.me, self.server, post.now, self.seq);
             // The answer has just come.
-            let read = platform(&setting, self.server) + post.now - back;
+            let read = platform(setting, self.server) + post.now - back;
             let now = self.clock.local(post.now).0;
             if let Some(offset) = self.pulse.sample(now - there - back, read, now) {
                 self.offset = offset;
@@ -77,7 +77,7 @@ impl Node {
     }
 
     /// Asks its rendezvous for the time, five times in a row, twice a minute.
-    pub(super) fn ask_time(&mut self, post: &mut Post) {
+    pub(super) fn ask_time(&mut self, post: &mut Post<'_>) {
         self.pulses = self.pulses.saturating_sub(1);
         let again = if self.pulses > 0 {
             Pulse::APART
@@ -94,9 +94,9 @@ impl Node {
         self.remind(post, post.now + there + back, what);
     }
 
-    pub(super) fn time_came(&mut self, post: &mut Post, there: u64, trip: u64) {
+    pub(super) fn time_came(&mut self, post: &mut Post<'_>, there: u64, trip: u64) {
         let asked = post.now - trip;
-        let read = platform(&post.setting, self.server) + asked + there;
+        let read = platform(post.setting, self.server) + asked + there;
         let (sent, now) = (self.clock.local(asked), self.clock.local(post.now));
         if let Some(offset) = self.pulse.sample(sent.0, read, now.0) {
             self.offset = offset;
@@ -105,8 +105,8 @@ impl Node {
     }
 
     /// Whether its rendezvous answers; when that has been away for as long as it takes to notice, it goes to the next.
-    pub(super) fn reaches_rendezvous(&mut self, post: &mut Post) -> bool {
-        let setting = post.setting.clone();
+    pub(super) fn reaches_rendezvous(&mut self, post: &mut Post<'_>) -> bool {
+        let setting = post.setting;
         if setting.cut_off(self.me, post.now) {
             return false;
         }

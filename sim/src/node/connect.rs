@@ -10,7 +10,7 @@ use crate::event::{Load, What};
 use crate::population::Nat;
 use crate::post::Post;
 use crate::setting::{IDLE, addr};
-use crate::tally::kind;
+use crate::tally::{Steps, kind};
 
 /// A dial that has had no answer for so long has failed, as in `link`.
 const HANDSHAKE: u64 = 4_000_000;
@@ -20,15 +20,16 @@ const MESSAGE: u32 = 300;
 impl Node {
     /// Dials: a round trip and a half until the other side knows, half a one where a connection is open already; by way
     /// of rendezvous where both are behind NAT.
-    pub(super) fn dial(&mut self, post: &mut Post, peer: u32) {
+    pub(super) fn dial(&mut self, post: &mut Post<'_>, peer: u32) {
         if self.links.has(peer) || self.dialling.contains(&peer) {
             return;
         }
         self.dialling.push(peer);
         self.remind(post, post.now + HANDSHAKE, What::NoAnswer(peer));
-        let setting = post.setting.clone();
+        let setting = post.setting;
         let (mine, theirs) = (setting.nat(self.me), setting.nat(peer));
-        if !mine.meets(theirs) || setting.cut(self.me, peer, post.now).is_some() {
+        let meets = mine.meets(theirs) || setting.housemates(self.me, peer);
+        if !meets || setting.cut(self.me, peer, post.now).is_some() {
             return;
         }
         let warm = self.warm && setting.profile(peer).role == Role::Repeater;
@@ -48,7 +49,7 @@ impl Node {
     }
 
     /// Somebody dials this node.
-    pub(super) fn dialled(&mut self, post: &mut Post, peer: u32) {
+    pub(super) fn dialled(&mut self, post: &mut Post<'_>, peer: u32) {
         self.dialling.retain(|&dialled| dialled != peer);
         let new = self.links.add(peer, post.now);
         self.write(post, peer, What::Accept, Load::None);
@@ -57,7 +58,7 @@ impl Node {
         }
     }
 
-    pub(super) fn accepted(&mut self, post: &mut Post, peer: u32) {
+    pub(super) fn accepted(&mut self, post: &mut Post<'_>, peer: u32) {
         let before = self.dialling.len();
         self.dialling.retain(|&dialled| dialled != peer);
         if before == self.dialling.len() {
@@ -69,21 +70,25 @@ impl Node {
         }
     }
 
-    fn connected(&mut self, post: &mut Post, peer: u32) {
+    fn connected(&mut self, post: &mut Post<'_>, peer: u32) {
         let profile = post.setting.profile(peer);
+        let steps = &mut self.steps;
+        let viewer = profile.role == Role::Viewer;
+        let step = if viewer { &mut steps.viewer } else { &mut steps.server };
+        Steps::note(step, post.now - self.joined);
         let rtt = 2 * post.setting.latency(self.me, peer);
         let info = PeerInfo {
             role: profile.role,
             location: profile.location,
             rtt: Duration::from_micros(rtt),
-            addrs: vec![addr(&post.setting, peer)],
-            household: false,
+            addrs: vec![addr(post.setting, peer)],
+            household: post.setting.housemates(self.me, peer),
         };
         let peer = post.setting.id(peer);
         self.input(post, Input::Connected { peer, info });
     }
 
-    pub(super) fn no_answer(&mut self, post: &mut Post, peer: u32) {
+    pub(super) fn no_answer(&mut self, post: &mut Post<'_>, peer: u32) {
         let Some(place) = self.dialling.iter().position(|&dialled| dialled == peer) else { return };
         self.dialling.swap_remove(place);
         let (peer, error) = (post.setting.id(peer), ConnectError::Unreachable);
@@ -91,14 +96,14 @@ impl Node {
     }
 
     /// This node ends a connection.
-    pub(super) fn part(&mut self, post: &mut Post, peer: u32) {
+    pub(super) fn part(&mut self, post: &mut Post<'_>, peer: u32) {
         self.write(post, peer, What::Part, Load::None);
         self.links.remove(peer);
         self.uplink.forget(peer);
     }
 
     /// The other side does.
-    pub(super) fn parted(&mut self, post: &mut Post, peer: u32) {
+    pub(super) fn parted(&mut self, post: &mut Post<'_>, peer: u32) {
         if self.links.remove(peer) {
             self.uplink.forget(peer);
             let peer = post.setting.id(peer);
@@ -107,14 +112,14 @@ impl Node {
     }
 
     /// The other side has not been heard of for too long; unless it is back on a new connection.
-    pub(super) fn lost(&mut self, post: &mut Post, peer: u32) {
+    pub(super) fn lost(&mut self, post: &mut Post<'_>, peer: u32) {
         if self.links.get_mut(peer).is_some_and(|link| link.since + IDLE <= post.now) {
             self.parted(post, peer);
         }
     }
 
     /// Its system has been cut off: what crosses the border is gone.
-    pub(super) fn cut(&mut self, post: &mut Post, cut: u16) {
+    pub(super) fn cut(&mut self, post: &mut Post<'_>, cut: u16) {
         let asn = post.setting.cuts()[usize::from(cut)].asn;
         for peer in self.links.peers() {
             if post.setting.profile(peer).location.asn == Some(asn) {
@@ -127,7 +132,7 @@ impl Node {
         }
     }
 
-    pub(super) fn message_came(&mut self, post: &mut Post, from: u32, message: Message) {
+    pub(super) fn message_came(&mut self, post: &mut Post<'_>, from: u32, message: Message) {
         if !self.links.has(from) {
             self.refuse(post, from);
             return;
@@ -138,7 +143,7 @@ impl Node {
     }
 
     /// Tells a node that it is not connected here (QUIC's stateless reset).
-    fn refuse(&mut self, post: &mut Post, peer: u32) {
+    fn refuse(&mut self, post: &mut Post<'_>, peer: u32) {
         let travel = post.setting.travel(self.me, peer, post.now, MESSAGE, u64::from(self.seq));
         if post.setting.cut(self.me, peer, post.now).is_none() {
             let event = self.event(post.now + travel, peer, What::Part);
@@ -147,7 +152,7 @@ impl Node {
     }
 
     /// Writes over a connection: all arrives, in order, lost packets later.
-    pub(super) fn write(&mut self, post: &mut Post, to: u32, what: What, load: Load) {
+    pub(super) fn write(&mut self, post: &mut Post<'_>, to: u32, what: What, load: Load) {
         let mut at = post.now;
         if let Some(cut) = post.setting.cut(self.me, to, post.now) {
             // What is not acknowledged is sent again until the connection is given up.

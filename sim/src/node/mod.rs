@@ -21,7 +21,7 @@ use crate::event::{Event, Load, What};
 use crate::population::{Manner, Stay};
 use crate::post::{Ask, Asked, Post};
 use crate::setting::Setting;
-use crate::tally::{Record, micros};
+use crate::tally::{Record, Steps, micros};
 
 /// The engine is not woken again sooner than this, as in `link`.
 const NAP: u64 = 500;
@@ -72,6 +72,7 @@ pub(crate) struct Node {
     /// When rendezvous is or was asked last.
     found: u64,
     held: Held,
+    steps: Steps,
     startup: Option<u64>,
     /// Segments that were played whole since then.
     full: u64,
@@ -85,8 +86,8 @@ pub(crate) struct Node {
 
 impl Node {
     /// A node that begins its stay now.
-    pub(crate) fn join(post: &mut Post, me: u32, stay: u16, seq: u32) -> Self {
-        let setting = post.setting.clone();
+    pub(crate) fn join(post: &mut Post<'_>, me: u32, stay: u16, seq: u32) -> Self {
+        let setting = post.setting;
         let profile = setting.profile(me);
         let drawn = hash(setting.seed, u64::from(me), u64::from(stay), 3);
         // Every node's own clock has another origin, an hour back at least.
@@ -118,6 +119,7 @@ impl Node {
             told: false,
             found: 0,
             held: Held::new(setting.scenario.channel.n, setting.in_view()),
+            steps: Steps::default(),
             startup: None,
             full: 0,
             early: None,
@@ -126,6 +128,9 @@ impl Node {
         };
         post.tally.lately.joins += u64::from(node.role == Role::Viewer);
         node.know_time(post);
+        if node.role == Role::Viewer {
+            node.input(post, Input::Reach(profile.nat.told()));
+        }
         node.find(post);
         let report = REPORT_SOON + drawn % REPORT_EVERY;
         node.remind(post, post.now + report, What::Report);
@@ -149,7 +154,7 @@ impl Node {
     }
 
     /// Whether the stay ends with this.
-    pub(crate) fn handle(&mut self, post: &mut Post, event: Event) -> bool {
+    pub(crate) fn handle(&mut self, post: &mut Post<'_>, event: Event) -> bool {
         match event.what {
             What::Shard { number, index, hops, flags } => {
                 self.shard_came(post, &event, number, index, (hops, flags));
@@ -162,7 +167,13 @@ impl Node {
             What::Candidates(place) => {
                 if let Some(peers) = post.candidates(place) {
                     self.told = true;
+                    Steps::note(&mut self.steps.told, post.now - self.joined);
                     self.input(post, Input::Candidates { peers });
+                }
+            }
+            What::Neighbours(place) => {
+                if let Some(peers) = post.candidates(place) {
+                    self.input(post, Input::Remembered { peers });
                 }
             }
             What::Wake => {
@@ -190,7 +201,7 @@ impl Node {
             What::Lost => self.lost(post, event.from),
             What::Publish => self.publish(post),
             What::Cut(cut) => self.cut(post, cut),
-            What::Settled => self.early = Some(self.stalled(&post.setting, post.now)[0]),
+            What::Settled => self.early = Some(self.stalled(post.setting, post.now)[0]),
             What::Leave => return true,
             What::Join(_) => {}
         }
@@ -202,19 +213,19 @@ impl Node {
         Event { at, to, from: self.me, seq: self.seq, what }
     }
 
-    fn remind(&mut self, post: &mut Post, at: u64, what: What) {
+    fn remind(&mut self, post: &mut Post<'_>, at: u64, what: What) {
         let event = self.event(at, self.me, what);
         post.remind(event);
     }
 
-    fn input(&mut self, post: &mut Post, input: Input) {
+    fn input(&mut self, post: &mut Post<'_>, input: Input) {
         let now = self.local(post.now);
         post.watch.time(|| self.engine.handle_input(now, input));
         self.settle(post);
     }
 
     /// Carries out what the engine wants until it wants nothing, and sees when it wants to be woken.
-    fn settle(&mut self, post: &mut Post) {
+    fn settle(&mut self, post: &mut Post<'_>) {
         loop {
             while let Some(output) = post.watch.time(|| self.engine.poll_output()) {
                 self.carry_out(post, output);
@@ -232,7 +243,7 @@ impl Node {
         }
     }
 
-    fn carry_out(&mut self, post: &mut Post, output: Output) {
+    fn carry_out(&mut self, post: &mut Post<'_>, output: Output) {
         match output {
             Output::Connect { peer, .. } => self.dial(post, Setting::number(&peer)),
             Output::Disconnect { peer, .. } => self.part(post, Setting::number(&peer)),
@@ -261,9 +272,9 @@ impl Node {
     }
 
     /// Notes when the player has what it needs, and how exactly it keeps the common moment.
-    fn played(&mut self, post: &mut Post, number: u64, due: Time, full: bool) {
+    fn played(&mut self, post: &mut Post<'_>, number: u64, due: Time, full: bool) {
         let due = self.clock.moment(due);
-        let setting = &post.setting;
+        let setting = post.setting;
         if self.startup.is_none() {
             if due + setting.segment > post.now {
                 let startup = post.now - self.joined;
@@ -280,7 +291,7 @@ impl Node {
         }
     }
 
-    fn find(&mut self, post: &mut Post) {
+    fn find(&mut self, post: &mut Post<'_>) {
         self.found = post.now;
         self.ask(post, Asked::Find);
         if !self.told {
@@ -288,7 +299,7 @@ impl Node {
         }
     }
 
-    fn ask(&mut self, post: &mut Post, what: Asked) {
+    fn ask(&mut self, post: &mut Post<'_>, what: Asked) {
         if !self.reaches_rendezvous(post) {
             return;
         }
@@ -299,7 +310,7 @@ impl Node {
         post.asks.push(Ask { at, from, seq, stay, server, what });
     }
 
-    fn publish(&mut self, post: &mut Post) {
+    fn publish(&mut self, post: &mut Post<'_>) {
         let number = self.next;
         self.next += 1;
         let header = post.setting.header(number);
@@ -324,7 +335,7 @@ impl Node {
     }
 
     /// Ends the stay.
-    pub(crate) fn leave(mut self, post: &mut Post) -> u32 {
+    pub(crate) fn leave(mut self, post: &mut Post<'_>) -> u32 {
         self.record(post);
         let idle = crate::setting::IDLE;
         if self.ends.good_bye {
@@ -356,14 +367,15 @@ impl Node {
             played: self.full * setting.segment,
             segment: setting.segment,
             early: self.early,
+            steps: self.steps,
             stats: self.stats(now),
             lends: profile.lends.unwrap_or(0),
         }
     }
 
     /// Notes what became of the stay.
-    pub(crate) fn record(&self, post: &mut Post) {
-        let mut record = self.record_at(&post.setting, post.now);
+    pub(crate) fn record(&self, post: &mut Post<'_>) {
+        let mut record = self.record_at(post.setting, post.now);
         // Many are kept to the end.
         record.stats.substreams = Vec::new();
         if self.is_viewer() && self.startup.is_some() {

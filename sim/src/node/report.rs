@@ -15,7 +15,7 @@ use crate::tally::micros;
 const PLENTY: u64 = 1000;
 
 impl Node {
-    pub(super) fn report(&mut self, post: &mut Post) {
+    pub(super) fn report(&mut self, post: &mut Post<'_>) {
         self.remind(post, post.now + REPORT_EVERY, What::Report);
         let stats = self.stats(post.now);
         let profile = post.setting.profile(self.me);

@@ -8,6 +8,7 @@ use crate::event::{BAD, Event, Load, TAKEN, What};
 use crate::population::Manner;
 use crate::post::Post;
 use crate::setting::{Setting, nearness};
+use crate::tally::{Steps, micros};
 use crate::transit::Crossing;
 
 /// A push that waited longer is dropped, as in `link`.
@@ -15,7 +16,7 @@ const MAX_PUSH_AGE: u64 = 2_000_000;
 
 impl Node {
     /// Sends the next shard that waits if the line is free; whether there was one.
-    pub(super) fn pump(&mut self, post: &mut Post) -> bool {
+    pub(super) fn pump(&mut self, post: &mut Post<'_>) -> bool {
         if self.uplink.is_empty() {
             return false;
         }
@@ -28,7 +29,7 @@ impl Node {
             return false;
         }
         let Some(waiting) = self.uplink.next() else { return false };
-        let setting = post.setting.clone();
+        let setting = post.setting;
         let bytes = setting.shard_bytes(waiting.shard.number);
         let profile = setting.profile(self.me);
         let home = setting.housemates(self.me, waiting.to);
@@ -41,8 +42,11 @@ impl Node {
         } else if breaks {
             Delivery::Sent(std::time::Duration::ZERO)
         } else {
-            self.uplink.spend(post.now, Setting::transmission(bytes, profile.lends));
-            self.line_mut(post)[0] = left;
+            // What stays in the home takes nothing of the line.
+            if !home {
+                self.uplink.spend(post.now, Setting::transmission(bytes, profile.lends));
+                self.line_mut(post)[0] = left;
+            }
             self.transmit(post, waiting.to, waiting.shard, left, bytes);
             Delivery::Sent(std::time::Duration::from_micros(left - waiting.since))
         };
@@ -54,13 +58,13 @@ impl Node {
 
     fn transmit(
         &mut self,
-        post: &mut Post,
+        post: &mut Post<'_>,
         to: u32,
         shard: swarm::ShardRef,
         left: u64,
         bytes: u32,
     ) {
-        let setting = post.setting.clone();
+        let setting = post.setting;
         if setting.cut(self.me, to, left).is_some() {
             return;
         }
@@ -82,7 +86,7 @@ impl Node {
     }
 
     /// What befalls a shard between two systems.
-    fn crossing(&self, post: &Post, to: u32, bytes: u32) -> Crossing {
+    fn crossing(&self, post: &Post<'_>, to: u32, bytes: u32) -> Crossing {
         let Some(transit) = &post.transit else { return Crossing::default() };
         let asn = |node| post.setting.profile(node).location.asn.unwrap_or_default();
         let (from, to) = (asn(self.me), asn(to));
@@ -90,7 +94,7 @@ impl Node {
     }
 
     /// When the line has sent, and has taken in, what was under way: a home has one.
-    fn line(&self, post: &Post) -> [u64; 2] {
+    fn line(&self, post: &Post<'_>) -> [u64; 2] {
         let profile = post.setting.profile(self.me);
         if !profile.shares_line {
             return self.line;
@@ -98,7 +102,7 @@ impl Node {
         post.homes.get(&profile.home).copied().unwrap_or_default()
     }
 
-    fn line_mut<'a>(&'a mut self, post: &'a mut Post) -> &'a mut [u64; 2] {
+    fn line_mut<'a>(&'a mut self, post: &'a mut Post<'_>) -> &'a mut [u64; 2] {
         let profile = post.setting.profile(self.me);
         if !profile.shares_line {
             return &mut self.line;
@@ -109,7 +113,7 @@ impl Node {
     /// A shard is there, or has to wait for the downlink.
     pub(super) fn shard_came(
         &mut self,
-        post: &mut Post,
+        post: &mut Post<'_>,
         event: &Event,
         number: u32,
         index: u8,
@@ -118,7 +122,7 @@ impl Node {
         if !self.links.has(event.from) {
             return;
         }
-        let setting = post.setting.clone();
+        let setting = post.setting;
         let whole = u64::from(number) + setting.first();
         let bytes = setting.shard_bytes(whole);
         if flags & TAKEN == 0 && !setting.housemates(self.me, event.from) {
@@ -137,6 +141,7 @@ impl Node {
             *taken = now;
         }
         post.tally.deliveries += 1;
+        Steps::note(&mut self.steps.shard, post.now - self.joined);
         let from = setting.id(event.from);
         if flags & BAD != 0 {
             self.bad_came(post, event.from);
@@ -157,22 +162,29 @@ impl Node {
         let header = setting.header(whole);
         let arrival = Arrival { header, index, layers: Setting::layers(), bytes };
         self.input(post, Input::Shard { from, arrival });
-        let (moved, gap) = self.engine.failovers();
+        let (moved, last) = self.engine.failovers();
         if moved != self.moved {
             self.moved = moved;
-            if self.is_viewer() && self.manner == Manner::Honest {
-                post.tally.failover.add(gap.as_micros() as u64);
+            if let Some(failover) = last
+                && self.is_viewer()
+                && self.manner == Manner::Honest
+            {
+                post.tally.failover.add(micros(failover.gap));
+                post.tally.moves.add(&failover);
+                if post.failovers {
+                    post.tally.moves.lines.push((post.now, self.me, failover));
+                }
             }
         }
     }
 
     /// Counts where bytes came from.
-    fn count(&self, post: &mut Post, from: u32, bytes: u32) {
+    fn count(&self, post: &mut Post<'_>, from: u32, bytes: u32) {
         if !self.is_viewer() {
             return;
         }
         let bytes = u64::from(bytes);
-        let near = nearness(&post.setting, self.me, from);
+        let near = nearness(post.setting, self.me, from);
         let role = post.setting.profile(from).role;
         let tally = &mut post.tally;
         let place = match role {
@@ -194,7 +206,7 @@ impl Node {
         }
     }
 
-    fn bad_came(&mut self, post: &mut Post, from: u32) {
+    fn bad_came(&mut self, post: &mut Post<'_>, from: u32) {
         post.tally.bad += 1;
         let first = match self.bad.iter().find(|(peer, _)| *peer == from) {
             Some(&(_, first)) => first,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Engine;
 use super::partner::Pid;
 use crate::output::Offence;
-use crate::{Availability, Message, Substreams, Time, TimeoutReason};
+use crate::{Availability, Loss, Message, Substreams, Time, TimeoutReason};
 
 /// Changes are told together after this.
 const SOON: Duration = Duration::from_millis(100);
@@ -156,7 +156,7 @@ impl Engine {
         let looped = looped.and(mine);
         if !looped.is_empty() {
             self.send(from, Message::Unsubscribe { substreams: looped });
-            self.lose(from, looped);
+            self.lose(from, looped, Loss::Gone);
         }
         if !changed.is_empty() || !self.is_viewer() {
             self.refresh_paths(changed);

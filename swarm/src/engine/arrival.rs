@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Engine;
-use super::counters::add;
+use super::counters::{add, add_near};
 use super::partner::Pid;
 use super::window::Change;
 use crate::output::Offence;
@@ -29,9 +29,10 @@ impl Engine {
     pub(super) fn shard(&mut self, from: Pid, arrival: &Arrival) {
         let now = self.now;
         let Some(partner) = self.partners.get_mut(from) else { return };
-        partner.heard = now;
+        partner.hear(now);
         partner.has(arrival.header.number, now);
         add(&mut self.counters.bytes_in, partner.info.role, arrival.bytes.into());
+        add_near(&mut self.counters.near_in, partner.nearness, arrival.bytes.into());
         self.counters.home_in += if partner.at_home() { u64::from(arrival.bytes) } else { 0 };
         let shard = ShardRef { number: arrival.header.number, index: arrival.index };
         if arrival.index >= self.config.n {
@@ -41,9 +42,10 @@ impl Engine {
         if !self.in_time(from, &arrival.header) {
             return;
         }
+        self.start.flows.get_or_insert(now);
         let pulled = self.pull_came(from, shard);
         self.start_progress(from, shard.number);
-        let change = self.window.take(arrival, now);
+        let change = self.window.take(arrival, self.is_steady(), now);
         self.feed_came(from, shard, pulled);
         match change {
             Change::Lost => {}
@@ -68,6 +70,13 @@ impl Engine {
         let usual = self.main_feed(shard.index).map_or(0, |feed| feed.late_us);
         let first = self.window.get(shard.number).map_or(self.now, |slot| slot.first);
         self.now.since(first) < ASKED_OTHERS + Duration::from_micros(usual)
+    }
+
+    /// Whether a feed is older than the newest segment. Who was cut off asks anew for all that was missed, and may get the
+    /// newest of it first.
+    fn is_steady(&self) -> bool {
+        let Some(edge_at) = self.window.edge_at() else { return false };
+        self.feeds.iter().any(|feed| feed.flows() && feed.asked <= edge_at)
     }
 
     /// Whether a segment is within the window; replays are noted.
@@ -109,21 +118,25 @@ impl Engine {
         feed.came(shard.number, behind, now);
         let replaces = feed.replaces.take();
         let makes_good = feed.makes_good.take();
+        let made_good = makes_good.map(|lost| lost.made_good(feed, self.config.segment, now));
         if began {
-            self.debts.retain(|debt| debt.index != shard.index);
-            let made = |debt: &&mut super::feed::Debt| Some((debt.index, debt.last)) == makes_good;
+            self.debts.retain(|debt| debt.lost.index != shard.index);
+            let made =
+                |debt: &&mut super::feed::Debt| makes_good.is_some_and(|lost| debt.lost.is(&lost));
             if let Some(debt) = self.debts.iter_mut().find(made) {
                 debt.paid = true;
             }
         }
-        if let Some((_, last)) = makes_good {
+        if let Some(failover) = made_good {
             self.counters.failovers += 1;
-            let gap = now.since(last).saturating_sub(self.config.segment);
-            self.counters.failover_max = self.counters.failover_max.max(gap);
-            self.counters.failover_last = gap;
+            self.counters.failover_max = self.counters.failover_max.max(failover.gap);
+            self.counters.failover_last = Some(failover);
+        }
+        if !pulled && !began {
+            self.call_off(from);
         }
         if let Some((index, parent)) = replaces {
-            self.replaced(index, parent);
+            self.replaced(index, parent, makes_good.is_some());
         } else if began {
             self.refresh_paths(Substreams::only(shard.index));
         }
@@ -135,6 +148,7 @@ impl Engine {
         // Never put off: segments may follow each other faster than this.
         self.timers.arm(TimeoutReason::Repair, check);
         self.timers.arm(TimeoutReason::Forget, self.now + Duration::from_secs(1));
+        self.note_lag();
         self.play();
     }
 
@@ -143,13 +157,6 @@ impl Engine {
         self.push_regenerated(number);
         self.answer_waiting(number);
         self.answer_pending();
-        let startup = self.now.since(self.began);
-        if self.is_viewer()
-            && self.counters.startup.is_none()
-            && self.window.get(number).is_some_and(|slot| slot.random_access)
-        {
-            self.counters.startup = Some(startup);
-        }
         self.play();
     }
 

@@ -20,6 +20,8 @@ const GO_ON: Duration = Duration::from_millis(100);
 const AT_ONCE: usize = 6;
 /// The most starts that wait.
 const MAX_PENDING: usize = 64;
+/// A burst ends so long after the asker's playout point: what is due later can be pulled from all who hold it.
+const AHEAD: Duration = Duration::from_millis(500);
 /// What one start costs of a peer's allowance.
 const COST: u32 = 64;
 
@@ -55,6 +57,16 @@ impl Engine {
         latest.or(oldest.filter(|_| !hope))
     }
 
+    /// The last segment of a burst: at home all is sent, others pull what is not due soon.
+    fn burst_ends(&self, start: &Pending, first: u64, newest: u64) -> u64 {
+        if self.is_at_home(start.peer) {
+            return newest;
+        }
+        let until = start.playout.saturating_add(AHEAD.as_micros() as u64);
+        let soon = self.window.from(first).take_while(|(_, slot)| slot.capture <= until);
+        soon.last().map_or(first, |(number, _)| number).min(newest)
+    }
+
     /// Goes on with the starts that wait for data.
     pub(super) fn answer_pending(&mut self) {
         if self.pending.is_empty() {
@@ -69,8 +81,9 @@ impl Engine {
                 let first = self.access_point(start.playout, start.k, !hopeless);
                 match first.zip(self.window.newest()) {
                     Some((first, newest)) => {
-                        self.send(start.peer, Message::Starting { range: Some((first, newest)) });
-                        start.rest = Some((first, newest));
+                        let last = self.burst_ends(&start, first, newest);
+                        self.send(start.peer, Message::Starting { range: Some((first, last)) });
+                        start.rest = Some((first, last));
                     }
                     None if hopeless => {
                         self.send(start.peer, Message::Starting { range: None });

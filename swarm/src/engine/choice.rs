@@ -1,5 +1,7 @@
 //! Which parents for which sub-streams.
 
+use std::time::Duration;
+
 use ticket::{Nearness, Role, ShortId};
 
 use super::Engine;
@@ -15,13 +17,15 @@ const REPEATER: i64 = 90;
 const HEADEND: i64 = 400;
 /// A server with little to spare is left to those who have nobody else.
 const SCARCE: i64 = 220;
+/// A viewer that has just come subscribes to viewers only for so long after it has gathered some.
+const OTHERS_FIRST: Duration = Duration::from_millis(400);
 /// Each hop from the source: a shallow tree is quick, and little hangs on who leaves.
 const HOP: i64 = 25;
 /// Each further sub-stream from the same viewer, or the same server.
 const SAME_VIEWER: i64 = 80;
 const SAME_SERVER: i64 = 25;
 /// Each sub-stream that is behind the same viewer already: who leaves is to take one along.
-const SHARED: i64 = 60;
+const SHARED: i64 = 250;
 /// More than N-K sub-streams would be.
 const EXPOSED: i64 = 120;
 /// What comes from a viewer of the same home costs nothing outside of it: this is more than all the others together.
@@ -90,6 +94,13 @@ impl Engine {
             // A chain of repeaters is for those that cannot reach the headend.
             return near + if partner.info.role == Role::Headend { 0 } else { 10 * NEARNESS };
         }
+        let lag = i64::from(partner.lag_ms.saturating_sub(best_lag).min(1500)) / 5;
+        let home = if partner.at_home() { HOME } else { 0 };
+        near + self.server_cost(partner) + self.public(partner) + lag - home
+    }
+
+    /// What it costs more that a parent is a server.
+    fn server_cost(&self, partner: &Partner) -> i64 {
         let paid = match partner.info.role {
             Role::Headend => HEADEND,
             Role::Repeater if self.settled_set() => REPEATER,
@@ -97,9 +108,7 @@ impl Engine {
         };
         let room = usize::from(partner.free) + usize::from(partner.feeds.len());
         let scarce = !partner.is_viewer() && room <= 2 * usize::from(self.config.k);
-        let lag = i64::from(partner.lag_ms.saturating_sub(best_lag).min(1500)) / 5;
-        let home = if partner.at_home() { HOME } else { 0 };
-        near + paid + lag - home + if scarce && self.settled_set() { SCARCE } else { 0 }
+        paid + if scarce && self.settled_set() { SCARCE } else { 0 }
     }
 
     /// The least lag that any partner tells.
@@ -126,12 +135,26 @@ impl Engine {
         }
     }
 
+    /// Whether a viewer that has just come leaves servers to those who find nobody else: what it needs for its start is pulled,
+    /// and viewers are about to answer.
+    fn spares_servers(&self) -> bool {
+        self.is_viewer()
+            && self.gathering.is_some_and(|until| self.now < until + OTHERS_FIRST)
+            && (self.partners.values().any(|p| p.is_viewer()) || self.known.dialling() > 0)
+    }
+
+    /// Whether a partner can be asked for anything now.
+    fn usable(&self, partner: &Partner, spared: bool) -> bool {
+        let may = partner.met && self.may_feed_me(partner.info.role);
+        let may = may && (partner.is_viewer() || !spared) && !self.in_reserve(partner);
+        let idle = !partner.silent && self.now >= partner.back_off;
+        may && idle && partner.free > 0 && !partner.offered.is_empty()
+    }
+
     fn choices(&self) -> Vec<Choice> {
         let best_lag = self.best_lag();
-        let usable = self.partners.iter().filter(|(_, partner)| {
-            let may = partner.met && self.may_feed_me(partner.info.role);
-            may && partner.free > 0 && self.now >= partner.back_off && !partner.offered.is_empty()
-        });
+        let spared = self.spares_servers();
+        let usable = self.partners.iter().filter(|(_, partner)| self.usable(partner, spared));
         let choice = |(peer, partner): (Pid, &Partner)| Choice {
             peer,
             cost: self.cost(partner, best_lag),
@@ -155,6 +178,12 @@ impl Engine {
         let shared = exposure.worst(path);
         let slack = u16::from(self.config.n.saturating_sub(self.config.k)).max(1);
         let exposed = if shared >= slack { EXPOSED } else { 0 };
+        // Who is interior in few trees takes those from as near to the source as it can: all below gain by it.
+        let root = !partner.is_viewer()
+            && 4 * self.open.len() <= self.config.n
+            && self.open.contains(index)
+            && self.uplink.capacity() >= u32::from(self.config.k);
+        let exposed = exposed - if root { self.server_cost(partner) } else { 0 };
         HOP * i64::from(offer.rank) + SHARED * i64::from(shared) + exposed
     }
 
@@ -266,7 +295,7 @@ impl Engine {
         let least = ways.iter().map(|&(_, way)| way).min().unwrap_or(0);
         let mut best = (true, u16::MAX, true, u32::MAX, 0);
         for (index, way) in ways {
-            let owed = self.debts.iter().any(|debt| debt.index == index)
+            let owed = self.debts.iter().any(|debt| debt.lost.index == index)
                 && !self.pushes.to(index).is_empty();
             if way > least + HOP && !owed {
                 continue;

@@ -49,7 +49,7 @@ impl Engine {
     }
 
     /// Whether most viewers within reach have nothing to spare.
-    fn scarce(&self) -> bool {
+    pub(super) fn scarce(&self) -> bool {
         let viewers = self.partners.values().filter(|p| p.met && p.info.role == Role::Viewer);
         let (free, full): (Vec<_>, Vec<_>) = viewers.partition(|partner| partner.free > 0);
         full.len() >= usize::from(self.config.k) && full.len() > free.len() * 2

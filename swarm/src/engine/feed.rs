@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::partner::Pid;
-
-use crate::Time;
+use crate::{Failover, Loss, Time};
 
 #[derive(Debug)]
 pub(super) struct Feed {
@@ -28,8 +27,8 @@ pub(super) struct Feed {
     pub(super) suspect: Option<Time>,
     /// The feed that is given up once this one flows.
     pub(super) replaces: Option<(u8, Pid)>,
-    /// The lost sub-stream that this one makes good, and when its last shard came.
-    pub(super) makes_good: Option<(u8, Time)>,
+    /// The lost sub-stream that this one makes good.
+    pub(super) makes_good: Option<Lost>,
 }
 
 impl Feed {
@@ -61,6 +60,16 @@ impl Feed {
         Duration::from_micros(60_000 + self.late_us + 4 * self.spread_us)
     }
 
+    /// The same, when another parent is looked for if its own does not say that it is there.
+    pub(super) fn doubt(&self) -> Duration {
+        Duration::from_micros(40_000 + self.late_us + 2 * self.spread_us)
+    }
+
+    /// And when its parent is asked that: a question costs little, and takes a round trip.
+    pub(super) fn ask(&self) -> Duration {
+        Duration::from_micros(20_000 + self.late_us + self.spread_us)
+    }
+
     /// Shards that did not come, of the last 16.
     pub(super) fn lost(&self) -> u8 {
         self.missed.count_ones() as u8
@@ -84,13 +93,57 @@ impl Feed {
     }
 }
 
+/// A sub-stream that was lost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lost {
+    pub(super) index: u8,
+    pub(super) why: Loss,
+    /// When its last shard came.
+    pub(super) last: Time,
+    /// When it was known to be lost.
+    pub(super) at: Time,
+    /// Parents that were asked since in vain.
+    pub(super) refused: u8,
+    pub(super) unanswered: u8,
+}
+
+impl Lost {
+    /// What a feed leaves behind that is lost now: itself, if it flowed, else what it was to make good, once more.
+    pub(super) fn by(feed: &Feed, why: Loss, now: Time) -> Option<Self> {
+        if let Some(last) = feed.last {
+            return Some(Self { index: feed.index, why, last, at: now, refused: 0, unanswered: 0 });
+        }
+        let mut lost = feed.makes_good?;
+        let count = if why == Loss::Shed { &mut lost.refused } else { &mut lost.unanswered };
+        *count = count.saturating_add(1);
+        Some(lost)
+    }
+
+    /// Whether this is the same loss.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        (self.index, self.last) == (other.index, other.last)
+    }
+
+    /// It flows again, by this feed, whose first shard came now.
+    pub(super) fn made_good(&self, feed: &Feed, segment: Duration, now: Time) -> Failover {
+        let granted = feed.granted.unwrap_or(now);
+        Failover {
+            why: self.why,
+            gap: now.since(self.last).saturating_sub(segment),
+            noticed: self.at.since(self.last),
+            chosen: feed.asked.since(self.at),
+            answered: granted.since(feed.asked),
+            flowed: now.since(granted),
+            refused: self.refused,
+            unanswered: self.unanswered,
+        }
+    }
+}
+
 /// A sub-stream that was lost and does not flow again yet.
 #[derive(Debug)]
 pub(super) struct Debt {
-    pub(super) index: u8,
-    /// When its last shard came.
-    pub(super) last: Time,
-    pub(super) lost: Time,
+    pub(super) lost: Lost,
     /// Whether a feed is to make it good.
     pub(super) asked: bool,
     /// Whether that flows, or nothing is lacking.

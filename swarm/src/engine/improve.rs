@@ -13,10 +13,14 @@ const EVERY: Duration = Duration::from_millis(1200);
 const USED: i64 = 15;
 const OVERUSED: i64 = 150;
 /// A move must gain at least so much, against flapping.
-const GAIN: i64 = 80;
+const GAIN: i64 = 120;
+/// And so much more for each child of the sub-stream, up to eight: what hangs on it moves as well.
+const CHILD: i64 = 10;
+/// Sub-streams that move away from servers at one time.
+const AT_ONCE: usize = 3;
 
 impl Engine {
-    /// Moves one sub-stream to a better parent if there is one and all is well; viewers take from repeaters only what
+    /// Moves a sub-stream to a better parent if there is one and all is well; viewers take from repeaters only what
     /// no viewer has to give.
     pub(super) fn improve(&mut self) {
         if !self.is_viewer() {
@@ -71,7 +75,8 @@ impl Engine {
             feeds.push((cost, feed.index, feed.parent));
         }
         feeds.sort_unstable_by_key(|&(cost, index, peer)| (-cost, index, peer));
-        let taken: Substreams = self.feeds.iter().map(|feed| feed.index).collect();
+        let mut taken: Substreams = self.feeds.iter().map(|feed| feed.index).collect();
+        let mut moved = 0;
         for (cost, index, parent) in feeds {
             // With children on it the sub-stream itself moves; otherwise another may take its place.
             let mut wanted = Substreams::only(index);
@@ -79,11 +84,19 @@ impl Engine {
                 wanted = wanted.or(Substreams::first(self.config.n).without(taken));
             }
             self.count_path(&mut exposure, index, -1);
+            let children = self.pushes.to(index).len().min(8) as i64;
+            let cost = cost - children * CHILD;
             let better = self.better(cost, wanted, parent, (best_lag, limit), &exposure);
             self.count_path(&mut exposure, index, 1);
             if let Some((peer, substream)) = better {
                 self.subscribe(peer, Substreams::only(substream), Some((index, parent)));
-                return;
+                taken.insert(substream);
+                moved += 1;
+                // Servers are left as soon as others can be had: who comes next needs them.
+                let relieved = self.partners.get(parent).is_some_and(|p| !p.is_viewer());
+                if !relieved || moved >= AT_ONCE {
+                    return;
+                }
             }
         }
     }
@@ -105,12 +118,14 @@ impl Engine {
     ) -> Option<(Pid, u8)> {
         let mut found: Vec<(i64, Pid, u8)> = Vec::new();
         for (peer, partner) in self.partners.iter() {
-            let idle = partner.met && partner.free > 0 && self.now >= partner.back_off;
+            let idle =
+                partner.met && partner.free > 0 && !partner.silent && self.now >= partner.back_off;
             // Who is of this home is moved to in `household`, by a rule that both ends know.
             if partner.at_home()
                 || peer == now_from
                 || !idle
                 || !self.may_feed_me(partner.info.role)
+                || self.in_reserve(partner)
             {
                 continue;
             }
@@ -133,9 +148,15 @@ impl Engine {
         found.get(pick).map(|&(_, peer, index)| (peer, index))
     }
 
-    /// The feed that was to take another's place flows: the other is given up.
-    pub(super) fn replaced(&mut self, index: u8, parent: Pid) {
+    /// The feed that was to take another's place flows: the other is given up, because this one is better or that one was
+    /// silent.
+    pub(super) fn replaced(&mut self, index: u8, parent: Pid, silent: bool) {
         if self.drop_feed(parent, index) {
+            let moves = &mut self.counters.moves;
+            *if silent { &mut moves.silent } else { &mut moves.better } += 1;
+            if silent {
+                self.losses.push_back(self.now);
+            }
             self.send(parent, Message::Unsubscribe { substreams: Substreams::only(index) });
         }
         self.refresh_paths(Substreams(u64::MAX));

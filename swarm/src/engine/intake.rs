@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::Engine;
-use super::feed::{Debt, Feed};
+use super::feed::{Debt, Feed, Lost};
 use super::partner::Pid;
 use crate::output::Offence;
-use crate::{Grant, Message, Refusal, Shed, Substreams, Time, TimeoutReason};
+use crate::{Grant, Loss, Message, Refusal, Shed, Substreams, TimeoutReason};
 
 /// After the first hello others are awaited so long, so that the set is spread over the best.
 const GATHER: Duration = Duration::from_millis(120);
@@ -170,7 +170,7 @@ impl Engine {
             }
         }
         if !lied || !self.offend(from, Offence::FalseAvailability) {
-            self.lose(from, grant.refused);
+            self.lose(from, grant.refused, Loss::Shed);
         }
     }
 
@@ -185,15 +185,16 @@ impl Engine {
                 Shed::Leaving => partner.withdraw(Substreams(u64::MAX)),
             }
         }
-        self.lose(from, substreams);
+        let loss = if reason == Shed::Overload { Loss::Shed } else { Loss::Gone };
+        self.lose(from, substreams, loss);
     }
 
     pub(super) fn lose_parent(&mut self, peer: Pid) {
-        self.lose(peer, Substreams(u64::MAX));
+        self.lose(peer, Substreams(u64::MAX), Loss::Left);
     }
 
     /// Feeds from this parent are gone: others take their place at once.
-    pub(super) fn lose(&mut self, peer: Pid, substreams: Substreams) {
+    pub(super) fn lose(&mut self, peer: Pid, substreams: Substreams, why: Loss) {
         let now = self.now;
         let gone = |feed: &Feed| feed.parent == peer && substreams.contains(feed.index);
         let (lost, kept): (Vec<Feed>, Vec<Feed>) = self.feeds.drain(..).partition(gone);
@@ -205,15 +206,22 @@ impl Engine {
             let successor =
                 self.feeds.iter_mut().find(|next| next.replaces == Some((feed.index, peer)));
             // Without a shard yet it still owes what the one before it brought.
-            let owed = feed.last.map(|last| (feed.index, last)).or(feed.makes_good);
+            let owed = Lost::by(feed, why, now);
             if let Some(next) = successor {
                 next.replaces = None;
-                next.makes_good = owed;
-            } else if let (None, Some((index, last))) = (feed.replaces, owed) {
-                self.owe(index, last);
+                next.makes_good = next.makes_good.or(owed);
+            } else if let (None, Some(lost)) = (feed.replaces, owed) {
+                self.owe(lost);
             }
             if feed.flows() && feed.replaces.is_none() {
                 self.losses.push_back(now);
+                let moves = &mut self.counters.moves;
+                *match why {
+                    Loss::Left => &mut moves.left,
+                    Loss::Silent => &mut moves.silent,
+                    Loss::Shed => &mut moves.shed,
+                    Loss::Gone => &mut moves.lost,
+                } += 1;
             }
         }
         while self.losses.len() > 16 {
@@ -227,26 +235,28 @@ impl Engine {
     }
 
     /// Notes that a sub-stream is to be made good by whatever is subscribed to next.
-    fn owe(&mut self, index: u8, last: Time) {
-        match self.debts.iter_mut().find(|debt| debt.index == index) {
-            Some(debt) => (debt.asked, debt.paid) = (false, false),
-            None => {
-                self.debts.push(Debt { index, last, lost: self.now, asked: false, paid: false })
+    fn owe(&mut self, lost: Lost) {
+        match self.debts.iter_mut().find(|debt| debt.lost.index == lost.index) {
+            Some(debt) => {
+                (debt.lost.refused, debt.lost.unanswered) = (lost.refused, lost.unanswered);
+                (debt.asked, debt.paid) = (false, false);
             }
+            None => self.debts.push(Debt { lost, asked: false, paid: false }),
         }
     }
 
     /// The debt that a subscription to `index` makes good.
-    fn make_good(&mut self, index: u8) -> Option<(u8, Time)> {
+    fn make_good(&mut self, index: u8) -> Option<Lost> {
         let open = |debt: &&mut Debt| !debt.asked && !debt.paid;
         let debts = &mut self.debts;
-        let same = debts.iter().position(|debt| !debt.asked && !debt.paid && debt.index == index);
+        let same =
+            debts.iter().position(|debt| !debt.asked && !debt.paid && debt.lost.index == index);
         let debt = match same {
             Some(place) => debts.get_mut(place),
             None => debts.iter_mut().find(open),
         }?;
         debt.asked = true;
-        Some((debt.index, debt.last))
+        Some(debt.lost)
     }
 
     /// Subscriptions without an answer, sets that are not full, better parents.
@@ -261,10 +271,10 @@ impl Engine {
             .collect();
         for (parent, index) in silent {
             if let Some(partner) = self.partners.get_mut(parent) {
-                partner.back_off = now + BACK_OFF;
+                partner.no_answer(now + BACK_OFF);
             }
             self.send(parent, Message::Unsubscribe { substreams: Substreams::only(index) });
-            self.lose(parent, Substreams::only(index));
+            self.lose(parent, Substreams::only(index), Loss::Silent);
         }
         let asked = self.feeds.iter().filter(|feed| feed.granted.is_none());
         let next = asked.map(|feed| feed.asked + self.answer_within(feed.parent)).min();
@@ -297,12 +307,12 @@ impl Engine {
         let old: Substreams = self
             .debts
             .iter()
-            .filter(|debt| self.now.since(debt.lost) >= DEBT)
-            .map(|debt| debt.index)
+            .filter(|debt| self.now.since(debt.lost.at) >= DEBT)
+            .map(|debt| debt.lost.index)
             .collect();
         let now = self.now;
         self.debts.retain_mut(|debt| {
-            let age = now.since(debt.lost);
+            let age = now.since(debt.lost.at);
             debt.paid |= !debt.asked && count == 0;
             age < DEBT || (!debt.paid && age < FORGIVEN)
         });
@@ -317,7 +327,9 @@ impl Engine {
         let now = self.now;
         let able = self.partners.iter().filter(|(_, p)| {
             let may = p.met && self.may_feed_me(p.info.role);
-            may && p.searched.is_none_or(|at| now.since(at) >= SEARCH)
+            // Whom nothing was heard of is asked oftener: it may be back.
+            let every = if p.silent { SEARCH / 2 } else { SEARCH };
+            may && p.searched.is_none_or(|at| now.since(at) >= every)
         });
         // Who was asked longest ago comes first.
         let mut ask: Vec<_> = able.map(|(peer, p)| (p.searched, peer)).collect();
@@ -335,7 +347,7 @@ impl Engine {
     pub(super) fn broken_promise(&mut self, parent: Pid, index: u8) {
         self.send(parent, Message::Unsubscribe { substreams: Substreams::only(index) });
         if !self.offend(parent, Offence::BrokenPromise) {
-            self.lose(parent, Substreams::only(index));
+            self.lose(parent, Substreams::only(index), Loss::Silent);
         }
     }
 }

@@ -71,6 +71,7 @@ impl Engine {
         let told = offer.available.iter().map(|entry| entry.index).collect();
         let free = offer.free;
         self.send(pid, Message::Hello(offer));
+        self.tell_reach(pid);
         self.note_told(pid, told, free);
     }
 
@@ -97,7 +98,7 @@ impl Engine {
         }
     }
 
-    fn settled(&self, since: Time) -> bool {
+    pub(super) fn settled(&self, since: Time) -> bool {
         self.now.since(since) > Duration::from_secs(5)
     }
 
@@ -106,8 +107,17 @@ impl Engine {
         self.dial();
     }
 
+    /// A connection is gone; who leaves the swarm says so before.
     pub(super) fn disconnected(&mut self, peer: Pid) {
+        self.part_with(peer, false);
+    }
+
+    /// A partner is one no longer: it leaves the swarm, or parts for another reason.
+    pub(super) fn part_with(&mut self, peer: Pid, leaves: bool) {
         let Some(partner) = self.partners.get(peer) else { return };
+        if partner.is_viewer() {
+            self.churn.parted(self.now.since(partner.since), leaves);
+        }
         self.known.parted(&partner.id, self.now);
         if partner.demerits > 0 || partner.excess > 0 || partner.allowance < FAIR {
             let Partner { id, demerits, allowance, excess, .. } = *partner;
@@ -119,6 +129,7 @@ impl Engine {
         self.pending.retain(|pending| pending.peer != peer);
         self.waiting.retain(|waiting| waiting.peer != peer);
         self.complaint = self.complaint.filter(|(from, _)| *from != peer);
+        self.promised = self.promised.filter(|promise| !promise.concerns(peer));
         self.dropped_to.retain(|(child, _)| *child != peer);
         self.partners.remove(peer);
         self.start_lost(peer);
@@ -178,7 +189,7 @@ impl Engine {
         let sought = match self.config.role {
             Role::Viewer => {
                 let whole = self.settled_set();
-                if whole { HANDFUL.max(usize::from(self.config.k) + 4) } else { HANDFUL * 3 }
+                if whole { HANDFUL.max(2 * usize::from(self.config.k)) } else { HANDFUL * 3 }
             }
             Role::Repeater => 4,
             Role::Headend | Role::Rendezvous => 0,
@@ -194,14 +205,19 @@ impl Engine {
         if room == 0 && self.lacking(LACKING) && have < usize::from(self.config.max_partners) {
             room = ROTATED;
         }
-        let servers = self.partners.values().filter(|p| p.info.role != Role::Viewer).count();
+        let serving = |p: &&Partner| p.info.role != Role::Viewer && !self.in_reserve(p);
+        let servers = self.partners.values().filter(serving).count();
         let mut servers_wanted = 2usize.saturating_sub(servers);
         if room == 0 && servers_wanted == 0 {
             return;
         }
         let starving = self.is_viewer() && self.lacking(Duration::ZERO) && self.feeds.is_empty();
-        let repeaters_known =
-            self.known.to_dial(self.now, starving).any(|dial| dial.role == Role::Repeater);
+        let reserve = self.wants_reserve();
+        // Who has a repeater and knows no other gets the headend beside it.
+        let repeaters_known = self.known.to_dial(self.now, starving).any(|dial| {
+            let other = !reserve || self.partners.find(&dial.peer).is_none();
+            dial.role == Role::Repeater && other
+        });
         let viewer = self.is_viewer();
         let wanted = |dial: &Dialable| {
             let open =
@@ -229,6 +245,9 @@ impl Engine {
                 continue;
             }
             *wanted -= 1;
+            if dial.role == Role::Headend {
+                self.reserve_dialled = Some(self.now);
+            }
             if let Some(addrs) = self.known.dialled(&dial.peer, self.now) {
                 self.out.push_back(Output::Connect { peer: dial.peer, role: dial.role, addrs });
             }
@@ -338,7 +357,9 @@ impl Engine {
 
     pub(super) fn searched(&mut self, from: Pid, wanted: Substreams) {
         if self.charge(from, 2) {
-            let offer = self.offer_to(from, wanted, true);
+            self.open_for(from, wanted);
+            let mut offer = self.offer_to(from, wanted, true);
+            offer.free = self.free_to_give(from);
             self.send(from, Message::Offer(offer));
         }
     }

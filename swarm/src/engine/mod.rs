@@ -1,8 +1,8 @@
 //! The state machine.
 //!
 //! Its parts, each in a file of its own: whom it knows and meets (`known`, `meet`, `partner`, `standby`, `trust`), what
-//! flows in (`demand`, `feed`, `intake`, `choice`, `household`, `improve`, `silence`, `path`), what it holds (`window`, `arrival`), what flows
-//! out (`push`, `interior`, `uplink`, `burst`), holes (`repair`, `waiting`), the first picture (`start`), and playing (`playout`, `cause`).
+//! flows in (`demand`, `feed`, `intake`, `choice`, `household`, `improve`, `silence`, `hedge`, `path`), what it holds (`window`, `arrival`), what flows
+//! out (`push`, `interior`, `give`, `uplink`, `burst`), holes (`repair`, `waiting`), the first picture (`start`), and playing (`playout`, `cause`).
 
 mod announce;
 mod arrival;
@@ -13,6 +13,10 @@ mod clock;
 mod counters;
 mod demand;
 mod feed;
+mod give;
+#[cfg(test)]
+mod hand;
+mod hedge;
 mod household;
 mod improve;
 mod intake;
@@ -23,7 +27,9 @@ mod partner;
 mod path;
 mod playout;
 mod push;
+mod reach;
 mod repair;
+mod reserve;
 mod silence;
 mod standby;
 mod start;
@@ -42,6 +48,8 @@ use ticket::{Role, ShortId};
 
 use self::counters::Counters;
 use self::feed::{Debt, Feed};
+use self::give::Promise;
+use self::interior::Churn;
 use self::known::Known;
 use self::partner::{Partners, Pid, Recent};
 use self::path::Path;
@@ -54,7 +62,10 @@ use self::uplink::Uplink;
 use self::waiting::Waiting;
 use self::window::Window;
 use crate::output::Parting;
-use crate::{Config, Input, Message, Output, PeerHint, Stats, Substreams, Time, TimeoutReason};
+use crate::{
+    Config, Failover, Input, Message, Output, PeerHint, Reach, Stats, Substreams, Time,
+    TimeoutReason,
+};
 
 /// One node's part in one swarm.
 pub struct Engine {
@@ -79,6 +90,10 @@ pub struct Engine {
     pushes: Pushes,
     /// The sub-streams that a viewer passes on.
     open: Substreams,
+    churn: Churn,
+    reach: Reach,
+    /// Capture to arrival, newest segments, microseconds: a moving mean.
+    lag: Option<u64>,
     uplink: Uplink,
     pulls: Vec<Pull>,
     flow: Flow,
@@ -101,6 +116,10 @@ pub struct Engine {
     complaint: Option<(Pid, Time)>,
     /// Servers: children for whom pushes were dropped lately, and when.
     dropped_to: Vec<(Pid, Time)>,
+    /// When a child last lost its place to another that gives more.
+    displaced: Option<Time>,
+    /// The place of a child that was promised to another.
+    promised: Option<Promise>,
     /// When so much was late at once that this node's own line was to blame.
     line_full: Option<Time>,
     /// When a better parent is looked for again.
@@ -109,6 +128,10 @@ pub struct Engine {
     next_home: Option<Time>,
     /// Since when a viewer's set of parents is not full, as it is looked at each second.
     lacks_since: Option<Time>,
+    /// When the headend was last dialled.
+    reserve_dialled: Option<Time>,
+    /// Whether it only plays what is in.
+    rests: bool,
     left: bool,
 }
 
@@ -136,6 +159,9 @@ impl Engine {
             paths: vec![None; n],
             pushes: Pushes::new(n),
             open: Substreams::NONE,
+            churn: Churn::default(),
+            reach: Reach::Unknown,
+            lag: None,
             uplink: match config.role {
                 Role::Viewer => Uplink::new(config.uplink, config.max_pushed, config.k, now),
                 _ => Uplink::server(config.uplink, config.max_pushed, config.k, now),
@@ -154,10 +180,14 @@ impl Engine {
             last_exchange: now,
             complaint: None,
             dropped_to: Vec::new(),
+            displaced: None,
+            promised: None,
             line_full: None,
             next_move: None,
             next_home: None,
             lacks_since: None,
+            reserve_dialled: None,
+            rests: false,
             left: false,
             config,
         };
@@ -168,7 +198,8 @@ impl Engine {
     /// Takes one input at `now`, which never goes back.
     pub fn handle_input(&mut self, now: Time, input: Input) {
         self.now = self.now.max(now);
-        if self.left {
+        let goes_on = matches!(input, Input::Timeout | Input::Clock { .. } | Input::Leave);
+        if self.left || (self.rests && !goes_on) {
             return;
         }
         match input {
@@ -212,6 +243,9 @@ impl Engine {
                 self.shed_overload();
             }
             Input::Serve(serve) => self.serve(serve),
+            Input::Reach(reach) => self.reach(reach),
+            Input::BeginAt(number) => self.start.begin_at(number),
+            Input::Rest => self.rest(),
             Input::Leave => self.leave(),
             Input::Timeout => self.timeout(),
         }
@@ -238,9 +272,9 @@ impl Engine {
         self.count(now)
     }
 
-    /// How many sub-streams have moved to another parent so far, and for how long the last of them did not flow, beyond
-    /// the normal spacing of shards. Cheap: it may be asked after each input.
-    pub fn failovers(&self) -> (u64, std::time::Duration) {
+    /// How many lost sub-streams have moved to another parent so far, and how the last of them did. Cheap: it may be asked
+    /// after each input.
+    pub fn failovers(&self) -> (u64, Option<Failover>) {
         (self.counters.failovers, self.counters.failover_last)
     }
 
@@ -248,12 +282,13 @@ impl Engine {
         while let Some(reason) = self.timers.take_due(self.now) {
             match reason {
                 TimeoutReason::Playout => self.play(),
+                TimeoutReason::Forget => self.forget(),
+                _ if self.rests => continue,
                 TimeoutReason::Repair => self.mend(),
                 TimeoutReason::Parents => self.tend_parents(),
                 TimeoutReason::Announce => self.announce_all(),
                 TimeoutReason::Probe => self.probe_partners(),
                 TimeoutReason::Peers => self.tend_peers(),
-                TimeoutReason::Forget => self.forget(),
             }
             // Time goes on between two looks at the same thing, whatever a rule may reckon.
             self.timers.defer(reason, self.now + Duration::from_millis(1));
@@ -263,7 +298,7 @@ impl Engine {
     fn message(&mut self, from: Pid, message: Message) {
         let now = self.now;
         let Some(partner) = self.partners.get_mut(from) else { return };
-        partner.heard = now;
+        partner.hear(now);
         self.counters.control_bytes += message.encoded_len() as u64;
         match message {
             Message::Hello(offer) => self.hello(from, offer),
@@ -287,7 +322,8 @@ impl Engine {
                 self.probe_replied(from, token, free, lag_ms);
             }
             Message::Peers(peers) => self.heard_of(from, peers),
-            Message::Bye => self.disconnected(from),
+            Message::Reach(reach) => self.reached(from, reach),
+            Message::Bye => self.part_with(from, true),
         }
     }
 
@@ -298,6 +334,18 @@ impl Engine {
     }
 
     fn leave(&mut self) {
+        self.take_leave();
+        self.left = true;
+    }
+
+    fn rest(&mut self) {
+        self.take_leave();
+        self.pushes = Pushes::new(self.config.n.into());
+        self.pulls.clear();
+        self.rests = true;
+    }
+
+    fn take_leave(&mut self) {
         for pid in self.partners.pids() {
             self.send(pid, Message::Bye);
             if let Some(peer) = self.partners.get(pid).map(|partner| partner.id) {
@@ -306,7 +354,6 @@ impl Engine {
         }
         self.partners.clear();
         self.feeds.clear();
-        self.left = true;
     }
 
     fn forget(&mut self) {

@@ -2,7 +2,7 @@
 
 use ticket::{Nearness, PeerId, Role, ShortId};
 
-use crate::{Availability, PeerInfo, Substreams, Time};
+use crate::{Availability, PeerInfo, Reach, Substreams, Time};
 
 /// A partner's place in the table: what the rest of the engine calls it by. It stands for one connection.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -148,6 +148,9 @@ pub(super) struct Partner {
     pub(super) searched: Option<Time>,
     /// Not asked for sub-streams before this.
     pub(super) back_off: Time,
+    /// A question had no answer, and nothing has come from it since: it is not asked for sub-streams, for each time it would
+    /// send all that was missed.
+    pub(super) silent: bool,
     /// Subscriptions that it refused since the last that it granted.
     pub(super) refusals: u8,
     /// Demerits; they fade with time.
@@ -174,6 +177,8 @@ pub(super) struct Partner {
     pub(super) feeds: Substreams,
     /// Sub-streams that are pushed to it.
     pub(super) takes: Substreams,
+    /// How other viewers can reach it, as it says.
+    pub(super) reach: Reach,
     /// Whether it was asked for the first picture.
     pub(super) start_tried: bool,
     /// A viewer that no other can connect to or may be told of: servers alone feed it.
@@ -202,6 +207,7 @@ impl Partner {
             probe: None,
             searched: None,
             back_off: now,
+            silent: false,
             refusals: 0,
             demerits: 0,
             allowance: 256,
@@ -218,8 +224,21 @@ impl Partner {
             late: Recent::default(),
             feeds: Substreams::NONE,
             takes: Substreams::NONE,
+            reach: Reach::Unknown,
             start_tried: false,
         }
+    }
+
+    /// It has not answered: it is not asked again before then, nor before something comes from it.
+    pub(super) fn no_answer(&mut self, until: Time) {
+        self.back_off = until;
+        self.silent = true;
+    }
+
+    /// Something came from it.
+    pub(super) fn hear(&mut self, now: Time) {
+        self.heard = now;
+        self.silent = false;
     }
 
     pub(super) fn is_viewer(&self) -> bool {

@@ -3,7 +3,7 @@
 use ticket::{Role, ShortId};
 
 use super::Engine;
-use super::feed::{Debt, Feed};
+use super::feed::{Feed, Lost};
 use super::intake::DEBT;
 use super::partner::Pid;
 use crate::{Availability, Substreams};
@@ -151,8 +151,10 @@ impl Engine {
 
     /// Whether a sub-stream that was lost may still come again soon; until then children get what is regenerated.
     fn makes_do(&self, index: u8) -> bool {
-        let due = |debt: &Debt| debt.index == index && self.now.since(debt.lost) < DEBT;
-        self.is_viewer() && self.debts.iter().any(due)
+        let due = |lost: &Lost| lost.index == index && self.now.since(lost.at) < DEBT;
+        let debts = self.debts.iter().map(|debt| debt.lost);
+        let hedges = self.feeds.iter().filter_map(|feed| feed.makes_good);
+        self.is_viewer() && debts.chain(hedges).any(|lost| due(&lost))
     }
 
     /// The sub-streams in `wanted` that `asker` may be told of: not what came through it.

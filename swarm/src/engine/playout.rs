@@ -10,6 +10,9 @@ use crate::{Cause, Output, Time, TimeoutReason};
 /// How long a start may catch up with the playout point before what is missing is skipped.
 const CATCH_UP: Duration = Duration::from_millis(1500);
 
+/// A start that has taken so long does with a run that has holes.
+const GIVEN_UP: Duration = Duration::from_secs(3);
+
 /// What is due so soon after a start began may still be on its way in the burst.
 const CATCHING: Duration = Duration::from_millis(500);
 
@@ -22,6 +25,8 @@ pub(super) struct Playout {
     began: Time,
     /// Since when the picture is frozen because nothing newer is known.
     frozen: Option<Time>,
+    /// Up to when frozen time was counted: what comes late after it, one by one, was late for the same time.
+    thawed: Time,
     /// Whether the last segment could not be played whole.
     stalled: bool,
     /// Capture and end of the one playing, microseconds since 1970.
@@ -55,7 +60,8 @@ impl Engine {
                 _ if self.catching_up(due) => return,
                 Some((layers, _)) if layers.essential => self.give(number, layers, true, due),
                 None if self.window.newest().is_none_or(|newest| newest < number) => {
-                    self.playout.frozen.get_or_insert(due);
+                    let since = due.max(self.playout.thawed);
+                    self.playout.frozen.get_or_insert(since);
                     return;
                 }
                 _ => self.miss(number),
@@ -73,19 +79,44 @@ impl Engine {
         waits
     }
 
-    /// Begins with the latest random access point at or before the playout point. One after it can wait until it is due:
-    /// an earlier one may still be on its way.
+    /// Begins at the latest random access point from which all is whole up to the playout point; or at one after it, as soon
+    /// as that is due.
     fn begin(&mut self) {
         let Some(platform) = self.platform() else { return };
         let point = platform.saturating_sub(self.config.playout_delay.as_micros() as u64);
-        let whole =
-            self.window.iter().filter(|(_, slot)| slot.random_access && slot.rebuilt().full);
-        let (before, after): (Vec<_>, Vec<_>) =
-            whole.map(|(number, slot)| (number, slot.capture)).partition(|&(_, at)| at <= point);
-        if let Some(&(first, _)) = before.last() {
+        let mut first = None;
+        let mut broken = None;
+        let mut before = None;
+        let mut after = None;
+        for (number, slot) in self.window.iter() {
+            if slot.capture > point {
+                let begins = slot.random_access && slot.rebuilt().full;
+                after = after.or(begins.then_some(number));
+                continue;
+            }
+            // A segment that is not there breaks the run, as one does that is not whole.
+            let unbroken = slot.rebuilt().full && before.is_none_or(|before| before + 1 == number);
+            before = Some(number);
+            if slot.random_access && slot.rebuilt().full {
+                broken = Some(number);
+            }
+            first = match slot.rebuilt().full {
+                true if slot.random_access => Some(number),
+                true if unbroken => first,
+                _ => None,
+            };
+        }
+        // What plays now may be the last one before the point, or not be known yet.
+        let covered =
+            before.and_then(|last| self.window.capture_of(last + 1)).is_some_and(|end| end > point);
+        // What nobody has is not waited for.
+        let patient = self.now.since(self.began) < GIVEN_UP;
+        let broken = broken.filter(|_| !patient);
+        if let Some(first) = first.filter(|_| covered).or(broken) {
             self.playout.next = Some(first);
             self.playout.began = self.now;
-        } else if let Some(due) = after.first().and_then(|&(number, _)| self.due(number)) {
+            self.counters.startup = Some(self.now.since(self.began));
+        } else if let Some(due) = after.and_then(|number| self.due(number)) {
             self.timers.set(TimeoutReason::Playout, due);
         }
     }
@@ -109,6 +140,7 @@ impl Engine {
     fn thawed(&mut self, number: u64) -> bool {
         if let Some(since) = self.playout.frozen.take() {
             let frozen = self.now.since(since);
+            self.playout.thawed = self.now;
             self.stall(number, frozen);
         }
         true
@@ -146,6 +178,13 @@ impl Engine {
         self.playout.next = Some(next);
     }
 
+    /// For how long the picture has been frozen that has not gone on yet, and whether that is a stall of its own. It is
+    /// counted while it lasts; its cause is known when it is over.
+    pub(super) fn frozen(&self, now: Time) -> (Duration, bool) {
+        let frozen = self.playout.frozen.map_or(Duration::ZERO, |since| now.since(since));
+        (frozen, !frozen.is_zero() && !self.playout.stalled)
+    }
+
     /// Capture to playout now, and how far what plays is behind the newest segment.
     pub(super) fn playing_at(&self, now: Time) -> (Duration, Duration) {
         let Some((playing, clock)) = self.playout.playing.zip(self.clock) else {
@@ -162,10 +201,17 @@ impl Engine {
         )
     }
 
-    /// Milliseconds from capture to arrival here, for the newest segment.
+    /// Milliseconds from capture to arrival here: the mean of the newest segments.
     pub(super) fn lag_ms(&self) -> u32 {
+        self.lag.map_or(0, |us| (us / 1000) as u32)
+    }
+
+    /// Notes how long after its capture a segment newer than all before began to come: a moving mean, for a single one says
+    /// little.
+    pub(super) fn note_lag(&mut self) {
         let seen = self.window.newest_capture().zip(self.window.edge_at());
-        let Some(((capture, at), clock)) = seen.zip(self.clock) else { return 0 };
-        (at.0.saturating_add_signed(clock).saturating_sub(capture) / 1000).min(60_000) as u32
+        let Some(((capture, at), clock)) = seen.zip(self.clock) else { return };
+        let lag = at.0.saturating_add_signed(clock).saturating_sub(capture).min(60_000_000);
+        self.lag = Some(self.lag.map_or(lag, |mean| (mean * 7 + lag) / 8));
     }
 }

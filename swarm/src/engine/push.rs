@@ -19,6 +19,8 @@ pub(super) struct Push {
     since: Time,
     /// To a viewer of this home: it takes no uplink.
     home: bool,
+    /// To a viewer that nobody but servers can feed.
+    servers_only: bool,
 }
 
 /// Children by sub-stream.
@@ -29,11 +31,19 @@ pub(super) struct Pushes {
     total: u32,
     /// Of those, to viewers of this home.
     home: u32,
+    /// And to viewers that nobody but servers can feed.
+    servers_only: u32,
 }
 
 impl Pushes {
     pub(super) fn new(n: usize) -> Self {
-        Self { by_index: vec![Vec::new(); n], demanded: Substreams::NONE, total: 0, home: 0 }
+        Self {
+            by_index: vec![Vec::new(); n],
+            demanded: Substreams::NONE,
+            total: 0,
+            home: 0,
+            servers_only: 0,
+        }
     }
 
     pub(super) fn total(&self) -> u32 {
@@ -43,6 +53,11 @@ impl Pushes {
     /// Those that stay in this home.
     pub(super) fn home(&self) -> u32 {
         self.home
+    }
+
+    /// Those to viewers that nobody but servers can feed.
+    fn servers_only(&self) -> u32 {
+        self.servers_only
     }
 
     /// Those that take uplink.
@@ -74,6 +89,7 @@ impl Pushes {
             self.demanded.insert(index);
             self.total += 1;
             self.home += u32::from(push.home);
+            self.servers_only += u32::from(push.servers_only);
         }
     }
 
@@ -86,6 +102,7 @@ impl Pushes {
                 let push = list.remove(place);
                 self.total -= 1;
                 self.home -= u32::from(push.home);
+                self.servers_only -= u32::from(push.servers_only);
                 removed.insert(index);
                 if list.is_empty() {
                     self.demanded.remove(index);
@@ -100,11 +117,25 @@ impl Pushes {
         self.remove(peer, takes);
     }
 
-    /// The one that was added last of those that take uplink and whose child `may_go`.
-    fn newest(&self, may_go: impl Fn(Pid) -> bool) -> Option<(u8, Pid)> {
+    /// How many that take uplink were added after `then`.
+    pub(super) fn outside_since(&self, then: Time) -> u32 {
+        let all = self.by_index.iter().flatten();
+        all.filter(|push| !push.home && push.since > then).count() as u32
+    }
+
+    /// Those that take uplink and were added before: the sub-stream, its child, and since when.
+    pub(super) fn settled(&self, then: Time) -> Vec<(u8, Pid, Time)> {
         let all = self.by_index.iter().enumerate();
         let all = all.flat_map(|(index, list)| list.iter().map(move |push| (index as u8, push)));
-        let all = all.filter(|(_, push)| !push.home && may_go(push.peer));
+        let old = all.filter(|(_, push)| !push.home && push.since <= then);
+        old.map(|(index, push)| (index, push.peer, push.since)).collect()
+    }
+
+    /// The one that was added last of those that take uplink and that `may_go`.
+    fn newest(&self, may_go: impl Fn(&Push) -> bool) -> Option<(u8, Pid)> {
+        let all = self.by_index.iter().enumerate();
+        let all = all.flat_map(|(index, list)| list.iter().map(move |push| (index as u8, push)));
+        let all = all.filter(|(_, push)| !push.home && may_go(push));
         all.max_by_key(|(index, push)| (push.since, *index)).map(|(index, push)| (index, push.peer))
     }
 }
@@ -133,15 +164,18 @@ impl Engine {
         if self.is_at_home(peer) {
             return self.free_at_home();
         }
-        // Whom nobody but servers can feed takes the place of others, which can be fed by each other.
-        let taken = if self.goes_before_others(peer) {
-            let first = self.partners.values().filter(|partner| partner.servers_only);
-            first.map(|partner| u32::from(partner.takes.len())).sum()
-        } else {
-            self.pushes.outside()
-        };
-        let free = self.uplink.capacity().saturating_sub(taken);
+        let taken = self.pushes.outside() + self.kept_for_hard(peer);
+        let mut free = self.uplink.capacity().saturating_sub(taken);
+        if self.goes_before_others(peer) {
+            free = free.max(self.reserved().saturating_sub(self.pushes.servers_only()));
+        }
         free.min(u32::from(u16::MAX)) as u16
+    }
+
+    /// Whom nobody but servers can feed takes the place of others, which can be fed by each other: up to this many
+    /// sub-streams. The others have to get the channel from somewhere.
+    fn reserved(&self) -> u32 {
+        self.uplink.capacity().div_ceil(2)
     }
 
     /// Whether others make room for this one here.
@@ -157,6 +191,7 @@ impl Engine {
         if !self.charge(from, 1 + u32::from(substreams.len())) {
             return;
         }
+        self.make_place(from);
         let mut granted = Substreams::NONE;
         let mut reason = None;
         // What nobody takes yet goes first: it spreads more different sub-streams among the children. In a crowd few
@@ -172,8 +207,14 @@ impl Engine {
                         && !partner.takes.contains(index)
                     {
                         partner.takes.insert(index);
-                        let (since, home) = (self.now, partner.at_home());
-                        self.pushes.add(index, Push { peer: from, from: first, since, home });
+                        let push = Push {
+                            peer: from,
+                            from: first,
+                            since: self.now,
+                            home: partner.at_home(),
+                            servers_only: partner.servers_only,
+                        };
+                        self.pushes.add(index, push);
                     }
                 }
             }
@@ -303,10 +344,12 @@ impl Engine {
         }
     }
 
-    /// Sheds the newest children until the uplink carries the rest; those that nobody else can feed come last.
+    /// Sheds the newest children until the uplink carries the rest. At a server those that nobody else can feed come last,
+    /// as far as there is room kept for them.
     pub(super) fn shed_overload(&mut self) {
         while self.pushes.outside() > self.uplink.capacity() {
-            let others = self.pushes.newest(|peer| !self.goes_before_others(peer));
+            let kept = !self.is_viewer() && self.pushes.servers_only() <= self.reserved();
+            let others = self.pushes.newest(|push| !(kept && push.servers_only));
             let Some((index, peer)) = others.or_else(|| self.pushes.newest(|_| true)) else {
                 return;
             };

@@ -24,8 +24,10 @@ const ANSWER: Duration = Duration::from_millis(150);
 const LONGEST: Duration = Duration::from_millis(800);
 const LOST: Duration = Duration::from_secs(3);
 /// Shards that a viewer has on their way before it knows how fast they come, and at least.
-const FIRST: usize = 40;
+const FIRST: usize = 24;
 const LEAST: usize = 8;
+/// A viewer that nobody feeds pulls what is due within this.
+const DUE_SOON: Duration = Duration::from_secs(1);
 
 /// Refused pulls are asked of others after this: several answers may come together.
 const REFUSED: Duration = Duration::from_millis(5);
@@ -112,6 +114,7 @@ impl Engine {
     /// Pulls what is missing and will not come by itself; whether anything is missing.
     pub(super) fn repair(&mut self) -> bool {
         self.expire_pulls();
+        self.aim();
         let holes = self.holes();
         let mut asks: Vec<Ask> = Vec::new();
         let mut may = self.may_pull();
@@ -167,7 +170,8 @@ impl Engine {
     /// ones those that begin at a random access point.
     fn holes(&self) -> Vec<(u64, Duration)> {
         let covered = self.start.covered().map(|last| self.believable(last));
-        let Some(newest) = self.window.newest().max(covered) else { return Vec::new() };
+        let newest = self.window.newest().max(covered).max(self.told_alone());
+        let Some(newest) = newest else { return Vec::new() };
         let first = match self.config.role {
             Role::Viewer => match self.playout.next.or(self.start.first()) {
                 Some(next) => next,
@@ -202,6 +206,19 @@ impl Engine {
         }
         holes.sort_unstable();
         holes.into_iter().map(|(_, _, number, left)| (number, left)).collect()
+    }
+
+    /// The newest segment that partners tell of, for a viewer that nobody feeds: nothing else tells it what there is, and
+    /// until it finds parents it lives on what it pulls. What is not due soon may still come from a parent: it would come twice.
+    fn told_alone(&self) -> Option<u64> {
+        if !self.is_viewer() || self.feeds.iter().any(|feed| feed.flows()) {
+            return None;
+        }
+        self.window.newest()?;
+        let told = self.partners.values().filter_map(|partner| partner.newest()).max()?;
+        let told = self.believable(told);
+        let soon = self.now + DUE_SOON;
+        (told.saturating_sub(16)..=told).rev().find(|&number| self.deadline(number) <= soon)
     }
 
     fn pull_segment(&self, number: u64, left: Duration, asks: &mut Vec<Ask>, may: &mut usize) {
@@ -269,6 +286,7 @@ impl Engine {
         let holder = |(peer, partner): (Pid, &Partner)| {
             if !partner.met
                 || !self.may_feed_me(partner.info.role)
+                || self.in_reserve(partner)
                 || self.refused(partner, number, hurry)
             {
                 return None;

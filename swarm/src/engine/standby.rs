@@ -7,7 +7,7 @@ use rand::Rng;
 use super::Engine;
 use super::partner::Pid;
 use crate::output::Parting;
-use crate::{Config, Message, Time, TimeoutReason};
+use crate::{Config, Message, Substreams, Time, TimeoutReason};
 
 /// Standby partners have answered within this.
 const PROBED: Duration = Duration::from_secs(5);
@@ -17,11 +17,11 @@ const ROUND: Duration = Duration::from_secs(2);
 const SILENT: Duration = Duration::from_secs(20);
 
 impl Engine {
-    /// Standby partners, as of `now`: no parents, but ready to be.
+    /// Standby partners, as of `now`: no parents, but ready to be, with room for one more.
     pub(super) fn standby(&self, now: Time) -> u32 {
         let ready = self.partners.values().filter(|partner| {
             let probed = partner.answered.is_some_and(|at| now.since(at) <= PROBED);
-            probed && partner.feeds.is_empty() && !partner.offered.is_empty()
+            probed && partner.feeds.is_empty() && partner.free > 0 && !partner.offered.is_empty()
         });
         ready.count() as u32
     }
@@ -48,10 +48,13 @@ impl Engine {
             let may = self.may_feed_me(partner.info.role) && !partner.offered.is_empty();
             may && partner.feeds.is_empty()
         });
+        // First those that have room, and something that does not come here already.
+        let taken: Substreams = self.feeds.iter().map(|feed| feed.index).collect();
         let mut ready: Vec<_> = able
             .map(|(peer, partner)| {
                 let full = partner.free == 0;
-                (full, partner.nearness, !partner.is_viewer(), peer)
+                let same = partner.offered.without(taken).is_empty();
+                (full, same, partner.nearness, !partner.is_viewer(), peer)
             })
             .collect();
         ready.sort_unstable();
@@ -89,5 +92,6 @@ impl Engine {
         if free > 0 {
             partner.back_off = partner.back_off.min(now);
         }
+        self.call_off(from);
     }
 }

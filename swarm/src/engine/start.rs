@@ -15,6 +15,10 @@ const PATIENCE: Duration = Duration::from_millis(400);
 const PAUSE: Duration = Duration::from_millis(120);
 /// A holder with little to spare is asked for this part of what is needed.
 const FEW: u8 = 4;
+/// A random access point that is due within this is better than an earlier one and all that came since: that takes as long.
+const LEAD: Duration = Duration::from_millis(500);
+/// What comes is measured for so long before it is reckoned with.
+const MEASURED: Duration = Duration::from_millis(100);
 /// Holders asked before the set of parents alone has to do.
 const TRIES: usize = 3;
 
@@ -34,8 +38,12 @@ pub(super) struct Start {
     state: State,
     tries: usize,
     range: Option<(u64, u64)>,
+    /// When the first shard came.
+    pub(super) flows: Option<Time>,
     /// How many shards of each segment the holder was asked for.
     asked: u8,
+    /// Nothing before this segment is needed.
+    begin_at: u64,
 }
 
 /// A start that waits for data, at a holder.
@@ -54,6 +62,11 @@ impl Start {
     /// Whether an answer is awaited: parents are asked for what follows the burst, so they wait for it too.
     pub(super) fn awaited(&self) -> bool {
         matches!(self.state, State::Asked(..))
+    }
+
+    /// Nothing before this segment is needed; of use until a holder was asked.
+    pub(super) fn begin_at(&mut self, number: u64) {
+        self.begin_at = number;
     }
 
     /// First segment of the burst.
@@ -88,7 +101,8 @@ impl Engine {
         let Some(platform) = self.platform() else { return };
         let waiting = self.gathering.is_none_or(|until| self.now < until);
         let holders = self.partners.iter().filter(|(_, partner)| {
-            partner.met && !partner.offered.is_empty() && !partner.start_tried
+            let may = partner.met && !self.in_reserve(partner);
+            may && !partner.offered.is_empty() && !partner.start_tried
         });
         let best = holders.min_by_key(|(peer, partner)| {
             let viewer = partner.info.role == Role::Viewer;
@@ -110,7 +124,11 @@ impl Engine {
         self.start.asked = k;
         self.start.state = State::Asked(peer, self.now);
         let delay = self.config.playout_delay.as_micros() as u64;
-        let playout = platform.saturating_sub(delay);
+        // What is due before it can be there is not asked for.
+        let soon = platform.saturating_add(LEAD.as_micros() as u64);
+        let begin_at = self.start.begin_at.saturating_mul(self.config.segment.as_micros() as u64);
+        // No more than what can be there: whoever asks for what is not made yet waits for it.
+        let playout = soon.saturating_sub(delay).max(begin_at.min(platform));
         self.send(peer, Message::Start { playout, k });
         self.timers.arm(TimeoutReason::Parents, self.now + PATIENCE);
     }
@@ -145,6 +163,38 @@ impl Engine {
             State::Asked(holder, _) if holder == peer => self.next_holder(),
             State::Bursting(holder, _) if holder == peer => self.start.state = State::Over,
             _ => {}
+        }
+    }
+
+    /// While nothing plays yet: if what is due before the next random access point cannot be there before that is due,
+    /// playing begins with that one, and nothing before it is wanted.
+    pub(super) fn aim(&mut self) {
+        if self.playout.next.is_some() {
+            return;
+        }
+        let Some(((first, last), platform)) = self.start.range.zip(self.platform()) else { return };
+        let bytes = self.counters.bytes_in;
+        let bytes = bytes.headend + bytes.repeater + bytes.viewer;
+        let took = self.now.since(self.start.flows.unwrap_or(self.now));
+        if took < MEASURED || bytes == 0 {
+            return;
+        }
+        let point = platform.saturating_sub(self.config.playout_delay.as_micros() as u64);
+        let next = self.window.iter().find(|(_, slot)| slot.random_access && slot.capture > point);
+        let Some((next, slot)) = next.filter(|&(next, _)| next > first) else { return };
+        let wait = Duration::from_micros(slot.capture - point);
+        // What a holder promised is not proven: never look back further than what is kept.
+        let first = first.max(next.saturating_sub(self.window.most() as u64));
+        let left = |number: u64| {
+            let slot = self.window.get(number);
+            let shard = slot.map_or(0, |slot| slot.shard_bytes).max(1);
+            let missing = slot.map_or(self.config.k, |slot| slot.missing());
+            u64::from(shard) * u64::from(missing)
+        };
+        let missing: u64 = (first..next).map(left).sum();
+        let needs = took.as_micros() as u64 * missing / bytes;
+        if Duration::from_micros(needs) > wait {
+            self.start.range = Some((next, last.max(next)));
         }
     }
 

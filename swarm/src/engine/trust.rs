@@ -44,7 +44,7 @@ impl Engine {
     pub(super) fn drop_partner(&mut self, peer: Pid, reason: Parting) {
         if let Some(id) = self.partners.get(peer).map(|partner| partner.id) {
             self.out.push_back(Output::Disconnect { peer: id, reason });
-            self.disconnected(peer);
+            self.part_with(peer, reason == Parting::Silent);
         }
     }
 

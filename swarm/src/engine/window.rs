@@ -227,8 +227,9 @@ impl Window {
         })
     }
 
-    pub(super) fn take(&mut self, arrival: &Arrival, now: Time) -> Change {
-        let edge = self.advance(&arrival.header, now);
+    /// Takes a shard. `steady`: what came before would have come here, so that silence is the source's.
+    pub(super) fn take(&mut self, arrival: &Arrival, steady: bool, now: Time) -> Change {
+        let edge = self.advance(&arrival.header, steady, now);
         let slot = match self.slot(&arrival.header, arrival.bytes, now) {
             Some(slot) => slot,
             None => return Change::Lost,
@@ -244,7 +245,7 @@ impl Window {
 
     /// All shards of a segment are held: it was made here.
     pub(super) fn publish(&mut self, header: &Header, shard_bytes: u32, now: Time) {
-        self.advance(header, now);
+        self.advance(header, true, now);
         if let Some(slot) = self.slot(header, shard_bytes, now) {
             slot.full = Substreams::first(slot.n);
             slot.essential = slot.full;
@@ -306,7 +307,7 @@ impl Window {
         }
     }
 
-    fn advance(&mut self, header: &Header, now: Time) -> bool {
+    fn advance(&mut self, header: &Header, steady: bool, now: Time) -> bool {
         let number = header.number;
         if let Some((edge, _, at)) = self.edge {
             if number <= edge {
@@ -316,7 +317,7 @@ impl Window {
             let jump = number - edge - 1;
             let silent = now.since(at).as_micros() as u64;
             let whole = jump.saturating_mul(self.segment_us).saturating_mul(4) / 5;
-            if jump > 0 && silent >= whole.max(self.least_gap) {
+            if steady && jump > 0 && silent >= whole.max(self.least_gap) {
                 self.gap = Some((edge + 1, number - 1));
             }
         }

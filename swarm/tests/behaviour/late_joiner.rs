@@ -33,7 +33,11 @@ fn the_first_picture_takes_a_few_round_trips() {
         net.run_for(Duration::from_secs(15));
         let stats = net.stats(viewer);
         // Rendezvous 10 ms, connecting three trips, hello one, the burst two: seven trips of 20 ms and jitter.
-        assert!(stats.startup.unwrap() < Duration::from_millis(250), "{}", net.table());
+        // Or playing begins at a random access point that is due half a second later at most.
+        let startup = stats.startup.unwrap();
+        let waited = net.nodes[viewer].played[0].at == net.nodes[viewer].played[0].due;
+        let most = Duration::from_millis(if waited { 600 } else { 250 });
+        assert!(startup < most, "{}", net.table());
         assert_eq!((stats.stalls, stats.lost), (0, 0), "{}", net.table());
         let first = net.nodes[viewer].played[0];
         assert!(first.due <= first.at, "there was a random access point before the playout point");

@@ -3,6 +3,7 @@
 mod blocked;
 mod household;
 mod ipv6;
+mod ladder;
 mod moving;
 mod playing;
 mod scene;

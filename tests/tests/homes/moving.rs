@@ -1,11 +1,12 @@
 //! Homes that move while somebody plays there.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use demo::{Stage, Viewer, Watch};
 use system_tests::street::{Kind, Spot, Street};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::scene::{self, Count, OVER, SHOWINGS};
 
@@ -20,6 +21,8 @@ const MEETING: Duration = Duration::from_secs(8);
 const SETTLING: Duration = Duration::from_secs(5);
 /// Without any network in between: cable out, Wi-Fi on.
 const GAP: Duration = Duration::from_millis(300);
+/// From capture to picture.
+const DELAY: Duration = Duration::from_secs(2);
 
 /// Who moves in which way.
 #[derive(Clone, Copy, Debug)]
@@ -75,15 +78,69 @@ async fn scene(
     Ok(())
 }
 
+/// Longer than the playout delay: nothing is left to be played.
+const LONG_GAP: Duration = Duration::from_millis(4_500);
+/// Playing goes on so soon after the network is there again.
+const RESUMED: Duration = Duration::from_secs(1);
+
+/// The last home is without a network for long, and comes back at another address or at the same one.
+async fn long_gap(
+    street: &Street,
+    homes: &mut [Spot],
+    viewers: &[Viewer],
+    another: bool,
+) -> Result<()> {
+    let who = homes.len() - 1;
+    let viewer = &viewers[who];
+    for _ in 0..SHOWINGS {
+        let before = [Count::of(&viewers[0])?, Count::of(viewer)?];
+        let home = &mut homes[who];
+        let [a, b, c, last] = home.ip.octets();
+        let new = Ipv4Addr::new(a, b, c, last + u8::from(another));
+        let pulled = Instant::now();
+        street.replug(home, new, LONG_GAP).await.map_err(|error| anyhow!(error))?;
+        let (gap, back) = (pulled.elapsed(), Instant::now());
+        // What is frozen is counted already.
+        let frozen = (Count::of(viewer)? - before[1]).stall_ms;
+        let size = || std::fs::metadata(viewer.recording()).map(|file| file.len());
+        let old = size()?;
+        while size()? == old && back.elapsed() < 5 * RESUMED {
+            sleep(Duration::from_millis(10)).await;
+        }
+        let resumed = back.elapsed();
+        sleep(OVER).await;
+        let stays = Count::of(&viewers[0])? - before[0];
+        let gone = Count::of(viewer)? - before[1];
+        let place = if another { "another address" } else { "the same address" };
+        println!("without a network for {gap:?}, then at {place}: plays again after {resumed:?}");
+        gone.say(&format!("{frozen:.0} ms frozen by then, and in the end"));
+        let missed = gap.saturating_sub(DELAY).as_secs_f64() * 1000.0;
+        // Figures are up to a second old. What comes first may be followed by a hole: that counts, too.
+        let counted = frozen > missed - 1_250.0 && gone.stall_ms > missed - 250.0;
+        let soon = gone.stall_ms < missed + RESUMED.as_secs_f64() * 1000.0;
+        if resumed < RESUMED && soon && counted {
+            return Ok(());
+        }
+        ensure!(!stays.is_whole(), "{place}: {resumed:?}, {gone:?}\n{}", viewer.log_tail());
+        println!("who stays was disturbed too: shown again");
+    }
+    println!("the long gap is not judged: the machine is too busy");
+    Ok(())
+}
+
 async fn play(street: &Street, homes: &mut [Spot]) -> Result<()> {
     let servers = &street.servers;
     let plan = scene::plan(street, Some(PUSHED));
     let mut stage = Stage::set_in(plan, &servers.namespace, servers.ip).await?;
     let mut viewers = Vec::new();
     for home in homes.iter() {
-        viewers.push(scene::watch(&mut stage, home, Watch::new("[::]", "one")).await?);
+        let watch = Watch { record: true, ..Watch::new("[::]", "one") };
+        viewers.push(scene::watch(&mut stage, home, watch).await?);
     }
     sleep(MEETING).await;
+    for another in [true, false] {
+        long_gap(street, homes, &viewers, another).await?;
+    }
     for turn in [(1, Move::Inside), (2, Move::Router), (3, Move::Inside), (3, Move::Router)] {
         scene(street, homes, &viewers, turn).await?;
     }

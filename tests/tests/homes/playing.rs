@@ -2,30 +2,30 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use demo::{Channel, Figures, Plan, Repeater, Source, Stage, Viewer, Watch};
-use system_tests::street::{Kind, Street};
+use anyhow::{Context as _, Result, ensure};
+use demo::{Stage, Viewer, Watch};
+use system_tests::street::{Kind, Spot, Street};
 use tokio::time::sleep;
 
-use crate::scene;
+use crate::scene::{self, Count};
 
 /// Until viewers have met, and how long is counted after that.
 const MEETING: Duration = Duration::from_secs(15);
 const COUNTED: Duration = Duration::from_secs(15);
 
 /// Sub-streams that the repeater pushes: three viewers' worth. That is taken once the first three play, so that who comes
-/// later begins at the repeater and lives on viewers.
+/// later begins at the repeater and lives on viewers: one of each kind, but for who can meet nobody.
 const PUSHED: u32 = 24;
 const FIRST: usize = 3;
 
-/// IPv6 alone has a stage of its own: the servers on this one listen on IPv4.
+/// Homes with IPv6 have a stage of their own (`ipv6`): the servers on this one listen on IPv4.
 const HOMES: [Kind; 11] = [
     Kind::None,
-    Kind::None,
     Kind::Blocked,
+    Kind::PortRestricted,
+    Kind::None,
     Kind::FullCone,
     Kind::AddressRestricted,
-    Kind::PortRestricted,
     Kind::PortRestricted,
     Kind::Symmetric,
     Kind::SymmetricRandom,
@@ -33,46 +33,33 @@ const HOMES: [Kind; 11] = [
     Kind::CarrierSymmetric,
 ];
 
-async fn play(street: &Street, homes: &[system_tests::street::Spot]) -> Result<()> {
+async fn play(street: &Street, homes: &[Spot]) -> Result<()> {
     let servers = &street.servers;
-    let channel = Channel { video: (320, 180, 400), ..Channel::new("one", Source::Test) };
-    let plan = Plan {
-        channels: vec![channel],
-        repeaters: vec![Repeater {
-            max_pushed: Some(PUSHED),
-            ..Repeater::at(&servers.ip.to_string())
-        }],
-        headend_feeds_viewers: false,
-    };
+    let plan = scene::plan(street, Some(PUSHED));
     let mut stage = Stage::set_in(plan, &servers.namespace, servers.ip).await?;
     let mut viewers: Vec<Viewer> = Vec::new();
     for (home, kind) in homes.iter().zip(HOMES) {
-        let namespace = Some(home.namespace.clone());
-        let mut viewer = stage.watch(Watch { namespace, ..Watch::new("[::]", "one") })?;
-        viewer.playing().await.with_context(|| format!("{kind:?}"))?;
-        viewers.push(viewer);
+        let viewer = scene::watch(&mut stage, home, Watch::new("[::]", "one")).await;
+        viewers.push(viewer.with_context(|| format!("{kind:?}"))?);
     }
     sleep(MEETING).await;
-    let before = viewers.iter().map(Viewer::figures).collect::<Result<Vec<Figures>>>()?;
-    sleep(COUNTED).await;
-    let mut poor = Vec::new();
-    println!("home: share of bytes from viewers, stalls before and while it was counted");
-    for (place, ((viewer, before), kind)) in viewers.iter().zip(&before).zip(HOMES).enumerate() {
-        let now = viewer.figures()?;
-        let came = |figures: &Figures| (figures.bytes_in.viewer, figures.bytes_in.sum());
-        let ((from, all), (from_before, all_before)) = (came(&now), came(before));
-        let share = (from - from_before) as f64 / (all - all_before).max(1) as f64;
-        let (stalls, causes) = (now.stalls - before.stalls, &now.stall_causes);
-        println!("{kind:?}: {:.0} %, {} and {stalls} {causes:?}", share * 100.0, before.stalls);
-        let blocked = kind == Kind::Blocked;
-        anyhow::ensure!(!blocked || from == 0, "UDP is blocked, and viewers are met: {now:#?}");
-        anyhow::ensure!(now.bytes_in.repeater > 0, "{kind:?} did not begin at the repeater");
-        if place >= FIRST && share < 0.5 {
-            poor.push(format!("{kind:?}: {share:.2}\n{now:#?}\n{}", viewer.log_tail()));
-        }
-        anyhow::ensure!(now.segments.played > before.segments.played, "{kind:?} stands still");
+    let all: Vec<&Viewer> = viewers.iter().collect();
+    let counts = scene::count_carried(&all, FIRST, COUNTED).await?;
+    for (count, kind) in counts.iter().zip(HOMES) {
+        count.say(&format!("{kind:?}"));
     }
-    anyhow::ensure!(poor.is_empty(), "less than half from viewers: {}", poor.join("\n"));
+    for (place, ((count, kind), viewer)) in counts.iter().zip(HOMES).zip(&viewers).enumerate() {
+        let (whole, tail) = (Count::of(viewer)?, viewer.log_tail());
+        ensure!(whole.from_servers > 0, "{kind:?} did not begin at the repeater:\n{tail}");
+        ensure!(count.played > 0, "{kind:?} stands still:\n{tail}");
+        let met = whole.from_viewers > 0;
+        ensure!(kind != Kind::Blocked || !met, "UDP is blocked, and viewers are met:\n{tail}");
+        ensure!(
+            place < FIRST || count.is_carried_by_viewers(),
+            "{kind:?}: less than half from viewers: {:#?}\n{tail}",
+            viewer.figures()?
+        );
+    }
     for viewer in viewers {
         viewer.stop().await?;
     }

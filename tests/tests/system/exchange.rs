@@ -8,8 +8,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use demo::{Bytes, Channel, Figures, Plan, Repeater, Source, Stage, Watch};
 use system_tests::media;
+use tokio::time::{Instant, sleep};
 
-const SECONDS: u32 = 30;
+const SECONDS: u32 = 40;
+/// Until a source has answered on a busy machine.
+const ON_AIR: Duration = Duration::from_secs(60);
+/// A viewer that comes now may begin so long ago.
+const SLATE_SEEN: Duration = Duration::from_secs(4);
 /// The four viewers' networks: two in each repeater's AS.
 const VIEWERS: [&str; 4] = ["127.0.1.11", "127.0.1.12", "127.0.2.11", "127.0.2.12"];
 
@@ -24,10 +29,23 @@ fn plan(channel: Channel) -> Plan {
     }
 }
 
+/// Waits until viewers begin with the source's pictures: a channel whose source has not answered yet shows its slate,
+/// which comes to viewers for as long as the delay.
+async fn on_air(stage: &Stage) -> Result<()> {
+    let until = Instant::now() + ON_AIR;
+    while let Some(missing) = stage.missing_at_headend().await {
+        anyhow::ensure!(Instant::now() < until, "the headend still misses {missing}");
+        sleep(Duration::from_millis(100)).await;
+    }
+    sleep(SLATE_SEEN).await;
+    Ok(())
+}
+
 /// Four viewers play at once; their figures, and `judge` on each recording.
 async fn four_play(channel: Channel, judge: impl Fn(&Path) -> Result<()>) -> Result<()> {
     let id = channel.id.clone();
     let mut stage = Stage::set(plan(channel)).await?;
+    on_air(&stage).await?;
     let mut viewers = Vec::new();
     for address in VIEWERS {
         let watch = Watch { seconds: Some(SECONDS), record: true, ..Watch::new(address, &id) };
@@ -36,7 +54,7 @@ async fn four_play(channel: Channel, judge: impl Fn(&Path) -> Result<()>) -> Res
     // Who feeds whom is looked at while they play; at the end the first to leave are missing.
     let mut parents = vec![BTreeSet::<String>::new(); viewers.len()];
     for _ in 0..SECONDS - 5 {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        sleep(Duration::from_secs(1)).await;
         for (viewer, parents) in viewers.iter().zip(&mut parents) {
             let now = viewer.figures().map(|figures| figures.substreams).unwrap_or_default();
             parents.extend(now.into_iter().map(|from| from.parent));
@@ -54,9 +72,13 @@ async fn four_play(channel: Channel, judge: impl Fn(&Path) -> Result<()>) -> Res
         judge(&recording).with_context(context)?;
         all.push(figures);
     }
+    println!("parents used: {:?}", parents.iter().map(BTreeSet::len).collect::<Vec<_>>());
+    // One of four may live on the two repeaters: who is interior takes from servers what others hang on (decision 146).
     for (viewer, parents) in VIEWERS.iter().zip(&parents) {
-        assert!(parents.len() >= 3, "viewer {viewer} used only {parents:?}");
+        assert!(parents.len() >= 2, "viewer {viewer} used only {parents:?}");
     }
+    let spread = parents.iter().filter(|parents| parents.len() >= 3).count();
+    assert!(spread + 1 >= VIEWERS.len(), "most used two parents alone: {parents:?}");
     from_viewers_mostly(&all);
     stage.strike().await
 }
@@ -69,6 +91,7 @@ fn from_viewers_mostly(all: &[Figures]) {
     });
     assert_eq!(sum.headend, 0, "the headend serves repeaters only");
     let share = sum.viewer as f64 / sum.sum() as f64;
+    println!("from viewers: {:.0} %", share * 100.0);
     assert!(share > 0.5, "only {:.0} % came from viewers: {sum:?}", share * 100.0);
 }
 

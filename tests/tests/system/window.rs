@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use demo::{Channel, Plan, Repeater, Source, Stage};
+use system_tests::street::{Kind, Street};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -72,25 +73,46 @@ fn program() -> Result<PathBuf> {
     found.into_iter().find(|path| path.is_file()).context("braidcast is not built")
 }
 
+/// Where a script runs.
+enum Place<'a> {
+    /// On the platform's machine.
+    Here,
+    /// In this network namespace.
+    Home(&'a str),
+}
+
 /// Runs one of the scripts of `tests/ui` on a display and a session bus of its own: with the program, how to sign in, the
-/// state folder in `root`, and `more`. What it says is printed as it comes.
+/// state folder in `root`, and `more`. What it says is printed as it comes; what it asks of the stage is done.
 async fn drive(
     script: &str,
+    place: Place<'_>,
     root: &Path,
-    stage: &Stage,
+    stage: &mut Stage,
     more: &[&Path],
     limit: Duration,
 ) -> Result<()> {
     let state = root.join("state");
     std::fs::create_dir(&state)?;
-    // In the repeaters' network.
+    let bind = match place {
+        // In the repeaters' network.
+        Place::Here => "127.0.1.20:0",
+        Place::Home(_) => "0.0.0.0:0",
+    };
     std::fs::write(
         state.join("client.toml"),
-        "[network]\nbind = \"127.0.1.20:0\"\n[local]\nlisten = \"127.0.0.1:0\"\n",
+        format!("[network]\nbind = \"{bind}\"\n[local]\nlisten = \"127.0.0.1:0\"\n"),
     )?;
     let display = Display::start().await?;
+    let mut driver = match place {
+        Place::Here => Command::new("dbus-run-session"),
+        Place::Home(namespace) => {
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", namespace, "dbus-run-session"]);
+            command
+        }
+    };
     // The distribution's Python: it has the bindings.
-    let mut driver = Command::new("dbus-run-session")
+    let mut driver = driver
         .args(["--", "/usr/bin/python3"])
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("ui").join(script))
         .arg(program()?)
@@ -111,7 +133,10 @@ async fn drive(
     let told = async {
         let mut said = String::new();
         while let Some(line) = lines.next_line().await? {
-            println!("{line}");
+            match line.strip_prefix("stage: ") {
+                Some(wish) => grant(stage, wish).await.with_context(|| wish.to_owned())?,
+                None => println!("{line}"),
+            }
             said += &line;
             said.push('\n');
         }
@@ -123,8 +148,36 @@ async fn drive(
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_viewer_signs_in_zaps_pauses_and_signs_out() -> Result<()> {
+/// Does what a script asks of the platform.
+async fn grant(stage: &mut Stage, wish: &str) -> Result<()> {
+    match wish {
+        "kill headend" => stage.headend.kill().await,
+        "start headend" => stage.headend.restart().await?,
+        "kill platform" => {
+            stage.auth.kill().await;
+            stage.rendezvous.kill().await;
+        }
+        "start platform" => {
+            stage.auth.restart().await?;
+            stage.rendezvous.restart().await?;
+        }
+        "revoke sessions" => {
+            let said =
+                stage.administer(&["session", "list", "--user", demo::USER, "--json"]).await?;
+            let json = said.find('[').map(|at| &said[at..]).context("a list of sessions")?;
+            let sessions: Vec<serde_json::Value> = serde_json::from_str(json)?;
+            for session in sessions {
+                let id = session["id"].as_str().context("a session has an id")?;
+                stage.administer(&["session", "revoke", id]).await?;
+            }
+        }
+        wish => bail!("nobody knows how to do that: {wish}"),
+    }
+    Ok(())
+}
+
+/// Runs a script before three channels: red, green and blue.
+async fn before_three_channels(script: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let root = folder.path();
     let mut channels = Vec::new();
@@ -138,8 +191,21 @@ async fn a_viewer_signs_in_zaps_pauses_and_signs_out() -> Result<()> {
         headend_feeds_viewers: false,
     })
     .await?;
-    drive("drive.py", root, &stage, &[], LIMIT).await?;
+    let platform = stage.folder().to_owned();
+    drive(script, Place::Here, root, &mut stage, &[&platform], LIMIT).await?;
     stage.strike().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_signs_in_zaps_pauses_and_signs_out() -> Result<()> {
+    before_three_channels("drive.py").await
+}
+
+/// Every control has a name for screen readers and is reached by keys (`tests/ui/audit.py`).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "has been seen through for the pages before the list of channels only, on a busy machine"]
+async fn names_and_keys() -> Result<()> {
+    before_three_channels("audit.py").await
 }
 
 /// No test: takes the pictures of the documentation (`make pictures`).
@@ -166,8 +232,37 @@ async fn pictures() -> Result<()> {
     .await?;
     let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/pictures");
     let headend = stage.headend.pid().context("the headend runs")?.to_string();
-    let more = [out.as_path(), stage.folder(), Path::new(&headend)];
-    drive("pictures.py", folder.path(), &stage, &more, LIMIT).await?;
+    let platform = stage.folder().to_owned();
+    let more = [out.as_path(), &platform, Path::new(&headend)];
+    drive("pictures.py", Place::Here, folder.path(), &mut stage, &more, LIMIT).await?;
+    stage.strike().await
+}
+
+/// No test: tries what may go wrong and says what the viewer reads then (`make failures`). Needs network namespaces.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes, and says what it saw to people"]
+async fn failures() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let clip = demo::clip().context("make clip")?.canonicalize()?;
+    let (street, homes) =
+        Street::new("f", &[Kind::PortRestricted]).map_err(|why| anyhow::anyhow!("{why}"))?;
+    let servers = &street.servers;
+    let plan = Plan {
+        channels: vec![Channel {
+            name: "Meadow TV".into(),
+            video: (640, 360, 1000),
+            ..Channel::new("meadow", Source::File(clip))
+        }],
+        repeaters: vec![
+            Repeater::at(&servers.ip.to_string()),
+            Repeater::at(&servers.ip.to_string()),
+        ],
+        headend_feeds_viewers: false,
+    };
+    let mut stage = Stage::set_in(plan, &servers.namespace, servers.ip).await?;
+    let out = std::env::var_os("OUT").map_or_else(|| folder.path().join("seen"), PathBuf::from);
+    let home = Place::Home(&homes[0].namespace);
+    drive("failures.py", home, folder.path(), &mut stage, &[&out], LIMIT).await?;
     stage.strike().await
 }
 
@@ -197,6 +292,6 @@ async fn measurements() -> Result<()> {
     })
     .await?;
     let part = std::env::var("PART").unwrap_or_else(|_| "zap,play,start".into());
-    drive("measure.py", folder.path(), &stage, &[Path::new(&part)], LONG).await?;
+    drive("measure.py", Place::Here, folder.path(), &mut stage, &[Path::new(&part)], LONG).await?;
     stage.strike().await
 }

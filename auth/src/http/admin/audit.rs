@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::http::Problem;
-use crate::http::extract::Question;
+use crate::http::extract::{Body, Question};
 use crate::http::problem::ProblemBody;
 use crate::store::Act;
 
@@ -47,6 +48,38 @@ pub(crate) async fn list(
     Question(Part { before, limit }): Question<Part>,
 ) -> Result<Json<Acts>, Problem> {
     Ok(Json(Acts { acts: app.store()?.acts(before, limit).await? }))
+}
+
+/// Something that the administrator does elsewhere on the platform.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct Done {
+    /// What, such as `channel set`: 1 to 64 bytes.
+    act: String,
+    /// To what, at most 128 bytes.
+    subject: String,
+}
+
+/// Notes what the administrator does at another service, such as rendezvous' console. Refused for whoever may not
+/// administer, so that it is a permission, too.
+#[utoipa::path(
+    post, path = "/v1/admin/audit", tag = "administration", request_body = Done, security(("administrator" = [])),
+    responses(
+        (status = 204),
+        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(crate) async fn add(
+    State(app): State<Arc<App>>,
+    Body(Done { act, subject }): Body<Done>,
+) -> Result<StatusCode, Problem> {
+    let plain = |text: &str, most| text.len() <= most && !text.chars().any(char::is_control);
+    if act.is_empty() || !plain(&act, 64) || !plain(&subject, 128) {
+        return Err(Problem::malformed("an act has 1 to 64 bytes, its subject 128 at most"));
+    }
+    app.store()?;
+    app.note(&act, &subject).await;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 impl App {

@@ -4,6 +4,7 @@ mod account;
 mod seat;
 mod show;
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,8 @@ pub(super) struct Core {
     settings: Settings,
     /// When choices are to be written.
     save: Option<Instant>,
+    /// Choices that are being written: keys are answered meanwhile, however slow the disk is.
+    saving: Option<BoxFuture<'static, io::Result<()>>>,
     saved_meter: Instant,
     meter: Meter,
     guide: Arc<Guide>,
@@ -84,6 +87,7 @@ impl Core {
             file,
             settings,
             save: None,
+            saving: None,
             saved_meter: Instant::now(),
             guide: Arc::default(),
             signing: None,
@@ -115,6 +119,7 @@ impl Core {
                     self.signing = None;
                     self.signed(signed).await;
                 }
+                saved = maybe(&mut self.saving) => self.saved(saved),
                 () = busy(&mut self.seat) => {}
                 // Its end is no change: the core ends before.
                 Ok(()) = self.metered.changed() => {}
@@ -263,9 +268,9 @@ impl Core {
             seat.tuner.tick(&self.guide, state.rendezvous);
         }
         self.choose();
-        if self.save.is_some_and(|at| at <= Instant::now()) {
+        if self.saving.is_none() && self.save.is_some_and(|at| at <= Instant::now()) {
             self.save = None;
-            self.write().await;
+            self.saving = Some(self.write());
         }
         if self.saved_meter.elapsed() > SAVE_METER {
             self.saved_meter = Instant::now();
@@ -273,23 +278,32 @@ impl Core {
         }
     }
 
-    async fn write(&mut self) {
+    /// Writes choices as they are now.
+    fn write(&self) -> BoxFuture<'static, io::Result<()>> {
         let (file, settings) = (self.file.clone(), self.settings.clone());
-        let written = tokio::task::spawn_blocking(move || file.write(&settings)).await;
-        self.unsaved = match written {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(Problem::SettingsNotKept { why: error.to_string() }),
-            Err(_) => None,
-        };
+        let written = tokio::task::spawn_blocking(move || file.write(&settings));
+        // It does not panic, nor is it ended.
+        Box::pin(async move { written.await.unwrap_or(Ok(())) })
+    }
+
+    fn saved(&mut self, saved: io::Result<()>) {
+        self.saving = None;
+        let unsaved = |error: io::Error| Problem::SettingsNotKept { why: error.to_string() };
+        self.unsaved = saved.err().map(unsaved);
     }
 
     async fn end(mut self) {
         self.signing = None;
+        if let Some(saving) = self.saving.take() {
+            let _told_before = saving.await;
+        }
         if self.save.take().is_some() {
-            self.write().await;
+            let saved = self.write().await;
+            self.saved(saved);
         }
         self.unseat(false).await;
         self.meter.save();
+        self.meter.written().await;
     }
 }
 

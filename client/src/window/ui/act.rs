@@ -156,7 +156,7 @@ impl Ui {
 
     pub(in crate::window) fn toggle_statistics(self: &Rc<Self>) {
         self.stage.statistics.show(&self.television.figures(), &self.view.borrow());
-        self.stage.statistics.toggle();
+        self.stage.toggle_statistics();
     }
 
     pub(in crate::window) fn toggle_favourite(self: &Rc<Self>, channel: &str) {
@@ -214,6 +214,8 @@ impl Ui {
         } else if self.stage.back() {
         } else if self.window.is_fullscreen() {
             self.window.set_fullscreened(false);
+        } else if self.stage.is_revealed() {
+            self.stage.conceal();
         } else {
             self.stage.focus();
             return false;

@@ -44,7 +44,7 @@ impl Ui {
         self.only_watching.set_visible(page == "main");
         self.sign_in.show(&view);
         self.channels.show(&view);
-        super::super::widgets::say(&self.channels.foot, &statistics::upload(&view.upload));
+        super::super::widgets::say(&self.channels.foot, &statistics::upload_in_brief(&view.upload));
         self.guide.show(&view);
         self.follow(&view);
         self.stage.show(&view, self.position());
@@ -79,7 +79,7 @@ impl Ui {
         }
         let paused = view.transport.mode == Mode::Paused;
         if !channel.is_empty() && self.generation.get() != Some(view.transport.generation) {
-            if let Some(source) = self.television.open() {
+            if let Some(source) = self.television.open(view.transport.generation) {
                 self.generation.set(Some(view.transport.generation));
                 self.play(source, view, paused);
             }
@@ -96,7 +96,11 @@ impl Ui {
     /// Plays on from here with other tracks.
     pub(super) fn play_again(&self) {
         let view = self.view.borrow().clone();
-        if let Some(source) = self.television.open() {
+        let source = match (view.transport.mode, self.position()) {
+            (Mode::Paused | Mode::Behind, Some(here)) => self.television.open_at(here),
+            _ => self.television.open(view.transport.generation),
+        };
+        if let Some(source) = source {
             self.play(source, &view, view.transport.mode == Mode::Paused);
         }
     }

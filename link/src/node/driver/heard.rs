@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use super::super::budget::Hold;
 use super::super::conn::Presence;
 use super::super::part::Judged;
+use super::super::standing::SOON;
 use super::super::wire::{Absence, Close, PeerFrame};
-use super::{Driver, MAX_RENEWALS, MAX_STRAYS};
+use super::{ANSWER, Driver, MAX_RENEWALS, MAX_STRAYS};
 use crate::endpoint::canonical;
 use crate::is_tunnel;
 
@@ -29,7 +30,7 @@ impl Driver {
             PeerFrame::Entered { swarm } => {
                 let swarm = SwarmId(swarm);
                 // Otherwise it was left meanwhile, which was told, or it is met already.
-                if matches!(conn.swarms.get(&swarm), Some(Presence::Asked(_))) {
+                if conn.swarms.get(&swarm).is_some_and(|presence| *presence != Presence::In) {
                     if self.grants(id, swarm) {
                         self.meet(id, swarm);
                     } else {
@@ -46,6 +47,10 @@ impl Driver {
                     tracing::info!(?peer, ?swarm, reason, "refused by peer");
                 }
                 self.part_from(id, swarm);
+            }
+            PeerFrame::Later { swarm, wait_ms } => {
+                let wait = Duration::from_millis(wait_ms.into());
+                self.put_off(id, SwarmId(swarm), wait);
             }
             PeerFrame::Leave { swarm } => {
                 let swarm = SwarmId(swarm);
@@ -95,7 +100,7 @@ impl Driver {
 
     /// A peer says that it is in a swarm.
     fn entering(&mut self, id: u64, swarm: SwarmId) {
-        if !self.parts.contains_key(&swarm) {
+        if self.parts.get(&swarm).is_none_or(|part| part.rests) {
             let absence = Absence::NotJoined;
             self.stray(id);
             return self.send(id, &PeerFrame::NotHere { swarm: swarm.0, absence });
@@ -107,13 +112,17 @@ impl Driver {
             return self.send(id, &PeerFrame::NotHere { swarm: swarm.0, absence });
         }
         let Some(conn) = self.conns.get(&id) else { return };
-        if !self.standing.enter(swarm, conn.peer, Instant::now()) {
+        if let Err(wait) = self.standing.enter(swarm, conn.peer, Instant::now()) {
             tracing::debug!(peer = ?conn.peer, ?swarm, "enters too often, or misbehaved");
             self.refused += 1;
             self.part_from(id, swarm);
-            let absence = Absence::NotJoined;
             self.stray(id);
-            return self.send(id, &PeerFrame::NotHere { swarm: swarm.0, absence });
+            let answer = if wait <= SOON {
+                PeerFrame::Later { swarm: swarm.0, wait_ms: wait.as_millis() as u16 + 1 }
+            } else {
+                PeerFrame::NotHere { swarm: swarm.0, absence: Absence::NotJoined }
+            };
+            return self.send(id, &answer);
         }
         self.send(id, &PeerFrame::Entered { swarm: swarm.0 });
         let Some(conn) = self.conns.get(&id) else { return };
@@ -123,6 +132,33 @@ impl Driver {
             self.inputs.push_back((swarm, Input::Disconnected { peer }));
         }
         self.meet(id, swarm);
+    }
+
+    /// A peer that was asked wants to be asked again: the engine goes on waiting, no longer than for any answer.
+    fn put_off(&mut self, id: u64, swarm: SwarmId, wait: Duration) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Some(Presence::Asked(since)) = conn.swarms.get(&swarm).copied() else { return };
+        let until = Instant::now() + wait;
+        if until.duration_since(since) > ANSWER {
+            return self.part_from(id, swarm);
+        }
+        conn.enter(swarm, Presence::PutOff { since, until });
+    }
+
+    /// Asks those again that have put this node off until now.
+    pub(super) fn ask_again(&mut self, now: Instant) {
+        let mut due = Vec::new();
+        for (id, conn) in &mut self.conns {
+            for (swarm, presence) in &mut conn.swarms {
+                if let Presence::PutOff { since, until } = *presence
+                    && until <= now
+                {
+                    *presence = Presence::Asked(since);
+                    due.push((*id, PeerFrame::Enter { swarm: swarm.0 }));
+                }
+            }
+        }
+        due.iter().for_each(|(id, enter)| self.send(*id, enter));
     }
 
     /// Presents a peer to an engine.
@@ -150,7 +186,9 @@ impl Driver {
         let peer = conn.peer;
         let input = match conn.leave(swarm) {
             Some(Presence::In) => Input::Disconnected { peer },
-            Some(Presence::Asked(_)) => Input::NotConnected { peer, error: ConnectError::Refused },
+            Some(Presence::Asked(_) | Presence::PutOff { .. }) => {
+                Input::NotConnected { peer, error: ConnectError::Refused }
+            }
             None => return,
         };
         self.inputs.push_back((swarm, input));

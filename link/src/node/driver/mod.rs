@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use segment::SwarmId;
 use swarm::{ConnectError, Input, Time};
-use ticket::PeerId;
+use ticket::{PeerId, Role};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ use super::conn::{Conn, Presence};
 use super::egress::Egress;
 use super::event::Event;
 use super::hello::{self, Failure};
-use super::mail::{Letters, Mail, Membership};
+use super::mail::{Letters, Mail, Membership, Shared};
 use super::part::Part;
 use super::policy::Policy;
 use super::standing::Standing;
@@ -48,6 +48,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 const MAX_STRAYS: u32 = 500;
 /// Renewed tickets between two ticks: each costs a signature's check.
 const MAX_RENEWALS: u32 = 4;
+/// A viewer's figures are told while things happen, not oftener than this: its player goes by them.
+const FIGURES: Duration = Duration::from_millis(100);
 /// Events and inputs handled in one go.
 const BATCH: usize = 512;
 /// While so many inputs wait for engines, nothing new is taken from connections and owners: they wait, and nothing is
@@ -211,6 +213,12 @@ impl Driver {
             self.output(swarm, output);
         }
         let Some(part) = self.parts.get_mut(&swarm) else { return };
+        if self.config.role == Role::Viewer && now.since(part.counted) >= FIGURES {
+            part.counted = now;
+            part.shared.set_stats(part.engine.stats(now));
+            self.count(false);
+        }
+        let Some(part) = self.parts.get_mut(&swarm) else { return };
         // An engine that wants to be woken in the past is not let spin.
         let wake =
             part.engine.next_timeout().map(|(time, _)| time.max(now + Duration::from_micros(500)));
@@ -244,9 +252,13 @@ impl Driver {
                     self.inputs.push_back((swarm, Input::Clock { offset }));
                 }
                 Membership::Leave(swarm, shared) => {
-                    if self.parts.get(&swarm).is_some_and(|part| Arc::ptr_eq(&part.shared, &shared))
-                    {
+                    if self.is_part(swarm, &shared) {
                         self.leave(swarm);
+                    }
+                }
+                Membership::Rest(swarm, shared) => {
+                    if self.is_part(swarm, &shared) {
+                        self.rest(swarm);
                     }
                 }
             }
@@ -255,9 +267,13 @@ impl Driver {
             let Some(part) = self.parts.get_mut(&swarm) else { continue };
             let inbox = part.shared.take_inbox();
             let mut inputs = Vec::new();
+            inputs.extend(inbox.begin_at.map(Input::BeginAt));
             inputs.extend(inbox.uplink.map(|rate| Input::Uplink { rate }));
             inputs.extend(inbox.max_pushed.map(Input::MaxPushed));
             inputs.extend(inbox.serve.map(Input::Serve));
+            if !inbox.remembered.is_empty() {
+                inputs.push(Input::Remembered { peers: inbox.remembered });
+            }
             if !inbox.neighbours.is_empty() {
                 inputs.push(Input::Remembered { peers: inbox.neighbours });
             }
@@ -286,26 +302,32 @@ impl Driver {
         letters.shutdown
     }
 
-    /// Leaves a swarm: the engine tells its partners, the shell tells their shells.
-    fn leave(&mut self, swarm: SwarmId) {
-        if !self.parts.contains_key(&swarm) {
-            return;
-        }
-        // What the engine was still to be told comes before.
+    fn is_part(&self, swarm: SwarmId, shared: &Arc<Shared>) -> bool {
+        self.parts.get(&swarm).is_some_and(|part| Arc::ptr_eq(&part.shared, shared))
+    }
+
+    /// Tells an engine something at once, after what it was still to be told.
+    fn tell_at_once(&mut self, swarm: SwarmId, input: Input) {
         let (before, after): (Vec<_>, Vec<_>) =
             self.inputs.drain(..).partition(|(of, _)| *of == swarm);
         self.inputs.extend(after);
         for (_, input) in before {
             self.handle(swarm, input);
         }
-        self.handle(swarm, Input::Leave);
-        let Some(part) = self.parts.remove(&swarm) else { return };
-        self.inputs.retain(|(of, _)| *of != swarm);
-        if let Some(wake) = part.wake {
-            self.wakes.remove(&(wake, swarm));
+        self.handle(swarm, input);
+    }
+
+    /// Leaves the peers of a swarm, and stays in it to play what is in.
+    fn rest(&mut self, swarm: SwarmId) {
+        self.tell_at_once(swarm, Input::Rest);
+        if let Some(part) = self.parts.get_mut(&swarm) {
+            part.rests = true;
         }
-        part.shared.set_stats(part.engine.stats(self.clock.now()));
-        part.shared.close();
+        self.leave_peers(swarm);
+    }
+
+    /// Tells peers' shells that this node is not in a swarm any more.
+    fn leave_peers(&mut self, swarm: SwarmId) {
         for id in self.conns.keys().copied().collect::<Vec<_>>() {
             let Some(conn) = self.conns.get_mut(&id) else { continue };
             if conn.leave(swarm).is_some() {
@@ -317,8 +339,29 @@ impl Driver {
         });
     }
 
+    /// Leaves a swarm: the engine tells its partners, the shell tells their shells.
+    fn leave(&mut self, swarm: SwarmId) {
+        if !self.parts.contains_key(&swarm) {
+            return;
+        }
+        self.tell_at_once(swarm, Input::Leave);
+        let Some(part) = self.parts.remove(&swarm) else { return };
+        self.inputs.retain(|(of, _)| *of != swarm);
+        if let Some(wake) = part.wake {
+            self.wakes.remove(&(wake, swarm));
+        }
+        part.shared.set_stats(part.engine.stats(self.clock.now()));
+        part.shared.close();
+        self.leave_peers(swarm);
+    }
+
     fn tick(&mut self) {
         self.look_at_uplink();
+        if let Some(broker) = &self.broker {
+            // Swarms that were joined since, too; who knows it already does nothing.
+            let reach = broker.reach().borrow().for_engine();
+            self.tell_all(&Input::Reach(reach));
+        }
         let seconds = self.clock.platform_seconds();
         let expired = ticket::Error::Expired.to_string();
         self.refuse_where(|_, conn| conn.ticket.exp <= seconds, &expired);
@@ -341,6 +384,7 @@ impl Driver {
                 self.inputs.push_back((swarm, input));
             }
         }
+        self.ask_again(now);
         let idle = |conn: &Conn| conn.idle.is_some_and(|at| now.duration_since(at) > WARM);
         let idle: Vec<u64> =
             self.conns.iter().filter(|(_, conn)| idle(conn)).map(|(id, _)| *id).collect();
@@ -365,6 +409,7 @@ impl Driver {
             let now = self.clock.now();
             for part in self.parts.values() {
                 part.shared.set_stats(part.engine.stats(now));
+                part.shared.set_good(part.engine.good_peers());
             }
         }
     }

@@ -8,7 +8,6 @@ use ticket::{PeerId, Role};
 use tokio::time::Instant;
 
 use super::super::Played;
-use super::super::conn::Presence;
 use super::super::dial;
 use super::super::event::Event;
 use super::super::hello;
@@ -138,7 +137,7 @@ impl Driver {
             }
         }
         let Some(conn) = self.conns.get_mut(&id) else { return };
-        if matches!(conn.leave(swarm), Some(Presence::In | Presence::Asked(_))) {
+        if conn.leave(swarm).is_some() {
             self.send(id, &PeerFrame::Leave { swarm: swarm.0 });
         }
     }

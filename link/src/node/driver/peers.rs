@@ -85,7 +85,8 @@ impl Driver {
         if self.config.role == Role::Viewer || ticket.role != Role::Viewer {
             quic.set_max_concurrent_uni_streams(STREAMS);
         }
-        let outbox = Arc::new(Outbox::default());
+        let server = self.egress.uplink().is_none();
+        let outbox = Arc::new(if server { Outbox::of_server() } else { Outbox::default() });
         let events = self.tell.clone();
         self.tasks.spawn(pipe::read_control(id, receive, events.clone()));
         self.tasks.spawn(pipe::write_control(send, outbox.clone()));
@@ -94,13 +95,11 @@ impl Driver {
         let household = viewers && is_at_home(quic.remote_address().ip());
         if household {
             tracing::info!(?peer, "a viewer of this home is met");
-            if let Some(uplink) = self.egress.uplink() {
-                uplink.stays_at_home(&quic);
-            }
         }
+        let uplink = self.egress.uplink().filter(|_| household);
         let writer = ShardWriter {
             id,
-            household,
+            household: uplink.map(|uplink| uplink.stays_at_home(&quic)),
             quic: quic.clone(),
             outbox: outbox.clone(),
             egress: self.egress.clone(),
@@ -201,7 +200,7 @@ impl Driver {
         for (swarm, presence) in conn.swarms {
             let input = match presence {
                 Presence::In => Input::Disconnected { peer },
-                Presence::Asked(_) => Input::NotConnected { peer, error },
+                Presence::Asked(_) | Presence::PutOff { .. } => Input::NotConnected { peer, error },
             };
             self.inputs.push_back((swarm, input));
         }

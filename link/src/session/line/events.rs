@@ -53,10 +53,12 @@ impl Line {
                 }
             }
             Event::LineUp(line_up) => self.teller.line_up(line_up),
+            Event::OnAir(schedules) => self.teller.on_air(schedules),
             Event::KeySet(json) => self.key_set(&json),
             Event::Revoked(sessions) => self.node.revoke(&sessions),
             // Nobody there to look: no headend, or one that is about to end.
             Event::Look { channel } => drop(self.looks.send(channel)),
+            Event::Order(order) => drop(self.orders.send(order)),
             Event::Clock { sent, received } => {
                 let now = self.node.monotonic();
                 if let Some(offset) = self.book.pulse.sample(sent, received, now) {

@@ -14,7 +14,7 @@ use swarm::Time;
 use ticket::{ChannelTicket, KeySet, PeerId, Role};
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub(crate) use self::asks::Ask;
 use self::asks::{Pending, announcement};
@@ -27,12 +27,14 @@ use super::wire::{Turned, Wire, reach};
 use super::{SessionConfig, SessionError};
 use crate::Node;
 use crate::nat::{Broker, Reach};
-use crate::protocol::{Event, Introduction, Refusal, Request, VERSION};
+use crate::protocol::{Event, Introduction, Order, Refusal, Request, VERSION};
 
 /// The first report after a change comes this soon.
 const REPORT_SOON: Duration = Duration::from_millis(500);
 /// Reports come this often.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
+/// After so many reports a viewer tells more.
+const QUALITY_EVERY: u32 = 4;
 /// Channel tickets are renewed from their tenth minute on.
 const RENEW: Duration = Duration::from_secs(600);
 /// A renewal that was not answered is tried again after this.
@@ -68,8 +70,11 @@ pub(crate) struct Line {
     pub(crate) ask: mpsc::Sender<Ask>,
     /// Channels that the operator wants to see.
     pub(crate) looks: broadcast::Sender<String>,
+    pub(crate) orders: broadcast::Sender<Order>,
     pub(crate) stop: CancellationToken,
     pub(crate) book: Book,
+    /// Looks whether auth is back.
+    pub(crate) looking: Option<DropGuard>,
 }
 
 /// What the line remembers.
@@ -83,6 +88,8 @@ pub(crate) struct Book {
     instances: u64,
     /// Requests that wait to be sent.
     out: Vec<Request>,
+    /// Reports so far.
+    reported: u32,
     report_at: Option<Instant>,
     renew_at: Option<Instant>,
     /// Where rendezvous sees this node.
@@ -199,6 +206,8 @@ impl Line {
                 };
                 (servers, opened)
             };
+            // This attempt looks itself.
+            self.looking = None;
             tokio::pin!(attempt);
             let stop = self.stop.clone();
             let (servers, opened) = loop {
@@ -214,7 +223,12 @@ impl Line {
             };
             self.servers = servers;
             match opened {
-                Ok(opened) => return Some(opened),
+                Ok(opened) => {
+                    if !self.teller.watch().borrow().auth {
+                        self.look_for_auth();
+                    }
+                    return Some(opened);
+                }
                 Err(Turned::Unreachable) => {
                     self.teller.rendezvous(Err(&SessionError::RendezvousUnreachable));
                     pause = backoff.next();
@@ -224,6 +238,23 @@ impl Line {
                 }
             }
         }
+    }
+
+    /// Rendezvous is back before auth is: nobody else would ask auth for minutes, and it would be told as away.
+    fn look_for_auth(&mut self) {
+        let (auth, teller) = (self.auth.clone(), self.teller.clone());
+        let stop = self.stop.child_token();
+        let look = async move {
+            let mut backoff = Backoff::patient();
+            loop {
+                sleep(backoff.next()).await;
+                if let Ok(Ok(_)) = timeout(LOOK_UP, auth.directory()).await {
+                    return teller.auth(Ok(()));
+                }
+            }
+        };
+        tokio::spawn(stop.clone().run_until_cancelled_owned(look));
+        self.looking = Some(stop.drop_guard());
     }
 
     /// Begins anew: all that a rendezvous must know of this node.
@@ -344,6 +375,11 @@ impl Line {
         let reports: Vec<_> = book.members.values().map(|m| m.report(self.role)).collect();
         if !reports.is_empty() {
             book.out.push(Request::Report(reports));
+            book.reported = book.reported.wrapping_add(1);
+            if self.role == Role::Viewer && book.reported.is_multiple_of(QUALITY_EVERY) {
+                let qualities = book.members.values().map(Member::quality).collect();
+                book.out.push(Request::Quality(qualities));
+            }
         }
         for member in book.members.values_mut() {
             if !member.confirmed && now - member.asked > JOIN_AGAIN {

@@ -4,15 +4,20 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::uplink::pacer::Bucket;
+use crate::uplink::sense;
 
 const MS: Duration = Duration::from_millis(1);
 const STEP: Duration = Duration::from_micros(250);
 const PACKET: usize = 1_250;
+/// Packets of one.
+const SHARD: usize = 12;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Of {
     Polite(u64),
     Game,
+    /// Traffic that does not yield, as of a call.
+    Call,
     Tcp,
 }
 
@@ -20,6 +25,46 @@ struct Packet {
     of: Of,
     bytes: usize,
     sent: Instant,
+}
+
+/// What is heard of one child, as QUIC lets it be heard: a packet that comes alone is acknowledged late.
+struct Ear {
+    trips: sense::Trips,
+    smoothed: Duration,
+    least: Duration,
+    /// When the packets were sent that are not acknowledged yet, and when they are at the latest.
+    pending: Vec<Instant>,
+    bytes: u64,
+    due: Instant,
+}
+
+impl Ear {
+    fn new(now: Instant, way: Duration) -> Self {
+        // The handshake was slower than any packet after it.
+        let least = way + MS * 3;
+        let smoothed = way + MS * 3;
+        Self {
+            trips: sense::Trips::default(),
+            smoothed,
+            least,
+            pending: vec![],
+            bytes: 0,
+            due: now,
+        }
+    }
+
+    /// An acknowledgement is read, that was held back by so long; gives what it says.
+    fn read(&mut self, now: Instant, held: Duration) -> (u64, Option<sense::Trip>) {
+        for sent in &self.pending {
+            self.trips.acked(now, *sent, self.smoothed, self.least);
+        }
+        let newest = self.pending.drain(..).max().map_or(self.least, |sent| now - sent);
+        // As quinn does it.
+        self.least = self.least.min(newest);
+        let sample = if self.least + held <= newest { newest - held } else { newest };
+        self.smoothed = (7 * self.smoothed + sample) / 8;
+        (std::mem::take(&mut self.bytes), self.trips.end())
+    }
 }
 
 /// A home: an uplink with a queue, a viewer that serves children, a game and, at times, a TCP upload.
@@ -39,9 +84,13 @@ struct Home {
     /// What is on its way there and back, by when it is acknowledged.
     flying: Vec<(Instant, Packet)>,
     children: Vec<Duration>,
-    next_child: usize,
-    /// Packets of each child since its last acknowledgement, and when the first came.
-    unacked: Vec<(u32, Instant)>,
+    packets: usize,
+    ears: Vec<Ear>,
+    /// The uplink is Wi-Fi: others are on the air now and then, and what comes back is late by up to 6 ms.
+    air: bool,
+    /// Bytes per second of a call, and when its next packet goes.
+    call: f64,
+    call_at: Instant,
     /// What the viewer has to send, bytes; `None`: all it can.
     backlog: Option<usize>,
     waited: bool,
@@ -77,8 +126,11 @@ impl Home {
             free: start,
             flying: Vec::new(),
             children: children.iter().map(|ms| MS * *ms as u32).collect(),
-            next_child: 0,
-            unacked: vec![(0, start); children.len()],
+            packets: 0,
+            ears: children.iter().map(|ms| Ear::new(start, MS * *ms as u32)).collect(),
+            air: false,
+            call: 0.0,
+            call_at: start,
             backlog: None,
             waited: false,
             game_at: start,
@@ -90,10 +142,16 @@ impl Home {
         }
     }
 
-    /// Up to a millisecond, always the same.
-    fn jitter(&mut self) -> Duration {
+    /// From 0 to 1, always the same.
+    fn chance(&mut self) -> f64 {
         self.noise = self.noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        MS * (self.noise >> 16) / 65_536
+        f64::from(self.noise >> 16) / 65_536.0
+    }
+
+    /// Up to a millisecond.
+    fn jitter(&mut self) -> Duration {
+        let most = if self.air { MS * 6 } else { MS };
+        most.mul_f64(self.chance())
     }
 
     fn enqueue(&mut self, of: Of, bytes: usize) {
@@ -121,6 +179,7 @@ impl Home {
         self.now += STEP;
         // The viewer, as much as the pacer lets go.
         self.bucket.set_rate(self.now, self.control.rate());
+        self.bucket.set_depth(PACKET as f64, MS * 3 / 2);
         while self.backlog.is_none_or(|bytes| bytes > 0) {
             if self.bucket.take(self.now, PACKET).is_err() {
                 self.waited = true;
@@ -129,8 +188,9 @@ impl Home {
             if let Some(bytes) = &mut self.backlog {
                 *bytes = bytes.saturating_sub(PACKET);
             }
-            let child = self.next_child % self.children.len();
-            self.next_child += 1;
+            // One shard after the other.
+            let child = self.packets / SHARD % self.children.len();
+            self.packets += 1;
             self.control.sent(self.now, PACKET as u64, self.waited);
             self.waited = false;
             self.enqueue(Of::Polite(child as u64), PACKET);
@@ -138,6 +198,17 @@ impl Home {
         if self.now >= self.game_at {
             self.game_at += MS * 20;
             self.enqueue(Of::Game, 120);
+        }
+        while self.call > 0.0 && self.now >= self.call_at {
+            self.call_at =
+                self.call_at.max(self.now - MS * 20) + Duration::from_secs_f64(1_200.0 / self.call);
+            self.enqueue(Of::Call, 1_200);
+        }
+        // Somebody else is on the air: for some milliseconds 25 times a second, and for long now and then.
+        if self.air && self.chance() < 25.0 * STEP.as_secs_f64() {
+            let long = if self.chance() < 0.03 { 10.0 } else { 1.0 };
+            let busy = MS.mul_f64(long * 5.0 * self.chance());
+            self.free = self.free.max(self.now) + busy;
         }
         while self
             .tcp
@@ -159,7 +230,7 @@ impl Home {
             self.free = self.free.max(self.now - STEP) + took;
             let way = match packet.of {
                 Of::Polite(child) => self.children[child as usize] + self.jitter(),
-                Of::Game => MS * 20,
+                Of::Game | Of::Call => MS * 20,
                 Of::Tcp => MS * 40,
             };
             self.flying.push((self.free + way, packet));
@@ -176,6 +247,7 @@ impl Home {
             let trip = self.now - packet.sent;
             match packet.of {
                 Of::Game => self.pings.push(trip),
+                Of::Call => {}
                 Of::Tcp => {
                     self.tcp_served += packet.bytes;
                     if let Some(tcp) = &mut self.tcp {
@@ -186,23 +258,38 @@ impl Home {
                 }
                 Of::Polite(child) => {
                     self.served += packet.bytes;
-                    self.control.acked(self.now, packet.bytes as u64);
-                    // One acknowledgement for four packets, or after 10 ms; what it has waited is known.
-                    let (count, first) = &mut self.unacked[child as usize];
-                    if *count == 0 {
-                        *first = self.now;
+                    let ear = &mut self.ears[child as usize];
+                    if ear.pending.is_empty() {
+                        // Timers are late, and not told to be.
+                        ear.due = self.now + sense::LATER + MS * 5 / 4;
                     }
-                    *count += 1;
-                    if *count >= 4 || self.now - *first >= MS * 10 {
-                        *count = 0;
-                        self.control.trip(child, self.now, trip);
-                    } else if self.control.rate() < 125_000.0 {
-                        *count = 0;
-                        self.control.trip(child, self.now + MS * 10, trip);
+                    ear.pending.push(packet.sent);
+                    ear.bytes += packet.bytes as u64;
+                    if ear.pending.len() >= sense::AT_ONCE as usize {
+                        self.hear(child as usize, Duration::ZERO);
                     }
                 }
             }
         }
+        for child in 0..self.ears.len() {
+            let ear = &self.ears[child];
+            if !ear.pending.is_empty() && self.now >= ear.due {
+                self.hear(child, sense::LATER);
+            }
+        }
+    }
+
+    fn hear(&mut self, child: usize, held: Duration) {
+        let (bytes, trip) = self.ears[child].read(self.now, held);
+        if let Some(trip) = trip {
+            self.control.trip(child as u64, self.now, trip.took);
+        }
+        self.control.acked(self.now, bytes);
+    }
+
+    fn child_comes(&mut self, way: Duration) {
+        self.children.push(way);
+        self.ears.push(Ear::new(self.now, way));
     }
 
     /// Lets time pass; gives the 95th percentile of what the game's round trips rose by, and the shares of the uplink
@@ -239,8 +326,47 @@ fn all_it_can_is_not_felt() {
         println!("{mbits} Mbit/s {children:?}: first 5 s {first:?}, then {p95:?}, {share:.3}");
         let limit = MS * if mbits < 2.0 { 20 } else { 10 };
         assert!(p95 < limit, "{mbits} Mbit/s to {children:?}: {p95:?}");
-        assert!(first < MS * 60, "{mbits} Mbit/s to {children:?} at first: {first:?}");
+        assert!(
+            first < MS * if mbits < 2.0 { 100 } else { 60 },
+            "{mbits} Mbit/s to {children:?} at first: {first:?}"
+        );
         assert!(share > 0.8, "{mbits} Mbit/s to {children:?}: {share}");
+    }
+}
+
+/// Wi-Fi delays packets by itself, with no queue at all: that is no reason to send less. What stands up while others are
+/// on the air for long is gone soon.
+#[test]
+fn jitter_of_wi_fi_is_no_queue() {
+    for children in [&[20][..], &[20, 45, 80]] {
+        let mut idle = Home::new(5.0, children);
+        (idle.air, idle.backlog) = (true, Some(0));
+        let (usual, ..) = idle.pass(40.0);
+        let mut home = Home::new(5.0, children);
+        home.air = true;
+        home.pass(10.0);
+        let (p95, share, _) = home.pass(40.0);
+        println!("Wi-Fi {children:?}: {share:.3}, {p95:?} instead of {usual:?}");
+        // The air is somebody else's for a twelfth of the time.
+        assert!(share > 0.5, "{share}");
+        assert!(p95 < usual + MS * 30, "{p95:?} instead of {usual:?}");
+    }
+}
+
+/// A call that takes a part of the uplink and does not yield: the rest is used, and neither it nor the game feels that.
+#[test]
+fn what_a_call_leaves_is_used() {
+    let mut home = Home::new(5.0, &[20, 45, 80]);
+    home.pass(15.0);
+    for mbits in [2.0, 3.5, 1.0, 0.0] {
+        home.call = mbits * 125_000.0;
+        home.call_at = home.now;
+        home.pass(4.0);
+        let (p95, share, _) = home.pass(20.0);
+        let free = 1.0 - mbits / 5.0;
+        println!("beside {mbits} Mbit/s: {share:.3} of {free:.3}, {p95:?}");
+        assert!(share > 0.8 * free, "beside {mbits}: {share} of {free}");
+        assert!(p95 < MS * 10, "beside {mbits}: {p95:?}");
     }
 }
 
@@ -314,11 +440,9 @@ fn a_short_queue_is_not_flooded() {
 fn a_child_that_comes_late_hides_nothing() {
     let mut home = Home::new(5.0, &[30]);
     home.pass(15.0);
-    home.children.push(MS * 60);
-    home.unacked.push((0, home.now));
+    home.child_comes(MS * 60);
     home.pass(5.0);
-    home.children.push(MS * 25);
-    home.unacked.push((0, home.now));
+    home.child_comes(MS * 25);
     home.pass(5.0);
     let (p95, share, _) = home.pass(40.0);
     println!("latecomers: {share:.3} {p95:?}");
@@ -402,6 +526,7 @@ fn the_probe_is_bounded_in_bytes_and_in_time() {
     let mut home = Home::new(5.0, &[20, 45]);
     while home.control.starting {
         home.step();
+        assert!(home.now - home.start < PROBE_TIME * 2, "it never ends");
     }
     println!("5 Mbit/s: {} bytes in {:?}", home.control.probed.0, home.now - home.start);
     assert!(home.control.probed.0 < 600_000 && home.now - home.start < MS * 3000);
@@ -437,7 +562,7 @@ fn a_known_network_is_not_probed_again() {
         println!("then {share:.3} {p95:?}");
         assert!(share > 0.75 && p95 < MS * 15, "{share} {p95:?}");
         let carried = home.control.carried().unwrap_or_default() * 8e-6;
-        assert!((mbits * 0.7..mbits * 1.1).contains(&carried), "{carried} Mbit/s were seen");
+        assert!((mbits * 0.7..mbits * 1.2).contains(&carried), "{carried} Mbit/s were seen");
     }
     // A new one begins as ever.
     let mut home = Home::new(5.0, &[20]);
