@@ -13,9 +13,10 @@ use crate::scene::{self, Count};
 const MEETING: Duration = Duration::from_secs(15);
 const COUNTED: Duration = Duration::from_secs(15);
 
-/// Sub-streams that the repeater pushes: three viewers' worth. That is taken once the first three play, so that who comes
-/// later begins at the repeater and lives on viewers: one of each kind, but for who can meet nobody.
-const PUSHED: u32 = 24;
+/// Sub-streams that the repeater pushes: two viewers' worth, one of which is for the home that meets nobody. What is left is
+/// a tenth of what the ten others take, and is taken once the first play: who comes later begins at the repeater and lives
+/// on viewers, one of each kind.
+const PUSHED: u32 = 16;
 const FIRST: usize = 3;
 
 /// Homes with IPv6 have a stage of their own (`ipv6`): the servers on this one listen on IPv4.
