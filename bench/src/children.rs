@@ -12,12 +12,12 @@ use bytes::Bytes;
 use link::Endpoint;
 use segment::{ChannelSecret, Shard, SwarmId, Verifier};
 use serde_json::Value;
-use swarm::{Availability, Grant, Message, PeerHint, Refusal, Substreams};
+use swarm::{Grant, Message, PeerHint, Refusal, Substreams};
 use system_tests::peer::Partner;
 use ticket::{ChannelTicket, Confirmation, Identity, Issuer, Location, PeerId, Role};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use crate::load::K;
+use crate::load::{K, SEGMENT};
 
 /// What channel `i` of a stage is called.
 pub(crate) fn channel(i: usize) -> String {
@@ -28,8 +28,6 @@ const PLATFORM: &str = "stage";
 pub(crate) const N: u8 = 12;
 /// The stream's type and the swarm's id stand before a shard.
 const BEFORE: usize = 17;
-/// A parent has said by then what it has, if it has anything.
-const TOLD: Duration = Duration::from_secs(2);
 /// What was refused is asked for again after this.
 const AGAIN: Duration = Duration::from_millis(300);
 
@@ -191,26 +189,12 @@ pub(crate) async fn subscribe(
     counters: Arc<Counters>,
 ) {
     let mut missing = substreams;
-    // From now on, as one who plays already: all that the parent still holds would be a start's burst, over and over.
-    let mut newest = 0;
-    let told = async {
-        loop {
-            match partner.hear().await {
-                Ok(Message::Have { available, .. }) => break newest_of(&available),
-                Ok(_) => {}
-                Err(_) => break 0,
-            }
-        }
-    };
-    if let Ok(told) = timeout(TOLD, told).await {
-        newest = told;
-    }
     let add = |counter: &AtomicU64, which: Substreams| {
         counter.fetch_add(u64::from(which.len()), Ordering::Relaxed);
     };
     loop {
-        let from = if newest == 0 { 0 } else { newest + 1 };
-        if partner.tell(&Message::Subscribe { substreams: missing, from }).await.is_err() {
+        let subscribe = Message::Subscribe { substreams: missing, from: next_segment() };
+        if partner.tell(&subscribe).await.is_err() {
             return;
         }
         missing = loop {
@@ -226,7 +210,6 @@ pub(crate) async fn subscribe(
                     add(&counters.shed, substreams);
                     break substreams;
                 }
-                Ok(Message::Have { available, .. }) => newest = newest.max(newest_of(&available)),
                 Ok(_) => {}
                 Err(_) => return,
             }
@@ -235,8 +218,11 @@ pub(crate) async fn subscribe(
     }
 }
 
-fn newest_of(available: &[Availability]) -> u64 {
-    available.iter().map(|availability| availability.newest).max().unwrap_or_default()
+/// The number of the segment that is made next. Children subscribe from there on, as those do who play already: all that
+/// the parent still holds would be a start's burst, over and over.
+fn next_segment() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (since.as_micros() / SEGMENT.as_micros()) as u64 + 1
 }
 
 /// Reads shards as they come and counts their bytes.

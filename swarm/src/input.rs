@@ -5,6 +5,7 @@ use std::time::Duration;
 use segment::{Header, LayerSet};
 use ticket::{Location, PeerId, Role};
 
+use crate::output::Urgency;
 use crate::{Message, PeerHint, ShardRef};
 
 /// What a connected peer's checked ticket says of it.
@@ -109,6 +110,8 @@ pub enum Input {
         to: PeerId,
         /// Which.
         shard: ShardRef,
+        /// As what it was sent.
+        urgency: Urgency,
         /// What.
         delivery: Delivery,
     },

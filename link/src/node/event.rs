@@ -1,7 +1,7 @@
 //! What the tasks of connections tell the driver.
 
 use segment::{Shard, SwarmId};
-use swarm::{ConnectError, Delivery, ShardRef};
+use swarm::{ConnectError, Delivery, ShardRef, Urgency};
 use ticket::PeerId;
 
 use super::budget::Hold;
@@ -32,5 +32,6 @@ pub(crate) enum Event {
 pub(crate) struct Delivered {
     pub(crate) swarm: SwarmId,
     pub(crate) shard: ShardRef,
+    pub(crate) urgency: Urgency,
     pub(crate) delivery: Delivery,
 }

@@ -206,5 +206,6 @@ impl ShardWriter {
 }
 
 fn delivered(waiting: &Waiting, delivery: Delivery) -> Delivered {
-    Delivered { swarm: waiting.swarm, shard: waiting.shard, delivery }
+    let Waiting { swarm, shard, urgency, .. } = *waiting;
+    Delivered { swarm, shard, urgency, delivery }
 }

@@ -50,8 +50,9 @@ impl Node {
             self.transmit(post, waiting.to, waiting.shard, left, bytes);
             Delivery::Sent(std::time::Duration::from_micros(left - waiting.since))
         };
-        let (to, shard) = (setting.id(waiting.to), waiting.shard);
-        let (now, input) = (self.local(post.now), Input::Delivery { to, shard, delivery });
+        let (to, shard, urgency) = (setting.id(waiting.to), waiting.shard, waiting.urgency);
+        let input = Input::Delivery { to, shard, urgency, delivery };
+        let now = self.local(post.now);
         post.watch.time(|| self.engine.handle_input(now, input));
         true
     }

@@ -185,10 +185,11 @@ impl Load {
 
     fn answer(&mut self, output: Output) {
         match output {
-            Output::SendShard { to, shard, .. } => {
+            Output::SendShard { to, shard, urgency, .. } => {
                 let delivery = Delivery::Sent(Duration::from_millis(2));
                 self.inputs += 1;
-                self.engine.handle_input(Time(self.now), Input::Delivery { to, shard, delivery });
+                let input = Input::Delivery { to, shard, urgency, delivery };
+                self.engine.handle_input(Time(self.now), input);
             }
             Output::Send { to, message } => {
                 let message = match message {

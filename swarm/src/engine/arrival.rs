@@ -6,7 +6,7 @@ use super::Engine;
 use super::counters::{add, add_near};
 use super::partner::Pid;
 use super::window::Change;
-use crate::output::Offence;
+use crate::output::{Offence, Urgency};
 use crate::{Arrival, Delivery, Message, ShardRef, Substreams, TimeoutReason};
 use segment::Header;
 
@@ -192,23 +192,29 @@ impl Engine {
         self.answer_pending();
     }
 
-    pub(super) fn delivered(&mut self, to: Pid, shard: ShardRef, delivery: Delivery) {
+    pub(super) fn delivered(
+        &mut self,
+        to: Pid,
+        shard: ShardRef,
+        urgency: Urgency,
+        delivery: Delivery,
+    ) {
         let bytes = self.window.get(shard.number).map_or(0, |slot| slot.shard_bytes);
         if let (Delivery::Sent(_), Some(partner)) = (delivery, self.partners.get(to)) {
             add(&mut self.counters.bytes_out, partner.info.role, bytes.into());
             self.counters.home_out += if partner.at_home() { u64::from(bytes) } else { 0 };
         }
-        // What stays in the home says nothing of the uplink.
-        if self.is_at_home(to) {
+        // What stays in the home says nothing of the uplink, and neither does what was pulled or sent in a burst: that
+        // waits behind what is pushed, and is dropped where it is more than a receiver's queue holds.
+        if self.is_at_home(to) || urgency != Urgency::Push || !self.came_in_time(shard, delivery) {
             return;
         }
         if !self.is_viewer() && delivery == Delivery::Dropped {
-            self.dropped(to, shard);
+            self.dropped(to);
             return;
         }
         let pushed = self.pushes.outside();
-        // Bursts wait behind what is pushed: that they do is no sign of overload.
-        if self.was_pushed(shard, delivery) && self.uplink.delivered(delivery, pushed, self.now) {
+        if self.uplink.delivered(delivery, pushed, self.now) {
             self.shed_overload();
         }
     }
@@ -216,10 +222,7 @@ impl Engine {
     /// A server without a limit of its own learns that it has one. What it drops for one slow receiver says nothing of
     /// that: only if pushes to two, and to a sixteenth of its children, are dropped within a moment is it overloaded;
     /// then the newest child goes.
-    fn dropped(&mut self, to: Pid, shard: ShardRef) {
-        if !self.was_pushed(shard, Delivery::Dropped) {
-            return;
-        }
+    fn dropped(&mut self, to: Pid) {
         let now = self.now;
         self.dropped_to.retain(|(peer, at)| *peer != to && now.since(*at) < TOGETHER);
         self.dropped_to.push((to, now));
@@ -234,8 +237,8 @@ impl Engine {
         }
     }
 
-    /// Whether a shard was sent on as it came, and not later in a burst or because it was pulled.
-    fn was_pushed(&self, shard: ShardRef, delivery: Delivery) -> bool {
+    /// Whether a shard that was pushed came here in time, so that it could have left in time.
+    fn came_in_time(&self, shard: ShardRef, delivery: Delivery) -> bool {
         let Some(slot) = self.window.get(shard.number) else { return false };
         match delivery {
             Delivery::Sent(wait) => (self.now - wait).since(slot.first) < PROMPT,

@@ -226,9 +226,9 @@ impl Engine {
                 }
             }
             Input::Published { header, shard_bytes } => self.published(&header, shard_bytes),
-            Input::Delivery { to, shard, delivery } => {
+            Input::Delivery { to, shard, urgency, delivery } => {
                 if let Some(to) = self.partners.find(&to) {
-                    self.delivered(to, shard, delivery);
+                    self.delivered(to, shard, urgency, delivery);
                 }
             }
             Input::Candidates { peers } => self.candidates(peers),

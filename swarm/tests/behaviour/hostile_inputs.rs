@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use segment::{Header, Layer, LayerHeader, LayerSet, Root};
 use swarm::{
     Arrival, Availability, Delivery, Engine, Grant, Input, Message, Offer, PeerHint, PeerInfo,
-    Refusal, ShardRef, Shed, Substreams, Time,
+    Refusal, ShardRef, Shed, Substreams, Time, Urgency,
 };
 use ticket::{PeerId, Role, ShortId};
 
@@ -149,6 +149,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (peer(), shard).prop_map(|(to, shard)| Step::Input(Input::Delivery {
             to,
             shard,
+            urgency: Urgency::Push,
             delivery: Delivery::Dropped,
         })),
         1 => vec(hint(), 0..30).prop_map(|peers| Step::Input(Input::Candidates { peers })),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use swarm::Serve;
+use swarm::{Delivery, Input, Serve, ShardRef, Urgency};
 use ticket::Role;
 
 use crate::net::{Net, place};
@@ -44,6 +44,45 @@ fn the_newest_child_goes_first() {
     let after = net.stats(viewers[0]);
     assert!(after.played >= before.played + 78, "{}", net.table());
     assert!(after.lost - before.lost <= 2, "{}", net.table());
+}
+
+/// A repeater with four children that it feeds alone.
+fn repeater_with_four(net: &mut Net) -> (usize, Vec<usize>) {
+    let mut headend = net.config(Role::Headend, place(9));
+    headend.serve = Serve::Repeaters;
+    net.join(headend);
+    let config = net.config(Role::Repeater, place(1));
+    let repeater = net.join(config);
+    net.run_for(Duration::from_secs(3));
+    let children = (0..4).map(|_| {
+        let mut config = net.config(Role::Viewer, place(1));
+        config.serve = Serve::Nobody;
+        net.join(config)
+    });
+    let children = children.collect();
+    net.run_for(Duration::from_secs(10));
+    (repeater, children)
+}
+
+#[test]
+fn only_what_was_pushed_and_dropped_is_overload() {
+    let mut net = Net::new(4);
+    let (repeater, children) = repeater_with_four(&mut net);
+    let before = net.stats(repeater).pushed;
+    let mut drops = |urgency| {
+        let number = net.newest();
+        for &child in &children[..2] {
+            let (to, shard) = (net.id(child), ShardRef { number, index: 0 });
+            let delivery = Delivery::Dropped;
+            net.input(repeater, Input::Delivery { to, shard, urgency, delivery });
+        }
+        net.run_for(Duration::from_millis(100));
+        net.stats(repeater).pushed
+    };
+    // More than the queues of two receivers hold: one burst each.
+    assert_eq!(drops(Urgency::Start), before);
+    assert_eq!(drops(Urgency::Repair), before);
+    assert!(drops(Urgency::Push) < before);
 }
 
 #[test]

@@ -170,9 +170,9 @@ impl Driver {
             conn.outbox.wake();
         }
         for dropped in dropped {
+            let Waiting { swarm, shard, urgency, .. } = dropped;
             let delivery = Delivery::Dropped;
-            let input = Input::Delivery { to, shard: dropped.shard, delivery };
-            self.inputs.push_back((dropped.swarm, input));
+            self.inputs.push_back((swarm, Input::Delivery { to, shard, urgency, delivery }));
         }
     }
 }

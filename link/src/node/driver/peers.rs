@@ -40,8 +40,8 @@ impl Driver {
             Event::Delivered { id, shards } => {
                 let Some(conn) = self.conns.get(&id) else { return };
                 let known = shards.into_iter().filter(|shard| conn.is_in(shard.swarm));
-                self.inputs.extend(known.map(|Delivered { swarm, shard, delivery }| {
-                    (swarm, Input::Delivery { to: conn.peer, shard, delivery })
+                self.inputs.extend(known.map(|Delivered { swarm, shard, urgency, delivery }| {
+                    (swarm, Input::Delivery { to: conn.peer, shard, urgency, delivery })
                 }));
             }
             Event::Closed { id, broke_protocol } => self.closed(id, broke_protocol),

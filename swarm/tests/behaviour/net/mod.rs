@@ -164,6 +164,11 @@ impl Net {
         self.nodes[node].config.me
     }
 
+    /// The newest segment that was made.
+    pub(crate) fn newest(&self) -> u64 {
+        self.headers.keys().next_back().copied().unwrap_or_default()
+    }
+
     pub(crate) fn stats(&self, node: usize) -> Stats {
         let node = &self.nodes[node];
         node.engine.stats(node.local(self.now))
@@ -427,7 +432,7 @@ impl Net {
                     "node {node} sends {shard:?} without holding it"
                 );
                 self.sequence += 1;
-                let queued = Queued { to, shard, layers, deadline, at: self.now };
+                let queued = Queued { to, shard, layers, deadline, urgency, at: self.now };
                 if self.of_one_home(node, self.by_id[&to]) {
                     return self.deliver(node, queued, self.now);
                 }
@@ -471,7 +476,7 @@ impl Net {
 
     /// A shard has left at that time, or is dropped because it would have been late.
     fn deliver(&mut self, node: usize, queued: Queued, left: u64) {
-        let Queued { to: peer, shard, layers, deadline, at } = queued;
+        let Queued { to: peer, shard, layers, deadline, urgency, at } = queued;
         let bytes = self.channel.shard_bytes();
         let late = self.nodes[node].local(left) > deadline;
         let delivery = match late {
@@ -490,7 +495,7 @@ impl Net {
             };
             self.at(left + travel, Event::Shard { to, from: node, arrival, bad });
         }
-        let input = Box::new(Input::Delivery { to: peer, shard, delivery });
+        let input = Box::new(Input::Delivery { to: peer, shard, urgency, delivery });
         self.at(left, Event::Input { to: node, input });
     }
 

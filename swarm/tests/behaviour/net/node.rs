@@ -24,6 +24,7 @@ pub(crate) struct Queued {
     pub(crate) shard: ShardRef,
     pub(crate) layers: LayerSet,
     pub(crate) deadline: Time,
+    pub(crate) urgency: Urgency,
     pub(crate) at: u64,
 }
 
