@@ -102,10 +102,6 @@ impl Feed for Kept {
         self.swarm.stats()
     }
 
-    fn begin_at(&self, number: u64) {
-        Feed::begin_at(&self.swarm, number);
-    }
-
     fn rest(&self) {
         Feed::rest(&self.swarm);
     }

@@ -18,13 +18,14 @@ use crate::settings::Share;
 pub trait Platform: Send + Sync + 'static {
     /// Joins a channel. Dropping the feed leaves it.
     fn join<'a>(&'a self, channel: &'a str) -> BoxFuture<'a, Result<Tuned, SessionError>>;
-    /// Joins this rendition of a channel, whichever is usual.
+    /// Joins this rendition of a channel, whichever is usual; what is before the segment `begin_at` is played from elsewhere.
     fn join_rendition<'a>(
         &'a self,
         channel: &'a str,
         rendition: &'a str,
+        begin_at: Option<u64>,
     ) -> BoxFuture<'a, Result<Tuned, SessionError>> {
-        let _ = rendition;
+        let _ = (rendition, begin_at);
         self.join(channel)
     }
     /// The renditions of a channel to choose from as the line allows: names and bit rates (bits per second), best first.
@@ -49,10 +50,6 @@ pub trait Feed: Send + 'static {
     fn next(&mut self) -> BoxFuture<'_, Option<Played>>;
     /// What was counted.
     fn stats(&self) -> SwarmStats;
-    /// Nothing before this segment is needed; of use at once after joining.
-    fn begin_at(&self, number: u64) {
-        let _ = number;
-    }
     /// Receives no more, so that the line is free; what has come is still given when it is due.
     fn rest(&self) {}
     /// What may be sent to others in this channel from now on.
@@ -84,10 +81,6 @@ impl Feed for link::Swarm {
 
     fn stats(&self) -> SwarmStats {
         link::Swarm::stats(self)
-    }
-
-    fn begin_at(&self, number: u64) {
-        link::Swarm::begin_at(self, number);
     }
 
     fn rest(&self) {
@@ -183,11 +176,16 @@ impl Live {
         known.map(|info| info.renditions.clone()).unwrap_or_default()
     }
 
-    async fn enter(&self, channel: &str, rendition: Option<&str>) -> Result<Tuned, SessionError> {
+    async fn enter(
+        &self,
+        channel: &str,
+        rendition: Option<&str>,
+        begin_at: Option<u64>,
+    ) -> Result<Tuned, SessionError> {
         let session = self.session().ok_or(SessionError::RendezvousUnreachable)?;
         // From here on: a change while the channel is joined is not missed.
         let share = self.share.subscribe();
-        let joined = session.join(channel, rendition, self.part()).await?;
+        let joined = session.join(channel, rendition, self.part(begin_at)).await?;
         let Joined { swarm, spec, rendition, keys } = joined;
         let (id, good) = (spec.swarm, self.good.clone());
         swarm.remember(good.of(id));
@@ -205,13 +203,14 @@ impl Live {
         lock(&self.session).clone()
     }
 
-    fn part(&self) -> Part {
+    fn part(&self, begin_at: Option<u64>) -> Part {
         let share = *self.share.borrow();
         Part {
             uplink: Some(share.uplink()),
             max_pushed: None,
             serve: share.serve(),
             max_spares: self.spares,
+            begin_at,
         }
     }
 }
@@ -223,15 +222,16 @@ impl Platform for Live {
         let known = self.renditions(channel);
         let has = |name: &String| known.is_empty() || known.iter().any(|(known, _)| known == name);
         let rendition = fixed.filter(has);
-        Box::pin(async move { self.enter(channel, rendition.as_deref()).await })
+        Box::pin(async move { self.enter(channel, rendition.as_deref(), None).await })
     }
 
     fn join_rendition<'a>(
         &'a self,
         channel: &'a str,
         rendition: &'a str,
+        begin_at: Option<u64>,
     ) -> BoxFuture<'a, Result<Tuned, SessionError>> {
-        Box::pin(self.enter(channel, Some(rendition)))
+        Box::pin(self.enter(channel, Some(rendition), begin_at))
     }
 
     fn ladder(&self, channel: &str) -> Vec<(String, u64)> {

@@ -142,7 +142,7 @@ pub enum Input {
     Reach(crate::Reach),
     /// Whom the node feeds changed.
     Serve(crate::Serve),
-    /// A viewer that starts needs no segment before this one: what is before is played from elsewhere.
+    /// A viewer that has just joined gives out segments from this one on: what is before is played from elsewhere.
     BeginAt(u64),
     /// A viewer leaves its partners and receives nothing more; what has come is still given out when it is due.
     Rest,

@@ -239,12 +239,7 @@ impl Climb {
         let Some(ahead) = &mut self.ahead else { return };
         match heard {
             Heard::Joined(Ok(tuned)) => {
-                let leg = Leg::new(tuned);
-                // A line that may be short is not to carry what is there already.
-                if let Some(whole_to) = self.leg.stats().whole_to {
-                    leg.begin_at(whole_to + 1);
-                }
-                ahead.way = Way::Joined(Box::new(leg));
+                ahead.way = Way::Joined(Box::new(Leg::new(tuned)));
             }
             Heard::Joined(Err(error)) => {
                 tracing::info!(%error, "another rendition cannot be had");
@@ -364,7 +359,9 @@ impl Climb {
     fn try_one(&mut self, name: String, down: bool, now: Instant) {
         tracing::debug!(channel = %self.running.channel, name, down, "another rendition is tried");
         let (platform, channel) = (self.platform.clone(), self.running.channel.clone());
-        let joining = async move { platform.join_rendition(&channel, &name).await };
+        // A line that may be short is not to carry what is there already.
+        let begin_at = self.leg.stats().whole_to.map(|whole_to| whole_to + 1);
+        let joining = async move { platform.join_rendition(&channel, &name, begin_at).await };
         let way = Way::Joining(Box::pin(joining));
         self.ahead = Some(Ahead { way, down, since: now, whole: 0, harms: false });
     }

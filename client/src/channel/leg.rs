@@ -104,11 +104,6 @@ impl Leg {
         self.before = SwarmStats { played: stats.played.saturating_sub(1), ..stats };
     }
 
-    /// What is before this segment is played from elsewhere.
-    pub(super) fn begin_at(&self, number: u64) {
-        self.feed.begin_at(number);
-    }
-
     /// Receives no more, which frees the line; what has come is still played.
     pub(super) fn rest(&mut self) {
         if !std::mem::replace(&mut self.rests, true) {

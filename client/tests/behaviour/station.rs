@@ -150,13 +150,14 @@ impl Channel {
 
 impl Platform for Station {
     fn join<'a>(&'a self, channel: &'a str) -> BoxFuture<'a, Result<Tuned, SessionError>> {
-        self.join_rendition(channel, "main")
+        self.join_rendition(channel, "main", None)
     }
 
     fn join_rendition<'a>(
         &'a self,
         channel: &'a str,
         rendition: &'a str,
+        _begin_at: Option<u64>,
     ) -> BoxFuture<'a, Result<Tuned, SessionError>> {
         let swarm = match rendition {
             "main" => channel.to_owned(),

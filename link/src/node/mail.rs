@@ -169,7 +169,7 @@ impl Shared {
         inbox.candidates.truncate(MAX_CANDIDATES);
     }
 
-    /// What is before this segment is not needed.
+    /// What is before this segment is played from elsewhere.
     pub(crate) fn begin_at(&self, number: u64) {
         lock(&self.inbox).begin_at = Some(number);
     }

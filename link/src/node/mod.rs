@@ -387,8 +387,9 @@ impl Swarm {
         self.shared.next().await
     }
 
-    /// Viewer only, at once after joining: nothing before this segment is needed, because it is played from elsewhere.
-    pub fn begin_at(&self, number: u64) {
+    /// Viewer only, at once after joining: gives out segments from this one on, because what is before is played from
+    /// elsewhere.
+    pub(crate) fn begin_at(&self, number: u64) {
         self.shared.begin_at(number);
         self.post();
     }

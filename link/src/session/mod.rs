@@ -140,6 +140,8 @@ pub struct Part {
     pub serve: swarm::Serve,
     /// As in [`JoinSpec`].
     pub max_spares: u8,
+    /// Viewer only: the first segment that is wanted, if what is before is played from another rendition.
+    pub begin_at: Option<u64>,
 }
 
 /// A rendezvous that does not answer a join within this is away.

@@ -127,7 +127,10 @@ impl Engine {
         // What is older is pulled, in order of deadline and no faster than it comes.
         let covered = self.start.covered().map(|last| self.believable(last));
         let begin = self.playout.next.max(covered).unwrap_or(early);
-        let Some(edge) = self.window.newest() else { return newest };
+        let Some(edge) = self.window.newest() else {
+            // A parent that nobody asked before may have told nothing yet.
+            return newest.max(self.playout.next.unwrap_or_default());
+        };
         let live = begin.max(edge.saturating_sub(1));
         (live..=edge)
             .find(|&number| self.window.get(number).is_none_or(|slot| !slot.whole()))

@@ -244,7 +244,7 @@ impl Engine {
             }
             Input::Serve(serve) => self.serve(serve),
             Input::Reach(reach) => self.reach(reach),
-            Input::BeginAt(number) => self.start.begin_at(number),
+            Input::BeginAt(number) => self.begin_at(number),
             Input::Rest => self.rest(),
             Input::Leave => self.leave(),
             Input::Timeout => self.timeout(),

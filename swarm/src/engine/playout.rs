@@ -33,6 +33,13 @@ pub(super) struct Playout {
     playing: Option<u64>,
 }
 
+impl Playout {
+    /// Begins with this segment.
+    pub(super) fn begin_at(&mut self, number: u64, now: Time) {
+        (self.next, self.began) = (Some(number), now);
+    }
+}
+
 impl Engine {
     /// Gives out all that is due, in order.
     pub(super) fn play(&mut self) {
@@ -113,8 +120,7 @@ impl Engine {
         let patient = self.now.since(self.began) < GIVEN_UP;
         let broken = broken.filter(|_| !patient);
         if let Some(first) = first.filter(|_| covered).or(broken) {
-            self.playout.next = Some(first);
-            self.playout.began = self.now;
+            self.playout.begin_at(first, self.now);
             self.counters.startup = Some(self.now.since(self.began));
         } else if let Some(due) = after.and_then(|number| self.due(number)) {
             self.timers.set(TimeoutReason::Playout, due);
@@ -123,6 +129,8 @@ impl Engine {
 
     fn give(&mut self, number: u64, layers: LayerSet, parity: bool, due: Time) {
         self.counters.played += 1;
+        // Who was told where to begin has only begun now.
+        self.counters.startup.get_or_insert(self.now.since(self.began));
         if layers.full {
             self.counters.rebuilt += u64::from(parity);
             if self.thawed(number) {

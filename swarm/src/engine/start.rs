@@ -42,8 +42,6 @@ pub(super) struct Start {
     pub(super) flows: Option<Time>,
     /// How many shards of each segment the holder was asked for.
     asked: u8,
-    /// Nothing before this segment is needed.
-    begin_at: u64,
 }
 
 /// A start that waits for data, at a holder.
@@ -62,11 +60,6 @@ impl Start {
     /// Whether an answer is awaited: parents are asked for what follows the burst, so they wait for it too.
     pub(super) fn awaited(&self) -> bool {
         matches!(self.state, State::Asked(..))
-    }
-
-    /// Nothing before this segment is needed; of use until a holder was asked.
-    pub(super) fn begin_at(&mut self, number: u64) {
-        self.begin_at = number;
     }
 
     /// First segment of the burst.
@@ -125,12 +118,21 @@ impl Engine {
         self.start.state = State::Asked(peer, self.now);
         let delay = self.config.playout_delay.as_micros() as u64;
         // What is due before it can be there is not asked for.
-        let soon = platform.saturating_add(LEAD.as_micros() as u64);
-        let begin_at = self.start.begin_at.saturating_mul(self.config.segment.as_micros() as u64);
-        // No more than what can be there: whoever asks for what is not made yet waits for it.
-        let playout = soon.saturating_sub(delay).max(begin_at.min(platform));
+        let playout = platform.saturating_add(LEAD.as_micros() as u64).saturating_sub(delay);
         self.send(peer, Message::Start { playout, k });
         self.timers.arm(TimeoutReason::Parents, self.now + PATIENCE);
+    }
+
+    /// Playing goes on elsewhere up to this segment: it begins here, whether a decoder could or not, and all that has been
+    /// made since is pulled in order of deadline, no faster than the line lets it. A burst would begin at a random access
+    /// point before it, and come all at once.
+    pub(super) fn begin_at(&mut self, number: u64) {
+        if !self.is_viewer() || self.playout.next.is_some() {
+            return;
+        }
+        self.start.state = State::Over;
+        self.playout.begin_at(number, self.now);
+        self.timers.arm(TimeoutReason::Repair, self.now);
     }
 
     pub(super) fn starting(&mut self, from: Pid, range: Option<(u64, u64)>) {

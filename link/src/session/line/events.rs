@@ -108,7 +108,7 @@ impl Line {
         keys: Vec<EpochKey>,
         peers: Vec<PeerHint>,
     ) {
-        let Part { uplink, max_pushed, serve, max_spares } = pending.part;
+        let Part { uplink, max_pushed, serve, max_spares, begin_at } = pending.part;
         let Parameters { n, k, essential_k, segment_ms, delay_ms, .. } = parameters;
         let coding = match Coding::new(n, k, essential_k) {
             Ok(coding) if segment_ms > 0 => coding,
@@ -131,6 +131,9 @@ impl Line {
             max_spares,
         };
         let joined = self.node.join(spec.clone());
+        if let Some(number) = begin_at {
+            joined.begin_at(number);
+        }
         joined.candidates(peers);
         let (tell_keys, keys_told) = watch::channel(Vec::<ContentKey>::new());
         let book = &mut self.book;
