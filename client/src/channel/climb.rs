@@ -47,6 +47,8 @@ pub(super) struct Climb {
     last: Option<u64>,
     /// The number of the last segment of this rendition that came, or was missed.
     reached: Option<u64>,
+    /// The last number of which this rendition had nothing to play.
+    lacked: Option<u64>,
     counts: Counts,
     /// What renditions that were left have counted.
     before: SwarmStats,
@@ -116,6 +118,7 @@ impl Climb {
             offered: None,
             last: None,
             reached: None,
+            lacked: None,
             counts,
             before,
             sent,
@@ -187,6 +190,9 @@ impl Climb {
             Came::Sound | Came::Whole => {}
         }
         let whole = opened.came == Came::Whole;
+        if opened.piece.is_none() {
+            self.lacked = Some(number);
+        }
         // Both have this one: the lower one's is taken only if it has more.
         if let Some((piece, _)) = self.offered.take_if(|(piece, _)| piece.number <= number)
             && !whole
@@ -198,8 +204,9 @@ impl Climb {
         let mut waits = false;
         if let Some(ahead) = &mut self.ahead {
             ahead.harms |= !whole;
-            let better = if ahead.down { opened.entrance || !whole } else { opened.entrance };
-            waits = better && ahead.is_ready() && ahead.whole > 0;
+            // Going down, something of the other one may come right after what is missing here.
+            let missing = ahead.down && !whole;
+            waits = missing || (opened.entrance && ahead.is_ready() && ahead.whole > 0);
         }
         if let Some(piece) = opened.piece.as_mut().filter(|piece| piece.random_access)
             && !std::mem::replace(&mut self.leg.entered, true)
@@ -287,11 +294,12 @@ impl Climb {
         self.release();
         let left = std::mem::replace(&mut self.leg, *leg);
         self.before = add(&self.before, left.stats());
-        match held {
-            // It was counted when it came, and is not played; or is played after all.
-            Some((Some(_), _)) => self.before.played = self.before.played.saturating_sub(1),
-            Some((None, _)) => self.before.lost = self.before.lost.saturating_sub(1),
-            None => {}
+        // It was counted when it came, and is not played; or is played after all.
+        if let Some((Some(_), _)) = held {
+            self.before.played = self.before.played.saturating_sub(1);
+        }
+        if self.lacked.take().is_some_and(|lacked| lacked >= piece.number) {
+            self.before.lost = self.before.lost.saturating_sub(1);
         }
         // What neither has given.
         let reached = self.reached.replace(piece.number);

@@ -5,8 +5,9 @@
 //! whole though its time is over, while the socket receives something, but less than four fifths of what the rendition needs,
 //! for half a second. A pause of the line is no reason: nothing comes then, and all at once afterwards; the playout delay
 //! covers it. Else, when two of the last eight segments did not come whole (a quarter of a second each, as segments are). To
-//! the best rendition that four fifths of what arrived lately would have carried, but one lower at least. A gap in the source
-//! is not the line's fault and does not count, nor does what cannot be opened.
+//! the best rendition that what arrived lately would have carried (four fifths of it, unless the line choked), but one lower
+//! at least. A gap in the source is not the line's fault and does not count, nor does what cannot be opened, or what is
+//! missing in the first second.
 //!
 //! **Up** one rung at a time, by trying: the better rendition is received beside the one that plays, which is what the line
 //! must be able to carry for it to be worth it, and takes over once it has come whole for two seconds. If the one that plays
@@ -34,6 +35,8 @@ const CHOKES: Duration = Duration::from_millis(150);
 const PROOFS: u64 = 150_000;
 /// What comes says nothing before a rendition has been received for so long.
 const SETTLED: Duration = Duration::from_secs(2);
+/// What is missing so soon after a change is no reason for another one.
+const CLEARED: Duration = Duration::from_secs(1);
 /// From one change to the first attempt at a better one, and the most that failed ones make of it.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(6), Duration::from_secs(12));
 /// After a change that did not come about, the next one down is not before.
@@ -107,6 +110,10 @@ impl Ladder {
             return;
         }
         let well = came == Came::Whole;
+        // What the rendition before had sent is still in the line, and says nothing of this one.
+        if !well && now.saturating_duration_since(self.since) < CLEARED {
+            return;
+        }
         if self.came.len() == LOOK_BACK {
             self.came.pop_front();
         }
@@ -158,8 +165,11 @@ impl Ladder {
             if !self.may_go_down(now) {
                 return None;
             }
-            let span = if chokes { SHORTLY } else { MEASURED };
-            let carried = self.rate(now, span).unwrap_or(0) / 10 * 8;
+            // A line that chokes is full: what comes through is what it carries. Else it may have been more than that.
+            let carried = match chokes {
+                true => self.rate(now, SHORTLY).unwrap_or(0),
+                false => self.rate(now, MEASURED).unwrap_or(0) / 10 * 8,
+            };
             return self.lower(carried).map(Step::Down);
         }
         let better = self.at.checked_sub(1).filter(|_| now >= self.up_from)?;

@@ -1,5 +1,6 @@
 //! One UDP socket, and QUIC connections on it whose both ends have proved their identity.
 
+mod congestion;
 mod network;
 mod tls;
 mod transport;

@@ -11,6 +11,7 @@ use quinn::{
 };
 use ticket::Identity;
 
+use super::congestion::BoundedConfig;
 use crate::tcp::Watching;
 use crate::uplink::{AT_ONCE, LATER, PoliteConfig, Uplink};
 
@@ -67,6 +68,7 @@ pub(crate) fn transport(
     acks.ack_eliciting_threshold(VarInt::from_u32(unacknowledged)).max_ack_delay(Some(delay));
     let mut cubic = CubicConfig::default();
     cubic.initial_window(INITIAL_WINDOW);
+    let bounded = BoundedConfig { cubic: Arc::new(cubic) };
     let mut config = TransportConfig::default();
     config
         .max_idle_timeout(Some(IdleTimeout::from(IDLE)))
@@ -88,10 +90,10 @@ pub(crate) fn transport(
         .ack_frequency_config(Some(acks))
         .congestion_controller_factory(match uplink {
             Some(uplink) => {
-                let inner = Arc::new(cubic);
+                let inner = Arc::new(bounded);
                 Arc::new(PoliteConfig { inner, uplink: uplink.clone(), _watching: watching })
             }
-            None => Arc::new(cubic),
+            None => Arc::new(bounded),
         });
     Arc::new(config)
 }

@@ -29,6 +29,15 @@ impl Engine {
         told.min(newest.saturating_add(platform.saturating_sub(capture) / segment))
     }
 
+    /// The newest segment that is likely to have been made, if `next` is to be played within the channel's delay: numbers
+    /// are segments since 1970.
+    pub(super) fn newest_from(&self, next: u64) -> u64 {
+        let segment = (self.config.segment.as_micros() as u64).max(1);
+        let delay = self.config.playout_delay.as_micros() as u64 / segment;
+        let made = self.platform().map_or(next, |platform| (platform / segment).saturating_sub(1));
+        made.clamp(next, next.saturating_add(delay))
+    }
+
     /// When a segment is due to be played, on the node's clock.
     pub(super) fn due(&self, number: u64) -> Option<Time> {
         let capture = self.window.capture_of(number)?;

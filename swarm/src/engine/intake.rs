@@ -128,8 +128,8 @@ impl Engine {
         let covered = self.start.covered().map(|last| self.believable(last));
         let begin = self.playout.next.max(covered).unwrap_or(early);
         let Some(edge) = self.window.newest() else {
-            // A parent that nobody asked before may have told nothing yet.
-            return newest.max(self.playout.next.unwrap_or_default());
+            // A parent that nobody asked before has told nothing yet.
+            return newest.max(self.playout.next.map_or(0, |next| self.newest_from(next)));
         };
         let live = begin.max(edge.saturating_sub(1));
         (live..=edge)

@@ -62,6 +62,11 @@ impl Flow {
         Self { mean: 0, deviation: 0, most: FIRST, halved: now }
     }
 
+    /// Of who comes because its line is short, or may be.
+    pub(super) fn careful(now: Time) -> Self {
+        Self { most: LEAST, ..Self::new(now) }
+    }
+
     fn came(&mut self, took: Duration, late: bool) {
         let took = took.as_micros() as u64;
         if self.mean == 0 {

@@ -7,6 +7,7 @@ use ticket::Role;
 
 use super::Engine;
 use super::partner::Pid;
+use super::repair::Flow;
 use crate::{Message, Substreams, Time, TimeoutReason};
 
 /// A holder that does not answer, or stops sending, for so long is given up for another.
@@ -131,6 +132,7 @@ impl Engine {
             return;
         }
         self.start.state = State::Over;
+        self.flow = Flow::careful(self.now);
         self.playout.begin_at(number, self.now);
         self.timers.arm(TimeoutReason::Repair, self.now);
     }

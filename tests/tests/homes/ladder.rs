@@ -80,7 +80,7 @@ async fn shown() -> Result<()> {
     while cut.elapsed() < Duration::from_secs(14) {
         sleep(Duration::from_millis(500)).await;
         let now = viewer.figures()?;
-        if now.rendition != "main" && down.is_none() {
+        if now.rendition == "low" && down.is_none() {
             down = Some(cut.elapsed());
         }
         course.push(format!(
@@ -109,7 +109,7 @@ async fn shown() -> Result<()> {
             viewer.log_tail()
         )
     };
-    ensure!(down.is_some_and(|down| down <= LOWER_WITHIN + OLD), told("no lower one"));
+    ensure!(down.is_some_and(|down| down <= LOWER_WITHIN), told("no lower picture"));
     ensure!(lost == 0, told("the sound stopped"));
     ensure!(frozen <= FROZEN_MS, told("the picture stood still"));
     ensure!(low.rendition == "low", told("not the rendition that the line carries"));
