@@ -8,6 +8,7 @@ use link::{
     Joined, Node, NodeStats, Part, Played, Session, SessionError, SessionState, SwarmStats,
 };
 use segment::{Coding, ContentKey, SwarmId};
+use swarm::Begin;
 use tokio::sync::watch;
 
 use crate::good_peers::{GoodPeers, Kept};
@@ -18,12 +19,12 @@ use crate::settings::Share;
 pub trait Platform: Send + Sync + 'static {
     /// Joins a channel. Dropping the feed leaves it.
     fn join<'a>(&'a self, channel: &'a str) -> BoxFuture<'a, Result<Tuned, SessionError>>;
-    /// Joins this rendition of a channel, whichever is usual; what is before the segment `begin_at` is played from elsewhere.
+    /// Joins this rendition of a channel, whichever is usual; what is before `begin_at` is played from elsewhere.
     fn join_rendition<'a>(
         &'a self,
         channel: &'a str,
         rendition: &'a str,
-        begin_at: Option<u64>,
+        begin_at: Option<Begin>,
     ) -> BoxFuture<'a, Result<Tuned, SessionError>> {
         let _ = (rendition, begin_at);
         self.join(channel)
@@ -180,7 +181,7 @@ impl Live {
         &self,
         channel: &str,
         rendition: Option<&str>,
-        begin_at: Option<u64>,
+        begin_at: Option<Begin>,
     ) -> Result<Tuned, SessionError> {
         let session = self.session().ok_or(SessionError::RendezvousUnreachable)?;
         // From here on: a change while the channel is joined is not missed.
@@ -203,7 +204,7 @@ impl Live {
         lock(&self.session).clone()
     }
 
-    fn part(&self, begin_at: Option<u64>) -> Part {
+    fn part(&self, begin_at: Option<Begin>) -> Part {
         let share = *self.share.borrow();
         Part {
             uplink: Some(share.uplink()),
@@ -229,7 +230,7 @@ impl Platform for Live {
         &'a self,
         channel: &'a str,
         rendition: &'a str,
-        begin_at: Option<u64>,
+        begin_at: Option<Begin>,
     ) -> BoxFuture<'a, Result<Tuned, SessionError>> {
         Box::pin(self.enter(channel, Some(rendition), begin_at))
     }

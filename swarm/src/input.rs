@@ -38,6 +38,15 @@ pub struct Arrival {
     pub bytes: u32,
 }
 
+/// Where a viewer begins to play.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Begin {
+    /// The first segment.
+    pub number: u64,
+    /// Whether it is to be found out if the line carries this swarm at all: sub-streams are asked for one after the other.
+    pub gently: bool,
+}
+
 /// What became of a shard that the engine had sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Delivery {
@@ -143,7 +152,7 @@ pub enum Input {
     /// Whom the node feeds changed.
     Serve(crate::Serve),
     /// A viewer that has just joined gives out segments from this one on: what is before is played from elsewhere.
-    BeginAt(u64),
+    BeginAt(crate::Begin),
     /// A viewer leaves its partners and receives nothing more; what has come is still given out when it is due.
     Rest,
     /// The node leaves the swarm: tell partners.

@@ -19,7 +19,7 @@ mod time;
 pub use codec::DecodeError;
 pub use config::{Config, Serve};
 pub use engine::Engine;
-pub use input::{Arrival, ConnectError, Delivery, Input, PeerInfo};
+pub use input::{Arrival, Begin, ConnectError, Delivery, Input, PeerInfo};
 pub use message::{Availability, Grant, Message, Offer, PeerHint, Reach, Refusal, ShardRef, Shed};
 pub use output::{Cause, Offence, Output, Parting, Urgency};
 pub use stats::{ByRole, Failover, Loss, Moves, ParentStats, Stats};

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use link::{Played, SessionError, SwarmStats};
-use swarm::Cause;
+use swarm::{Begin, Cause};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
@@ -368,7 +368,8 @@ impl Climb {
         tracing::debug!(channel = %self.running.channel, name, down, "another rendition is tried");
         let (platform, channel) = (self.platform.clone(), self.running.channel.clone());
         // A line that may be short is not to carry what is there already.
-        let begin_at = self.leg.stats().whole_to.map(|whole_to| whole_to + 1);
+        let whole_to = self.leg.stats().whole_to;
+        let begin_at = whole_to.map(|whole_to| Begin { number: whole_to + 1, gently: !down });
         let joining = async move { platform.join_rendition(&channel, &name, begin_at).await };
         let way = Way::Joining(Box::pin(joining));
         self.ahead = Some(Ahead { way, down, since: now, whole: 0, harms: false });

@@ -19,7 +19,7 @@ use segment::{
     Assembly, ChannelSecret, Coding, ContentKey, Cut, Layer, Proven, Sealer, SwarmId, Verifier,
 };
 use service::Stop;
-use swarm::Cause;
+use swarm::{Begin, Cause};
 use tokio::sync::{mpsc, watch};
 
 /// How much of a segment arrives.
@@ -157,7 +157,7 @@ impl Platform for Station {
         &'a self,
         channel: &'a str,
         rendition: &'a str,
-        _begin_at: Option<u64>,
+        _begin_at: Option<Begin>,
     ) -> BoxFuture<'a, Result<Tuned, SessionError>> {
         let swarm = match rendition {
             "main" => channel.to_owned(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use segment::{Shard, SwarmId};
-use swarm::{PeerHint, Serve, Stats};
+use swarm::{Begin, PeerHint, Serve, Stats};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -128,7 +128,7 @@ pub(crate) struct Inbox {
     pub(crate) candidates: Vec<PeerHint>,
     pub(crate) neighbours: Vec<PeerHint>,
     pub(crate) remembered: Vec<PeerHint>,
-    pub(crate) begin_at: Option<u64>,
+    pub(crate) begin_at: Option<Begin>,
     pub(crate) uplink: Option<Option<u64>>,
     pub(crate) max_pushed: Option<Option<u32>>,
     pub(crate) serve: Option<Serve>,
@@ -170,8 +170,8 @@ impl Shared {
     }
 
     /// What is before this segment is played from elsewhere.
-    pub(crate) fn begin_at(&self, number: u64) {
-        lock(&self.inbox).begin_at = Some(number);
+    pub(crate) fn begin_at(&self, begin: Begin) {
+        lock(&self.inbox).begin_at = Some(begin);
     }
 
     /// Peers that may be of this home; the latest count.

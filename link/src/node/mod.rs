@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use segment::{ChannelKey, Coding, Header, SwarmId};
-use swarm::{Cause, PeerHint, Serve};
+use swarm::{Begin, Cause, PeerHint, Serve};
 use ticket::{ChannelTicket, Identity, KeySet, Location, PeerId, Role};
 use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -389,8 +389,8 @@ impl Swarm {
 
     /// Viewer only, at once after joining: gives out segments from this one on, because what is before is played from
     /// elsewhere.
-    pub(crate) fn begin_at(&self, number: u64) {
-        self.shared.begin_at(number);
+    pub(crate) fn begin_at(&self, begin: Begin) {
+        self.shared.begin_at(begin);
         self.post();
     }
 

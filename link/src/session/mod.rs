@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use segment::ContentKey;
+use swarm::Begin;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -140,8 +141,8 @@ pub struct Part {
     pub serve: swarm::Serve,
     /// As in [`JoinSpec`].
     pub max_spares: u8,
-    /// Viewer only: the first segment that is wanted, if what is before is played from another rendition.
-    pub begin_at: Option<u64>,
+    /// Viewer only: where to begin, if what is before is played from another rendition.
+    pub begin_at: Option<Begin>,
 }
 
 /// A rendezvous that does not answer a join within this is away.

@@ -81,6 +81,7 @@ impl Engine {
         match self.config.role {
             Role::Viewer => {
                 let most = (self.config.k + self.spares()).min(self.config.n);
+                let most = most.min(self.gentle.most(self.now));
                 (all.without(taken), most.saturating_sub(self.active().len()).into())
             }
             Role::Repeater => {

@@ -46,6 +46,9 @@ impl Engine {
         if !gathered || self.start.awaited() {
             return;
         }
+        if let Some(at) = self.gentle.next(self.now) {
+            self.timers.arm(TimeoutReason::Parents, at);
+        }
         let (wanted, count) = self.wanted();
         if count == 0 {
             return;
@@ -60,6 +63,7 @@ impl Engine {
             }
         }
         for (peer, substreams) in asks {
+            self.gentle.begin(self.now);
             self.subscribe(peer, substreams, None);
         }
         if found < count {

@@ -13,6 +13,7 @@ mod clock;
 mod counters;
 mod demand;
 mod feed;
+mod gentle;
 mod give;
 #[cfg(test)]
 mod hand;
@@ -55,6 +56,7 @@ use self::partner::{Partners, Pid, Recent};
 use self::path::Path;
 use self::playout::Playout;
 use self::push::Pushes;
+use self::gentle::Gentle;
 use self::repair::{Flow, Pull};
 use self::start::{Pending, Start};
 use self::timers::Timers;
@@ -97,6 +99,7 @@ pub struct Engine {
     uplink: Uplink,
     pulls: Vec<Pull>,
     flow: Flow,
+    gentle: Gentle,
     /// Pulls of others that wait for data, at a repeater.
     waiting: Vec<Waiting>,
     /// Segments of which a pull had no answer in time.
@@ -168,6 +171,7 @@ impl Engine {
             },
             pulls: Vec::new(),
             flow: Flow::new(now),
+            gentle: Gentle::default(),
             waiting: Vec::new(),
             let_down: Recent::default(),
             start: Start::default(),
@@ -244,7 +248,7 @@ impl Engine {
             }
             Input::Serve(serve) => self.serve(serve),
             Input::Reach(reach) => self.reach(reach),
-            Input::BeginAt(number) => self.begin_at(number),
+            Input::BeginAt(begin) => self.begin_at(begin),
             Input::Rest => self.rest(),
             Input::Leave => self.leave(),
             Input::Timeout => self.timeout(),

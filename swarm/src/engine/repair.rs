@@ -119,6 +119,9 @@ impl Engine {
     /// Pulls what is missing and will not come by itself; whether anything is missing.
     pub(super) fn repair(&mut self) -> bool {
         self.expire_pulls();
+        if self.gentle.most(self.now) < self.config.k {
+            return false;
+        }
         self.aim();
         let holes = self.holes();
         let mut asks: Vec<Ask> = Vec::new();

@@ -6,9 +6,10 @@ use std::time::Duration;
 use ticket::Role;
 
 use super::Engine;
+use super::gentle::Gentle;
 use super::partner::Pid;
 use super::repair::Flow;
-use crate::{Message, Substreams, Time, TimeoutReason};
+use crate::{Begin, Message, Substreams, Time, TimeoutReason};
 
 /// A holder that does not answer, or stops sending, for so long is given up for another.
 const PATIENCE: Duration = Duration::from_millis(400);
@@ -127,12 +128,13 @@ impl Engine {
     /// Playing goes on elsewhere up to this segment: it begins here, whether a decoder could or not, and all that has been
     /// made since is pulled in order of deadline, no faster than the line lets it. A burst would begin at a random access
     /// point before it, and come all at once.
-    pub(super) fn begin_at(&mut self, number: u64) {
+    pub(super) fn begin_at(&mut self, Begin { number, gently }: Begin) {
         if !self.is_viewer() || self.playout.next.is_some() {
             return;
         }
         self.start.state = State::Over;
         self.flow = Flow::careful(self.now);
+        self.gentle = if gently { Gentle::Waits } else { Gentle::Not };
         self.playout.begin_at(number, self.now);
         self.timers.arm(TimeoutReason::Repair, self.now);
     }

@@ -131,8 +131,8 @@ impl Line {
             max_spares,
         };
         let joined = self.node.join(spec.clone());
-        if let Some(number) = begin_at {
-            joined.begin_at(number);
+        if let Some(begin) = begin_at {
+            joined.begin_at(begin);
         }
         joined.candidates(peers);
         let (tell_keys, keys_told) = watch::channel(Vec::<ContentKey>::new());
