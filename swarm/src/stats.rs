@@ -103,6 +103,8 @@ pub struct Stats {
     pub overdue: u32,
     /// Up to which segment all that is to be played yet is whole.
     pub whole_to: Option<u64>,
+    /// How many segments that are: what is in hand if nothing more comes.
+    pub in_hand: u32,
     /// Segments played (whole or essential only).
     pub played: u64,
     /// Segments not played.

@@ -27,6 +27,9 @@ use crate::settings::Share;
 const REFRESH: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
 /// The other rendition's segment is waited for so long, as both are due at the same moment.
 const HOLD: Duration = Duration::from_millis(80);
+/// What plays suffers from an attempt at a better one if so many segments less are in hand than before. One less may be
+/// only the moment.
+const SLIPPED: u32 = 2;
 /// A change that did not come about after so long is given up.
 const GIVE_UP: Duration = Duration::from_secs(8);
 
@@ -65,6 +68,8 @@ struct Ahead {
     whole: u32,
     /// Whether what plays has suffered since.
     harms: bool,
+    /// What was in hand of what plays when this began, segments.
+    in_hand: u32,
 }
 
 enum Way {
@@ -358,6 +363,7 @@ impl Climb {
             Some(ahead) if ahead.harms || ladder.is_behind(now) || now - ahead.since > GIVE_UP => {
                 self.give_up();
             }
+            Some(ahead) if self.leg.stats().in_hand + SLIPPED <= ahead.in_hand => self.give_up(),
             Some(_) => {}
         }
         true
@@ -368,11 +374,11 @@ impl Climb {
         tracing::debug!(channel = %self.running.channel, name, down, "another rendition is tried");
         let (platform, channel) = (self.platform.clone(), self.running.channel.clone());
         // A line that may be short is not to carry what is there already.
-        let whole_to = self.leg.stats().whole_to;
+        let SwarmStats { whole_to, in_hand, .. } = self.leg.stats();
         let begin_at = whole_to.map(|whole_to| Begin { number: whole_to + 1, gently: !down });
         let joining = async move { platform.join_rendition(&channel, &name, begin_at).await };
         let way = Way::Joining(Box::pin(joining));
-        self.ahead = Some(Ahead { way, down, since: now, whole: 0, harms: false });
+        self.ahead = Some(Ahead { way, down, since: now, whole: 0, harms: false, in_hand });
     }
 
     fn count(&mut self) {

@@ -70,6 +70,12 @@ impl Engine {
         (next..).take_while(whole).last().or(next.checked_sub(1))
     }
 
+    /// As of [`Stats::in_hand`].
+    fn in_hand(&self) -> u32 {
+        let run = self.whole_to().zip(self.playout.next);
+        run.map_or(0, |(whole_to, next)| (whole_to + 1).saturating_sub(next) as u32)
+    }
+
     pub(super) fn count(&self, now: Time) -> Stats {
         let counters = &self.counters;
         let substreams = self.feeds.iter().filter(|feed| feed.flows()).filter_map(|feed| {
@@ -93,6 +99,7 @@ impl Engine {
             behind_edge,
             overdue: self.overdue_segments(now),
             whole_to: self.whole_to(),
+            in_hand: self.in_hand(),
             played: counters.played,
             lost: counters.lost,
             rebuilt: counters.rebuilt,
