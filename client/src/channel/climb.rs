@@ -27,9 +27,9 @@ use crate::settings::Share;
 const REFRESH: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
 /// The other rendition's segment is waited for so long, as both are due at the same moment.
 const HOLD: Duration = Duration::from_millis(80);
-/// What plays suffers from an attempt at a better one if so many segments less are in hand than before. One less may be
-/// only the moment.
-const SLIPPED: u32 = 2;
+/// What plays suffers from an attempt at a better one if so many segments less are in hand than before, and for so long: one
+/// less, or for a shorter time, may be only the moment.
+const SLIPPED: (u32, Duration) = (2, Duration::from_millis(250));
 /// A change that did not come about after so long is given up.
 const GIVE_UP: Duration = Duration::from_secs(8);
 
@@ -70,6 +70,8 @@ struct Ahead {
     harms: bool,
     /// What was in hand of what plays when this began, segments.
     in_hand: u32,
+    /// Since when there is less.
+    slipped: Option<Instant>,
 }
 
 enum Way {
@@ -327,6 +329,7 @@ impl Climb {
     }
 
     fn give_up(&mut self) {
+        tracing::debug!(channel = %self.running.channel, "no other rendition for now");
         if let Some(Ahead { way: Way::Joined(leg), .. }) = self.ahead.take() {
             // It was paid for.
             let SwarmStats { bytes_in, bytes_out, home_out, control_bytes, .. } = leg.stats();
@@ -344,6 +347,12 @@ impl Climb {
     fn choose(&mut self) -> bool {
         let now = Instant::now();
         let Some(ladder) = &mut self.ladder else { return true };
+        let in_hand = self.leg.stats().in_hand;
+        if let Some(ahead) = &mut self.ahead {
+            let slips = in_hand + SLIPPED.0 <= ahead.in_hand;
+            ahead.slipped = slips.then(|| ahead.slipped.unwrap_or(now));
+        }
+        let slipped = |ahead: &Ahead| ahead.slipped.is_some_and(|at| now - at >= SLIPPED.1);
         match &self.ahead {
             // The one before it did not come, and this one is received no more.
             None if self.leg.rests && !ladder.may_go_down(now) => {}
@@ -360,10 +369,8 @@ impl Climb {
                 None => {}
             },
             Some(ahead) if ahead.down => return now - ahead.since <= GIVE_UP,
-            Some(ahead) if ahead.harms || ladder.is_behind(now) || now - ahead.since > GIVE_UP => {
-                self.give_up();
-            }
-            Some(ahead) if self.leg.stats().in_hand + SLIPPED <= ahead.in_hand => self.give_up(),
+            Some(ahead) if ahead.harms || slipped(ahead) || ladder.is_behind(now) => self.give_up(),
+            Some(ahead) if now - ahead.since > GIVE_UP => self.give_up(),
             Some(_) => {}
         }
         true
@@ -378,7 +385,8 @@ impl Climb {
         let begin_at = whole_to.map(|whole_to| Begin { number: whole_to + 1, gently: !down });
         let joining = async move { platform.join_rendition(&channel, &name, begin_at).await };
         let way = Way::Joining(Box::pin(joining));
-        self.ahead = Some(Ahead { way, down, since: now, whole: 0, harms: false, in_hand });
+        let (since, whole, harms, slipped) = (now, 0, false, None);
+        self.ahead = Some(Ahead { way, down, since, whole, harms, in_hand, slipped });
     }
 
     fn count(&mut self) {
