@@ -163,10 +163,11 @@ impl Climb {
                     true
                 }
             };
+            // What is chosen follows from what has come by now.
+            self.count();
             if !goes_on || !self.choose() {
                 break;
             }
-            self.count();
         }
         self.count();
         self.release();

@@ -5,9 +5,9 @@
 //! whole though its time is over, while the socket receives something, but less than four fifths of what the rendition needs,
 //! for half a second. A pause of the line is no reason: nothing comes then, and all at once afterwards; the playout delay
 //! covers it. Else, when two of the last eight segments did not come whole (a quarter of a second each, as segments are). To
-//! the best rendition that what arrived lately would have carried (four fifths of it, unless the line choked), but one lower
-//! at least. A gap in the source is not the line's fault and does not count, nor does what cannot be opened, or what is
-//! missing in the first second.
+//! the best rendition that what arrived lately would have carried (four fifths of it, or five fourths if the line chokes), but
+//! one lower at least. A gap in the source is not the line's fault and does not count, nor does what cannot be opened, or what
+//! is missing in the first second.
 //!
 //! **Up** one rung at a time, by trying: the better rendition is received beside the one that plays, which is what the line
 //! must be able to carry for it to be worth it, and takes over once it has come whole for two seconds. If the one that plays
@@ -165,9 +165,10 @@ impl Ladder {
             if !self.may_go_down(now) {
                 return None;
             }
-            // A line that chokes is full: what comes through is what it carries. Else it may have been more than that.
+            // What comes through a line that chokes is at most what it carries: senders have just found out. Else it may
+            // have been more than that.
             let carried = match chokes {
-                true => self.rate(now, SHORTLY).unwrap_or(0),
+                true => self.rate(now, SHORTLY).unwrap_or(0) / 4 * 5,
                 false => self.rate(now, MEASURED).unwrap_or(0) / 10 * 8,
             };
             return self.lower(carried).map(Step::Down);

@@ -53,6 +53,8 @@ struct Queues {
     /// By urgency, deadline and age.
     shards: BTreeMap<(Urgency, Time, u64), Waiting>,
     shard_bytes: usize,
+    /// What QUIC has and has not brought yet.
+    under_way: Vec<(SwarmId, ShardRef)>,
     sequence: u64,
     /// Swarms whose shards are not to go on, though QUIC has them already.
     forgotten: Vec<SwarmId>,
@@ -64,6 +66,24 @@ impl Queues {
         let waiting = self.shards.remove(&key)?;
         self.shard_bytes -= waiting.wire.len();
         Some(waiting)
+    }
+
+    /// Whether a shard that is asked for is on its way already, or becomes so with what waits: it is not sent twice, and
+    /// a push that waits makes way for it.
+    fn comes_anyway(&mut self, asked: &Waiting) -> bool {
+        if asked.urgency == Urgency::Push {
+            return false;
+        }
+        if self.under_way.contains(&(asked.swarm, asked.shard)) {
+            return true;
+        }
+        let same = |other: &Waiting| (other.swarm, other.shard) == (asked.swarm, asked.shard);
+        let queued = self.shards.iter().find(|(_, other)| same(other)).map(|(key, _)| *key);
+        let sooner = queued.filter(|&(urgency, ..)| urgency != Urgency::Push).is_some();
+        if let Some(push) = queued.filter(|_| !sooner) {
+            self.remove(push);
+        }
+        sooner
     }
 
     /// What is sent next.
@@ -135,7 +155,7 @@ impl Outbox {
     /// Queues a shard, of which the receiver's task learns by [`Outbox::wake`]; gives those that had to go for it.
     pub(crate) fn shard(&self, waiting: Waiting) -> Vec<Waiting> {
         let mut queues = self.lock();
-        if queues.closed {
+        if queues.closed || queues.comes_anyway(&waiting) {
             return Vec::new();
         }
         queues.sequence += 1;
@@ -181,6 +201,7 @@ impl Outbox {
     pub(crate) fn forget(&self, swarm: SwarmId) {
         self.remove_where(|waiting| waiting.swarm == swarm);
         let mut queues = self.lock();
+        queues.under_way.retain(|(other, _)| *other != swarm);
         // As long as nobody looks it is the same few swarms.
         if !queues.forgotten.contains(&swarm) {
             queues.forgotten.push(swarm);
@@ -231,10 +252,22 @@ impl Outbox {
             if waiting.deadline < now || aged {
                 late.push(waiting);
             } else {
+                queues.under_way.push((waiting.swarm, waiting.shard));
                 return (Some(waiting), late);
             }
         }
         (None, late)
+    }
+
+    /// These were taken, and have arrived or are sent no more.
+    pub(crate) fn settled<'a>(&self, shards: impl Iterator<Item = &'a Waiting>) {
+        let mut queues = self.lock();
+        for Waiting { swarm, shard, .. } in shards {
+            let place = queues.under_way.iter().position(|other| *other == (*swarm, *shard));
+            if let Some(place) = place {
+                queues.under_way.swap_remove(place);
+            }
+        }
     }
 
     /// Nothing more is queued or sent.
@@ -243,6 +276,7 @@ impl Outbox {
         queues.closed = true;
         queues.shards.clear();
         queues.shard_bytes = 0;
+        queues.under_way.clear();
         self.control.notify_one();
         self.shards.notify_one();
     }
@@ -308,6 +342,27 @@ mod tests {
         outbox.shard(waiting(Urgency::Push, 3, 60_000_000, 10));
         let (next, late) = outbox.take_shard(Time(5_000_000));
         assert_eq!((number(next), late.len()), (None, 1));
+    }
+
+    #[test]
+    fn what_comes_anyway_is_not_sent_twice() {
+        let outbox = Outbox::default();
+        let shards = |numbers: &[u64]| {
+            numbers.iter().for_each(|&n| drop(outbox.shard(waiting(Urgency::Push, n, n * 10, 10))));
+        };
+        shards(&[1, 2, 3]);
+        // A push that waits goes first if it is asked for, once.
+        outbox.shard(waiting(Urgency::Repair, 3, 90, 10));
+        outbox.shard(waiting(Urgency::Repair, 3, 90, 10));
+        let (taken, _) = outbox.take_shard(Time(0));
+        assert_eq!((number(taken.clone()), outbox.waiting()), (Some(3), 2));
+        // It is on its way.
+        outbox.shard(waiting(Urgency::Repair, 3, 90, 10));
+        assert_eq!(outbox.waiting(), 2);
+        // It has arrived, or was lost for good.
+        outbox.settled(taken.iter());
+        outbox.shard(waiting(Urgency::Repair, 3, 90, 10));
+        assert_eq!(outbox.waiting(), 3);
     }
 
     #[test]

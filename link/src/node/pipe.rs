@@ -18,8 +18,9 @@ use crate::protocol::FrameError;
 use crate::protocol::frame::read_within;
 use crate::uplink::AtHome;
 
-/// Handed to QUIC beyond what its congestion window takes, bytes: so that it never idles.
-const SLACK: usize = 64 << 10;
+/// Handed to QUIC beyond what its congestion window takes: half of that, within these, bytes. So it never idles, and on a
+/// thin line nothing waits long where it can be neither ordered nor dropped.
+const SLACK: (usize, usize) = (16 << 10, 64 << 10);
 /// A repair whose deadline is nearer than this need not be polite, within a budget.
 const URGENT: Duration = Duration::from_millis(400);
 /// What QUIC needs of a packet: its own header with the connection's id, the stream's, and the seal.
@@ -79,10 +80,14 @@ impl ShardWriter {
         let mut under_way = UnderWay::new();
         loop {
             // What QUIC cannot send yet stays in our queue: there it is ordered, and can be dropped.
-            let room = self.quic.stats().path.cwnd as usize + SLACK;
+            let window = self.quic.stats().path.cwnd as usize;
+            let room = window + (window / 2).clamp(SLACK.0, SLACK.1);
             let next = async {
                 let Some(waiting) = self.next().await? else { return Some(None) };
                 let stream = self.send(&waiting).await?;
+                if stream.is_none() {
+                    self.outbox.settled(std::iter::once(&waiting));
+                }
                 Some(stream.map(|stream| (stream, waiting)))
             };
             tokio::pin!(next);
@@ -110,6 +115,7 @@ impl ShardWriter {
 
     /// Tells what has become of shards.
     async fn settled(&self, settled: Settled) -> Option<()> {
+        self.outbox.settled(settled.arrived.iter().chain(&settled.late));
         // From the queue to the wire: without the way there and back.
         let (now, way) = (self.clock.now(), self.quic.rtt() + ACK_DELAY);
         let sent = |waiting: &Waiting| Delivery::Sent(now.since(waiting.since).saturating_sub(way));

@@ -144,7 +144,7 @@ impl Engine {
     }
 
     /// Whether a partner can be asked for anything now.
-    fn usable(&self, partner: &Partner, spared: bool) -> bool {
+    pub(super) fn usable(&self, partner: &Partner, spared: bool) -> bool {
         let may = partner.met && self.may_feed_me(partner.info.role);
         let may = may && (partner.is_viewer() || !spared) && !self.in_reserve(partner);
         let idle = !partner.silent && self.now >= partner.back_off;

@@ -86,6 +86,7 @@ impl Engine {
                 }
                 self.feeds[place].suspect = Some(since);
                 let silent = behind && !still && !own_fault && now.since(since) >= segment * 3;
+                let silent = silent && self.has_another(parent);
                 // All may come from one at home: then there is nobody else to compare it with.
                 let silent =
                     silent || still && self.is_at_home(parent) && self.home_is_silent(parent);
@@ -159,6 +160,14 @@ impl Engine {
         parents.sort_unstable();
         parents.dedup();
         parents.len() > usize::from(self.config.n.saturating_sub(self.config.k)).max(2)
+    }
+
+    /// Whether anybody but this partner could feed it. Who has nobody else gains nothing by taking less from the one there
+    /// is: what is late comes later still if it has to be pulled.
+    fn has_another(&self, than: Pid) -> bool {
+        self.partners.iter().any(|(peer, partner)| {
+            peer != than && self.usable(partner, false) && !self.takable(partner).is_empty()
+        })
     }
 
     /// For how long a segment after `newest` has been coming from others.
