@@ -173,7 +173,8 @@ impl Ladder {
             };
             return self.lower(carried).map(Step::Down);
         }
-        let better = self.at.checked_sub(1).filter(|_| now >= self.up_from)?;
+        let calm = now >= self.up_from && self.behind.is_none();
+        let better = self.at.checked_sub(1).filter(|_| calm)?;
         Some(Step::Up(self.rungs[better].0.clone()))
     }
 

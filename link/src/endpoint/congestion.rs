@@ -28,7 +28,7 @@ pub(crate) struct BoundedConfig {
 impl ControllerFactory for BoundedConfig {
     fn build(self: Arc<Self>, now: Instant, mtu: u16) -> Box<dyn Controller> {
         let inner = self.cubic.clone().build(now, mtu);
-        Box::new(Bounded { inner, mtu: mtu.into(), round: Round::new(now), bound: None, cut: now })
+        Box::new(Bounded { inner, mtu: mtu.into(), round: Round::new(now, 0), bound: None, cut: now })
     }
 }
 
@@ -48,11 +48,13 @@ struct Round {
     began: Instant,
     arrived: u64,
     lost: u64,
+    /// What arrived in the one before: the end of a burst is known to be lost only when something newer has arrived.
+    before: u64,
 }
 
 impl Round {
-    fn new(began: Instant) -> Self {
-        Self { began, arrived: 0, lost: 0 }
+    fn new(began: Instant, before: u64) -> Self {
+        Self { began, arrived: 0, lost: 0, before }
     }
 }
 
@@ -60,7 +62,7 @@ impl Bounded {
     /// A packet that was sent then has arrived.
     fn arrive(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool) {
         if sent > self.round.began {
-            self.round = Round::new(now);
+            self.round = Round::new(now, self.round.arrived);
         }
         self.round.arrived += bytes;
         if let Some(bound) = &mut self.bound
@@ -77,7 +79,8 @@ impl Bounded {
         if sent <= self.cut {
             return;
         }
-        let Round { arrived, lost, .. } = self.round;
+        let Round { arrived, lost, before, .. } = self.round;
+        let arrived = arrived.max(before);
         let least = 2 * ARRIVED * self.mtu;
         if lost > arrived && arrived >= ARRIVED * self.mtu {
             self.bound = Some(arrived.max(least));
@@ -87,7 +90,7 @@ impl Bounded {
             return;
         }
         self.cut = now;
-        self.round = Round::new(now);
+        self.round = Round::new(now, 0);
     }
 }
 
@@ -172,7 +175,7 @@ mod tests {
         let mut cubic = CubicConfig::default();
         cubic.initial_window(WINDOW);
         let inner = Arc::new(cubic).build(now, MTU as u16);
-        Bounded { inner, mtu: MTU, round: Round::new(now), bound: None, cut: now }
+        Bounded { inner, mtu: MTU, round: Round::new(now, 0), bound: None, cut: now }
     }
 
     /// A round trip, of whose packets so many arrive; the time after it.
@@ -204,6 +207,19 @@ mod tests {
             now = round(&mut bounded, now, packets, 0);
         }
         assert_eq!(bounded.bound, None);
+    }
+
+    #[test]
+    fn the_end_of_a_burst_may_be_known_to_be_lost_a_round_trip_later() {
+        let start = Instant::now();
+        let mut bounded = controller(start);
+        let sent = start + Duration::from_millis(1);
+        let now = round(&mut bounded, sent, 20, 2);
+        assert_eq!(bounded.bound, None);
+        // One that was sent again has arrived.
+        bounded.arrive(now + Duration::from_millis(50), now, MTU, false);
+        bounded.lose(now + Duration::from_millis(50), sent, 80 * MTU);
+        assert_eq!(bounded.window(), 20 * MTU);
     }
 
     #[test]
