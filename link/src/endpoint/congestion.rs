@@ -28,7 +28,13 @@ pub(crate) struct BoundedConfig {
 impl ControllerFactory for BoundedConfig {
     fn build(self: Arc<Self>, now: Instant, mtu: u16) -> Box<dyn Controller> {
         let inner = self.cubic.clone().build(now, mtu);
-        Box::new(Bounded { inner, mtu: mtu.into(), round: Round::new(now, 0), bound: None, cut: now })
+        Box::new(Bounded {
+            inner,
+            mtu: mtu.into(),
+            round: Round::new(now, 0),
+            bound: None,
+            cut: now,
+        })
     }
 }
 

@@ -49,6 +49,7 @@ use ticket::{Role, ShortId};
 
 use self::counters::Counters;
 use self::feed::{Debt, Feed};
+use self::gentle::Gentle;
 use self::give::Promise;
 use self::interior::Churn;
 use self::known::Known;
@@ -56,7 +57,6 @@ use self::partner::{Partners, Pid, Recent};
 use self::path::Path;
 use self::playout::Playout;
 use self::push::Pushes;
-use self::gentle::Gentle;
 use self::repair::{Flow, Pull};
 use self::start::{Pending, Start};
 use self::timers::Timers;
