@@ -10,9 +10,9 @@
 //! is missing in the first second.
 //!
 //! **Up** one rung at a time, by trying: the better rendition is received beside the one that plays, which is what the line
-//! must be able to carry for it to be worth it, and takes over once it has come whole for two seconds. If the one that plays
-//! suffers meanwhile, or falls behind, the attempt is given up, and the next one waits longer: 6 s, then twice that, never
-//! more than 12 s, so that a line that is well again is used within 20 s.
+//! must be able to carry for it to be worth it, one sub-stream after the other, and takes over once it has come whole for two
+//! seconds. If the one that plays suffers meanwhile, or less of it is in hand, the attempt is given up, and the next one waits
+//! longer: 6 s, then twice that, never more than 12 s, so that a line that is well again is used within 20 s.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

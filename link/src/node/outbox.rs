@@ -68,8 +68,8 @@ impl Queues {
         Some(waiting)
     }
 
-    /// Whether a shard that is asked for is on its way already, or becomes so with what waits: it is not sent twice, and
-    /// a push that waits makes way for it.
+    /// Whether a shard that is asked for is on its way already or waits to be sent as soon: it is not sent twice. What
+    /// waits less urgently makes way for it.
     fn comes_anyway(&mut self, asked: &Waiting) -> bool {
         if asked.urgency == Urgency::Push {
             return false;
@@ -79,11 +79,11 @@ impl Queues {
         }
         let same = |other: &Waiting| (other.swarm, other.shard) == (asked.swarm, asked.shard);
         let queued = self.shards.iter().find(|(_, other)| same(other)).map(|(key, _)| *key);
-        let sooner = queued.filter(|&(urgency, ..)| urgency != Urgency::Push).is_some();
-        if let Some(push) = queued.filter(|_| !sooner) {
-            self.remove(push);
+        let later = queued.filter(|(urgency, ..)| *urgency > asked.urgency);
+        if let Some(key) = later {
+            self.remove(key);
         }
-        sooner
+        queued.is_some() && later.is_none()
     }
 
     /// What is sent next.
@@ -351,7 +351,8 @@ mod tests {
             numbers.iter().for_each(|&n| drop(outbox.shard(waiting(Urgency::Push, n, n * 10, 10))));
         };
         shards(&[1, 2, 3]);
-        // A push that waits goes first if it is asked for, once.
+        // A push that waits goes first if it is asked for, once; as a start it would only go later.
+        outbox.shard(waiting(Urgency::Start, 3, 90, 10));
         outbox.shard(waiting(Urgency::Repair, 3, 90, 10));
         outbox.shard(waiting(Urgency::Repair, 3, 90, 10));
         let (taken, _) = outbox.take_shard(Time(0));
