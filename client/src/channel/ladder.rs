@@ -7,7 +7,7 @@
 //! covers it. Else, when two of the last eight segments did not come whole (a quarter of a second each, as segments are). To
 //! the best rendition that what arrived lately would have carried (four fifths of it, or five fourths if the line chokes), but
 //! one lower at least. A gap in the source is not the line's fault and does not count, nor does what cannot be opened, or what
-//! is missing in the first second.
+//! is missing in the first second after a change.
 //!
 //! **Up** one rung at a time, by trying: the better rendition is received beside the one that plays, which is what the line
 //! must be able to carry for it to be worth it, one sub-stream after the other, and takes over once it has come whole for two
@@ -79,6 +79,8 @@ pub(super) struct Ladder {
     choked: Option<Instant>,
     /// Since when this rendition is received.
     since: Instant,
+    /// What is missing before says nothing of it.
+    clear_from: Instant,
     /// No attempt at a better one before.
     up_from: Instant,
     /// No attempt at a lower one before.
@@ -98,6 +100,7 @@ impl Ladder {
             behind: None,
             choked: None,
             since: now,
+            clear_from: now,
             up_from: now + PATIENCE.0,
             down_from: now,
             patience: PATIENCE.0,
@@ -111,7 +114,7 @@ impl Ladder {
         }
         let well = came == Came::Whole;
         // What the rendition before had sent is still in the line, and says nothing of this one.
-        if !well && now.saturating_duration_since(self.since) < CLEARED {
+        if !well && now < self.clear_from {
             return;
         }
         if self.came.len() == LOOK_BACK {
@@ -215,6 +218,7 @@ impl Ladder {
         self.at = at;
         self.came.clear();
         self.since = now;
+        self.clear_from = now + CLEARED;
         (self.behind, self.choked) = (None, None);
         self.up_from = now + self.patience;
     }
