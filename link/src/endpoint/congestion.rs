@@ -8,7 +8,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use quinn::congestion::{Controller, ControllerFactory, ControllerMetrics, CubicConfig};
 use quinn_proto::RttEstimator;
@@ -17,6 +17,8 @@ use quinn_proto::RttEstimator;
 const ARRIVED: u64 = 4;
 /// The bound grows by one part of this for each round trip.
 const GROWTH: u64 = 4;
+/// Nothing for so long, and the line was dead: what was lost meanwhile does not say how thin it is.
+const DEAD: Duration = Duration::from_millis(400);
 /// What is left of it after a round trip with a loss (as CUBIC).
 const LEFT: (u64, u64) = (7, 10);
 
@@ -34,6 +36,7 @@ impl ControllerFactory for BoundedConfig {
             round: Round::new(now, 0),
             bound: None,
             cut: now,
+            heard: now,
         })
     }
 }
@@ -46,6 +49,8 @@ struct Bounded {
     bound: Option<u64>,
     /// When that was set or made less: what was sent before says nothing of it.
     cut: Instant,
+    /// When something arrived last.
+    heard: Instant,
 }
 
 /// What became of packets in one round trip, bytes.
@@ -67,7 +72,9 @@ impl Round {
 impl Bounded {
     /// A packet that was sent then has arrived.
     fn arrive(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool) {
-        if sent > self.round.began {
+        if now - std::mem::replace(&mut self.heard, now) > DEAD {
+            (self.round, self.bound, self.cut) = (Round::new(now, 0), None, now);
+        } else if sent > self.round.began {
             self.round = Round::new(now, self.round.arrived);
         }
         self.round.arrived += bytes;
@@ -155,8 +162,8 @@ impl Controller for Bounded {
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {
-        let Self { mtu, round, bound, cut, .. } = *self;
-        Box::new(Self { inner: self.inner.clone_box(), mtu, round, bound, cut })
+        let Self { mtu, round, bound, cut, heard, .. } = *self;
+        Box::new(Self { inner: self.inner.clone_box(), mtu, round, bound, cut, heard })
     }
 
     fn initial_window(&self) -> u64 {
@@ -170,8 +177,6 @@ impl Controller for Bounded {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const MTU: u64 = 1_400;
@@ -181,7 +186,7 @@ mod tests {
         let mut cubic = CubicConfig::default();
         cubic.initial_window(WINDOW);
         let inner = Arc::new(cubic).build(now, MTU as u16);
-        Bounded { inner, mtu: MTU, round: Round::new(now, 0), bound: None, cut: now }
+        Bounded { inner, mtu: MTU, round: Round::new(now, 0), bound: None, cut: now, heard: now }
     }
 
     /// A round trip, of whose packets so many arrive; the time after it.
@@ -238,5 +243,13 @@ mod tests {
             assert_eq!(bounded.bound, None, "{arrive} {lost}");
             assert!(bounded.window() >= WINDOW * 7 / 10);
         }
+        // All that was sent in four seconds is known to be lost when the line is back.
+        let mut bounded = controller(start);
+        let sent = start + Duration::from_millis(1);
+        let mut now = round(&mut bounded, sent, 20, 0);
+        now += Duration::from_secs(4);
+        round(&mut bounded, now, 5, 0);
+        bounded.lose(now + Duration::from_millis(50), now, 100 * MTU);
+        assert_eq!(bounded.bound, None);
     }
 }

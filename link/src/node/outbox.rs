@@ -19,6 +19,8 @@ const MAX_CONTROL: usize = 512 << 10;
 const MAX_SHARDS: usize = 8 << 20;
 /// A push that waited longer is dropped: its receiver has long pulled it elsewhere.
 const MAX_PUSH_AGE: Duration = Duration::from_secs(2);
+/// What QUIC has had for longer may come late, after a pause of the line: QUIC waits ever longer before it sends it again.
+const COMING: Duration = Duration::from_secs(1);
 
 /// A shard that waits.
 #[derive(Clone, Debug)]
@@ -53,8 +55,8 @@ struct Queues {
     /// By urgency, deadline and age.
     shards: BTreeMap<(Urgency, Time, u64), Waiting>,
     shard_bytes: usize,
-    /// What QUIC has and has not brought yet.
-    under_way: Vec<(SwarmId, ShardRef)>,
+    /// What QUIC has and has not brought yet, and since when.
+    under_way: Vec<(SwarmId, ShardRef, Time)>,
     sequence: u64,
     /// Swarms whose shards are not to go on, though QUIC has them already.
     forgotten: Vec<SwarmId>,
@@ -74,7 +76,10 @@ impl Queues {
         if asked.urgency == Urgency::Push {
             return false;
         }
-        if self.under_way.contains(&(asked.swarm, asked.shard)) {
+        let coming = self.under_way.iter().any(|&(swarm, shard, at)| {
+            (swarm, shard) == (asked.swarm, asked.shard) && asked.since.since(at) < COMING
+        });
+        if coming {
             return true;
         }
         let same = |other: &Waiting| (other.swarm, other.shard) == (asked.swarm, asked.shard);
@@ -201,7 +206,7 @@ impl Outbox {
     pub(crate) fn forget(&self, swarm: SwarmId) {
         self.remove_where(|waiting| waiting.swarm == swarm);
         let mut queues = self.lock();
-        queues.under_way.retain(|(other, _)| *other != swarm);
+        queues.under_way.retain(|(other, ..)| *other != swarm);
         // As long as nobody looks it is the same few swarms.
         if !queues.forgotten.contains(&swarm) {
             queues.forgotten.push(swarm);
@@ -252,7 +257,7 @@ impl Outbox {
             if waiting.deadline < now || aged {
                 late.push(waiting);
             } else {
-                queues.under_way.push((waiting.swarm, waiting.shard));
+                queues.under_way.push((waiting.swarm, waiting.shard, now));
                 return (Some(waiting), late);
             }
         }
@@ -263,7 +268,8 @@ impl Outbox {
     pub(crate) fn settled<'a>(&self, shards: impl Iterator<Item = &'a Waiting>) {
         let mut queues = self.lock();
         for Waiting { swarm, shard, .. } in shards {
-            let place = queues.under_way.iter().position(|other| *other == (*swarm, *shard));
+            let same = |other: &(SwarmId, ShardRef, Time)| (other.0, other.1) == (*swarm, *shard);
+            let place = queues.under_way.iter().position(same);
             if let Some(place) = place {
                 queues.under_way.swap_remove(place);
             }
@@ -360,7 +366,13 @@ mod tests {
         // It is on its way.
         outbox.shard(waiting(Urgency::Repair, 3, 90, 10));
         assert_eq!(outbox.waiting(), 2);
+        // Not for ever.
+        let asked = Waiting { since: Time(2_000_000), ..waiting(Urgency::Repair, 3, 90, 10) };
+        outbox.shard(asked);
+        assert_eq!(outbox.waiting(), 3);
+        assert_eq!(number(outbox.take_shard(Time(0)).0), Some(3));
         // It has arrived, or was lost for good.
+        outbox.settled(taken.iter());
         outbox.settled(taken.iter());
         outbox.shard(waiting(Urgency::Repair, 3, 90, 10));
         assert_eq!(outbox.waiting(), 3);
