@@ -1,4 +1,4 @@
-//! Congestion control of every connection: CUBIC (RFC 9438), and a bound below it for a line that has become thin.
+//! Congestion control of servers' connections: CUBIC (RFC 9438), and a bound below it for a line that has become thin.
 //!
 //! CUBIC gives up three tenths of its window for each round trip with a loss, however much was lost. A window that filled
 //! 20 Mbit/s is ten of those away from what 1 Mbit/s needs, and until then most of what is sent is lost and sent again, while

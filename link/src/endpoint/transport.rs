@@ -68,7 +68,7 @@ pub(crate) fn transport(
     acks.ack_eliciting_threshold(VarInt::from_u32(unacknowledged)).max_ack_delay(Some(delay));
     let mut cubic = CubicConfig::default();
     cubic.initial_window(INITIAL_WINDOW);
-    let bounded = BoundedConfig { cubic: Arc::new(cubic) };
+    let cubic = Arc::new(cubic);
     let mut config = TransportConfig::default();
     config
         .max_idle_timeout(Some(IdleTimeout::from(IDLE)))
@@ -90,10 +90,11 @@ pub(crate) fn transport(
         .ack_frequency_config(Some(acks))
         .congestion_controller_factory(match uplink {
             Some(uplink) => {
-                let inner = Arc::new(bounded);
+                let inner = cubic;
                 Arc::new(PoliteConfig { inner, uplink: uplink.clone(), _watching: watching })
             }
-            None => Arc::new(bounded),
+            // A home's uplink finds out by itself what it carries.
+            None => Arc::new(BoundedConfig { cubic }),
         });
     Arc::new(config)
 }
