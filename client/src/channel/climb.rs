@@ -348,9 +348,8 @@ impl Climb {
     fn choose(&mut self) -> bool {
         let now = Instant::now();
         let Some(ladder) = &mut self.ladder else { return true };
-        let in_hand = self.leg.stats().in_hand;
         if let Some(ahead) = &mut self.ahead {
-            let slips = in_hand + SLIPPED.0 <= ahead.in_hand;
+            let slips = self.leg.stats().in_hand + SLIPPED.0 <= ahead.in_hand;
             ahead.slipped = slips.then(|| ahead.slipped.unwrap_or(now));
         }
         let slipped = |ahead: &Ahead| ahead.slipped.is_some_and(|at| now - at >= SLIPPED.1);

@@ -70,14 +70,15 @@ impl Engine {
         (next..).take_while(whole).last().or(next.checked_sub(1))
     }
 
-    /// As of [`Stats::in_hand`].
-    fn in_hand(&self) -> u32 {
-        let run = self.whole_to().zip(self.playout.next);
+    /// As of [`Stats::in_hand`], of what [`Stats::whole_to`] is.
+    fn in_hand(&self, whole_to: Option<u64>) -> u32 {
+        let run = whole_to.zip(self.playout.next);
         run.map_or(0, |(whole_to, next)| (whole_to + 1).saturating_sub(next) as u32)
     }
 
     pub(super) fn count(&self, now: Time) -> Stats {
         let counters = &self.counters;
+        let whole_to = self.whole_to();
         let substreams = self.feeds.iter().filter(|feed| feed.flows()).filter_map(|feed| {
             let partner = self.partners.get(feed.parent)?;
             Some(ParentStats {
@@ -98,8 +99,8 @@ impl Engine {
             arrival: Duration::from_millis(self.lag_ms().into()),
             behind_edge,
             overdue: self.overdue_segments(now),
-            whole_to: self.whole_to(),
-            in_hand: self.in_hand(),
+            whole_to,
+            in_hand: self.in_hand(whole_to),
             played: counters.played,
             lost: counters.lost,
             rebuilt: counters.rebuilt,

@@ -18,12 +18,17 @@ pub(crate) fn pushes(net: &mut Net, node: usize) -> f64 {
     f64::from(sum) / 20.0
 }
 
-#[test]
-fn the_newest_child_goes_first() {
-    let mut net = Net::new(1);
+/// A headend that feeds repeaters alone.
+fn headend(net: &mut Net) {
     let mut headend = net.config(Role::Headend, place(9));
     headend.serve = Serve::Repeaters;
     net.join(headend);
+}
+
+#[test]
+fn the_newest_child_goes_first() {
+    let mut net = Net::new(1);
+    headend(&mut net);
     let config = net.config(Role::Repeater, place(1));
     let repeater = net.join(config);
     // It could feed two viewers and a half.
@@ -48,9 +53,7 @@ fn the_newest_child_goes_first() {
 
 /// A repeater with four children that it feeds alone.
 fn repeater_with_four(net: &mut Net) -> (usize, Vec<usize>) {
-    let mut headend = net.config(Role::Headend, place(9));
-    headend.serve = Serve::Repeaters;
-    net.join(headend);
+    headend(net);
     let config = net.config(Role::Repeater, place(1));
     let repeater = net.join(config);
     net.run_for(Duration::from_secs(3));
@@ -88,9 +91,7 @@ fn only_what_was_pushed_and_dropped_is_overload() {
 #[test]
 fn whom_servers_alone_can_feed_goes_before_others_at_a_full_one() {
     let mut net = Net::new(2);
-    let mut headend = net.config(Role::Headend, place(9));
-    headend.serve = Serve::Repeaters;
-    net.join(headend);
+    headend(&mut net);
     let mut config = net.config(Role::Repeater, place(1));
     // Two viewers' worth.
     config.max_pushed = Some(16);
@@ -119,9 +120,7 @@ fn whom_servers_alone_can_feed_goes_before_others_at_a_full_one() {
 #[test]
 fn many_whom_servers_alone_can_feed_leave_others_their_half() {
     let mut net = Net::new(3);
-    let mut headend = net.config(Role::Headend, place(9));
-    headend.serve = Serve::Repeaters;
-    net.join(headend);
+    headend(&mut net);
     let mut config = net.config(Role::Repeater, place(1));
     // Four viewers' worth.
     config.max_pushed = Some(32);
