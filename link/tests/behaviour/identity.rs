@@ -20,6 +20,16 @@ async fn accept_one(endpoint: &Endpoint) -> Connection {
     endpoint.accept().await.unwrap().establish().await.unwrap()
 }
 
+/// Two nodes that are connected: the one that was dialled and its end, the one that dials and its end.
+async fn connected(purpose: Purpose) -> [(Endpoint, Connection); 2] {
+    let b = identity();
+    let server = bind(&b, &[purpose]);
+    let client = bind(&identity(), &[]);
+    let (out, inward) =
+        tokio::join!(client.connect(server.local_addr(), b.id(), purpose), accept_one(&server));
+    [(server, inward), (client, out.unwrap())]
+}
+
 #[tokio::test]
 async fn each_learns_the_others_key_and_purpose() {
     let (a, b) = (identity(), identity());
@@ -40,16 +50,9 @@ async fn each_learns_the_others_key_and_purpose() {
 /// Rendezvous pings nobody: a node that says nothing for longer than a connection lives without a packet must do so itself.
 #[tokio::test]
 async fn who_is_silent_at_rendezvous_stays() {
-    let b = identity();
-    let server = bind(&b, &[Purpose::Rendezvous]);
-    let client = bind(&identity(), &[]);
-    let (out, inward) = tokio::join!(
-        client.connect(server.local_addr(), b.id(), Purpose::Rendezvous),
-        accept_one(&server)
-    );
-    let out = out.unwrap();
+    let ends = connected(Purpose::Rendezvous).await;
     tokio::time::sleep(Duration::from_secs(9)).await;
-    for connection in [&out, &inward] {
+    for (_, connection) in &ends {
         assert_eq!(connection.quic.close_reason(), None);
     }
 }
@@ -92,15 +95,9 @@ async fn nobody_there() {
 
 #[tokio::test]
 async fn closing_tells_the_reason() {
-    let b = identity();
-    let server = bind(&b, &[Purpose::Peers]);
-    let client = bind(&identity(), &[]);
-    let (out, _inward) = tokio::join!(
-        client.connect(server.local_addr(), b.id(), Purpose::Peers),
-        accept_one(&server)
-    );
+    let [(server, _inward), (_client, out)] = connected(Purpose::Peers).await;
     server.close("going home\n").await;
-    let error = ConnectionError::from(out.unwrap().quic.closed().await);
+    let error = ConnectionError::from(out.quic.closed().await);
     assert_eq!(error, ConnectionError::Refused("going home ".into()));
     assert!(server.accept().await.is_none());
 }
