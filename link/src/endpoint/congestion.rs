@@ -73,7 +73,7 @@ impl Bounded {
     /// A packet that was sent then has arrived.
     fn arrive(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool) {
         if now - std::mem::replace(&mut self.heard, now) > DEAD {
-            (self.round, self.bound, self.cut) = (Round::new(now, 0), None, now);
+            (self.round, self.cut) = (Round::new(now, 0), now);
         } else if sent > self.round.began {
             self.round = Round::new(now, self.round.arrived);
         }
