@@ -34,10 +34,12 @@ use crate::still;
 /// Segments that may wait for the sealer: 4 s of the usual 250 ms. One that finds the queue full is
 /// dropped and counted.
 pub const QUEUE: usize = 16;
-/// Buffers of a source that is passed through that may wait: four seconds of 10 Mbit/s in packets of
+/// Buffers of a live source that is passed through that may wait: four seconds of 10 Mbit/s in packets of
 /// 1316 bytes, so that a source that stands by has a random access point among them. While it is full,
-/// a file waits, and what is live and plays is held by the network's own buffers.
+/// what is live and plays is held by the network's own buffers.
 const STREAM_QUEUE: usize = 4096;
+/// Those of a file, which waits itself: 2 MiB at most.
+const FILE_QUEUE: usize = 64;
 /// The longest pause before a failed channel begins anew.
 const LONGEST: Duration = Duration::from_secs(10);
 
@@ -232,7 +234,8 @@ impl Part {
                 scope.spawn(move || {
                     let _in = span.enter();
                     let open = || {
-                        let (chunks, chunks_out) = bounded(STREAM_QUEUE);
+                        let most = if source.is_live() { STREAM_QUEUE } else { FILE_QUEUE };
+                        let (chunks, chunks_out) = bounded(most);
                         ((chunks, chunks_out.clone()), chunks_out)
                     };
                     let read = |ends| {

@@ -18,7 +18,8 @@ use super::{Loudness, Picture};
 /// The name of the element that gives sound to a device.
 pub(super) const SOUND_SINK: &str = "sound-sink";
 const LOUDNESS: &str = "loudness";
-const OVERLAY: &str = "subtitles";
+/// After so many elements behind the decoder the overlay follows.
+const OVER: usize = 2;
 
 /// Pictures later than this are not shown: the next is due.
 const LATEST: gst::ClockTime = gst::ClockTime::from_mseconds(60);
@@ -52,6 +53,9 @@ pub(super) type Captioned = Arc<dyn Fn(&[u8]) + Send + Sync>;
 /// Builds branches as the demultiplexer finds streams.
 pub(super) struct Branches {
     wanted: Wanted,
+    /// What writes over the picture, if anything is to be written. It is in the pipeline from the beginning: subtitles may be
+    /// found before the picture.
+    overlay: Option<gst::Element>,
     loudness: watch::Receiver<Loudness>,
     show: Show,
     captioned: Captioned,
@@ -67,7 +71,14 @@ impl Branches {
         show: impl Fn(Picture) + Send + Sync + 'static,
         captioned: Captioned,
     ) {
-        let branches = Self { wanted, loudness, show: Arc::new(show), captioned };
+        let overlay = overlay(&wanted).and_then(|overlay| {
+            overlay.iter().try_for_each(|overlay| pipeline.add(overlay)).map(|()| overlay)
+        });
+        let overlay = overlay.unwrap_or_else(|error| {
+            tracing::warn!(%error, "subtitles cannot be shown");
+            None
+        });
+        let branches = Self { wanted, overlay, loudness, show: Arc::new(show), captioned };
         let weak = pipeline.downgrade();
         // Sinks show by the clock at once; the pipeline does not wait until all of them have something.
         pipeline.connect_deep_element_added(|_, _, element| {
@@ -98,7 +109,10 @@ impl Branches {
             self.sound(pipeline, pad)
         } else if let Some(track) = self.wanted.subtitles.as_ref().filter(|t| Some(t.pid) == pid) {
             from_zero(pad);
-            subtitles(pipeline, pad, track)
+            let overlay = self.overlay.as_ref();
+            let overlay =
+                overlay.ok_or_else(|| glib::bool_error!("there is no picture to put them on"))?;
+            subtitles(pipeline, pad, track, overlay)
         } else {
             Ok(())
         }
@@ -112,34 +126,20 @@ impl Branches {
             .property("max-size-bytes", 0_u32)
             .property("max-size-time", 0_u64)
             .build()?;
-        let mut elements = vec![decoded.clone()];
-        // It passes over what is not interlaced.
-        elements.push(make("deinterlace")?);
-        let overlay = match self.wanted.subtitles.as_ref().map(|track| track.kind) {
-            Some(Kind::Subtitles) => {
-                Some(gst::ElementFactory::make("dvbsuboverlay").name(OVERLAY).build()?)
-            }
-            None if self.wanted.captions.is_none() => None,
-            _ => {
-                let overlay = gst::ElementFactory::make("textoverlay")
-                    .name(OVERLAY)
-                    .property("wait-text", false)
-                    .property_from_str("font-desc", "Sans Semi-Bold 22")
-                    .property("shaded-background", true);
-                Some(overlay.build()?)
-            }
-        };
-        elements.extend(overlay.clone());
-        elements
-            .push(gst::ElementFactory::make("videoconvert").property("n-threads", 2_u32).build()?);
-        elements.push(self.screen()?.upcast());
+        let convert = gst::ElementFactory::make("videoconvert").property("n-threads", 2_u32);
+        // What is not interlaced passes over the second.
+        let mut elements =
+            vec![decoded.clone(), make("deinterlace")?, convert.build()?, self.screen()?.upcast()];
         pipeline.add_many([&queue, &decode])?;
         pipeline.add_many(&elements)?;
+        if let Some(overlay) = &self.overlay {
+            elements.insert(OVER, overlay.clone());
+        }
         gst::Element::link_many(&elements)?;
         queue.link(&decode)?;
         on_decoded(&decode, &decoded);
         if let Some(pad) = decoded.static_pad("src") {
-            self.caption(&pad, overlay);
+            self.caption(&pad, self.overlay.clone());
         }
         start(&[&queue, &decode], &elements)?;
         link(pad, &queue)
@@ -168,8 +168,7 @@ impl Branches {
             if let Some((service, overlay)) = &wanted {
                 let text = captions.text(*service);
                 if text != *written {
-                    // It is taken for markup.
-                    overlay.set_property("text", glib::markup_escape_text(&text).as_str());
+                    write(overlay, &text);
                     *written = text;
                 }
             }
@@ -266,33 +265,71 @@ fn apply(volume: &gst::Element, loudness: Loudness) {
     volume.set_property("mute", loudness.muted);
 }
 
-/// Adds what shows subtitles to the overlay in the picture's branch.
+/// What writes over the picture, if there is one and anything is to be written.
+fn overlay(wanted: &Wanted) -> Result<Option<gst::Element>, glib::BoolError> {
+    if wanted.picture.is_none() && !wanted.any {
+        return Ok(None);
+    }
+    let overlay = match wanted.subtitles.as_ref().map(|track| track.kind) {
+        Some(Kind::Subtitles) => make("dvbsuboverlay")?,
+        None if wanted.captions.is_none() => return Ok(None),
+        _ => gst::ElementFactory::make("textoverlay")
+            .property("wait-text", false)
+            .property_from_str("font-desc", "Sans Semi-Bold 22")
+            .property("shaded-background", true)
+            .build()?,
+    };
+    Ok(Some(overlay))
+}
+
+/// Brings subtitles to what writes them over the picture.
 fn subtitles(
     pipeline: &gst::Pipeline,
     pad: &gst::Pad,
     track: &Track,
+    overlay: &gst::Element,
 ) -> Result<(), glib::BoolError> {
-    let queue = queue("texts")?;
-    let mut elements = vec![queue.clone()];
+    let mut elements = vec![queue("texts")?];
     if let Kind::Teletext(page) = track.kind {
         let decode = gst::ElementFactory::make("teletextdec")
             .property("page", i32::from(page))
             .property("subtitles-mode", true)
-            .build()?;
-        elements.push(decode);
+            // Its default ends lines with a backslash and an n.
+            .property("subtitles-template", "%s\n");
+        elements.extend([decode.build()?, writer(overlay).upcast()]);
     }
-    let overlay = pipeline
-        .by_name(OVERLAY)
-        .ok_or_else(|| glib::bool_error!("there is no picture to put subtitles on"))?;
-    let text = overlay.static_pad("text_sink");
-    let text = text.ok_or_else(|| glib::bool_error!("an overlay has a pad for text"))?;
     pipeline.add_many(&elements)?;
     gst::Element::link_many(&elements)?;
-    let end = elements.last().and_then(|element| element.static_pad("src"));
-    let end = end.ok_or_else(|| glib::bool_error!("a decoder has a way out"))?;
-    end.link(&text).map_err(|error| glib::bool_error!("cannot link subtitles: {error}"))?;
+    if track.kind == Kind::Subtitles {
+        elements[0].link_pads(Some("src"), overlay, Some("text_sink"))?;
+    }
     start(&[], &elements)?;
-    link(pad, &queue)
+    link(pad, &elements[0])
+}
+
+/// Writes each page over the picture when it is due, and until the next: pages have no end of their own, and the overlay would wait
+/// for it.
+fn writer(overlay: &gst::Element) -> gst_app::AppSink {
+    let overlay = overlay.clone();
+    let callbacks = gst_app::AppSinkCallbacks::builder()
+        .new_sample(move |sink| {
+            let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+            if let Some(page) = sample.buffer().and_then(|buffer| buffer.map_readable().ok()) {
+                // It ends with a zero.
+                let text = String::from_utf8_lossy(&page);
+                write(&overlay, text.trim_matches(|c: char| c == '\0' || c.is_whitespace()));
+            }
+            Ok(gst::FlowSuccess::Ok)
+        })
+        .build();
+    // What the decoder calls UTF-8 alone has no more than the subtitle; its markup draws the whole page.
+    let caps = gst::Caps::builder("text/x-raw").field("format", "utf-8").build();
+    gst_app::AppSink::builder().caps(&caps).sync(true).async_(false).callbacks(callbacks).build()
+}
+
+/// Sets what stands over the picture. The overlay takes it for markup.
+fn write(overlay: &gst::Element, text: &str) {
+    overlay.set_property("text", glib::markup_escape_text(text).as_str());
 }
 
 fn make(name: &str) -> Result<gst::Element, glib::BoolError> {

@@ -273,6 +273,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod captioned;
 
 #[cfg(test)]
+#[path = "subtitled_tests.rs"]
+mod subtitled;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

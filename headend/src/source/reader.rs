@@ -10,6 +10,8 @@ use crate::pipeline::Error;
 
 /// Receive buffer asked for from the system, bytes: a burst of a tenth of a second at 100 Mbit/s.
 const SOCKET_BUFFER: i32 = 2 << 20;
+/// What is read of a file at once, bytes: each piece is handed from thread to thread, which costs more than reading it.
+const FILE_BLOCK: u32 = 32 << 10;
 
 /// What brings a source in. Whatever works beside GStreamer for it ends when it is dropped.
 pub(super) struct Reader {
@@ -53,7 +55,10 @@ pub(super) fn reader(source: &Source) -> Result<Option<Reader>, Error> {
     let mut server = None;
     let built = match source {
         Source::Test => return Ok(None),
-        Source::File { path } => make("filesrc").property("location", path.as_path()).build(),
+        Source::File { path } => make("filesrc")
+            .property("location", path.as_path())
+            .property("blocksize", FILE_BLOCK)
+            .build(),
         Source::Udp { address, interface } => {
             let caps = gst::Caps::builder("video/mpegts")
                 .field("systemstream", true)
