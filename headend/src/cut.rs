@@ -219,7 +219,7 @@ impl Cutter {
                         tables = true;
                     }
                     self.bytes -= unit.pes.len();
-                    self.mux.unit(&unit, &mut ts);
+                    self.mux.unit(unit, &mut ts);
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Segment numbers over a restart: the last one lies in a file.
+//! Segment numbers over a restart: one that none was above lies in a file.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,11 +7,15 @@ use crate::clock;
 
 /// A number that is kept and lies further ahead of the clock than this was never given out, years.
 const AHEAD: u64 = 10;
+/// So many numbers are kept at once: two seconds of segments of 250 ms. A run that ended without a word is followed by one
+/// that leaves out what it had not used of them.
+const AT_ONCE: u64 = 8;
 
 /// Remembers the last number of a channel.
 #[derive(Clone, Debug)]
 pub struct Numbers {
     path: Option<PathBuf>,
+    /// None above this has been used.
     last: Option<u64>,
 }
 
@@ -42,16 +46,22 @@ impl Numbers {
         least.div_ceil(multiple.max(1)) * multiple.max(1)
     }
 
-    /// Keeps a number before its segment leaves.
+    /// Sees to it that a number is kept before its segment leaves.
     ///
     /// # Errors
     /// If the file cannot be written.
     pub fn record(&mut self, number: u64) -> std::io::Result<()> {
-        self.last = Some(number);
-        let Some(path) = &self.path else { return Ok(()) };
-        let beside = path.with_extension("number.new");
-        fs::write(&beside, format!("{number}\n"))?;
-        fs::rename(&beside, path)
+        if self.last.is_some_and(|last| last.saturating_sub(AT_ONCE) < number && number <= last) {
+            return Ok(());
+        }
+        let last = number.saturating_add(AT_ONCE - 1);
+        if let Some(path) = &self.path {
+            let beside = path.with_extension("number.new");
+            fs::write(&beside, format!("{last}\n"))?;
+            fs::rename(&beside, path)?;
+        }
+        self.last = Some(last);
+        Ok(())
     }
 }
 
@@ -65,11 +75,13 @@ mod tests {
         let mut numbers = Numbers::open(Some(folder.path()), "one");
         let first = numbers.first(22_500, 4);
         assert_eq!(first % 4, 0);
-        numbers.record(first + 1_000_000).unwrap();
-        let again = Numbers::open(Some(folder.path()), "one");
-        assert_eq!(again.first(22_500, 1), first + 1_000_001);
-        assert_eq!(again.first(22_500, 4) % 4, 0);
-        assert!(again.first(22_500, 4) > first + 1_000_000);
+        for number in first + 1_000_000..first + 1_000_020 {
+            numbers.record(number).unwrap();
+            let again = Numbers::open(Some(folder.path()), "one");
+            assert!((number + 1..=number + AT_ONCE).contains(&again.first(22_500, 1)));
+            assert_eq!(again.first(22_500, 4) % 4, 0);
+            assert!(again.first(22_500, 4) > number);
+        }
         for absurd in [u64::MAX, u64::MAX - 1, first * 1000] {
             numbers.record(absurd).unwrap();
             let again = Numbers::open(Some(folder.path()), "one");

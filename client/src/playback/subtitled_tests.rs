@@ -30,7 +30,7 @@ fn stream(descriptor: &[u8], shown: &[u8], gone: &[u8], picture_first: bool) -> 
         let at = BEGIN + 3_600 * number as i64;
         let mut unit = |pid, pes| {
             let random_access = pid == PICTURE && number % 25 == 0;
-            mux.unit(&Unit { pid, pts: at, dts: at, random_access, pes }, &mut ts);
+            mux.unit(Unit { pid, pts: at, dts: at, random_access, pes }, &mut ts);
         };
         if number % AGAIN == 0 {
             let payload = if number < pictures.len() / 2 { shown } else { gone };

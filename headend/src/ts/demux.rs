@@ -63,7 +63,9 @@ impl Assembly {
 
     fn take(&mut self) -> Vec<u8> {
         self.open = false;
-        std::mem::take(&mut self.bytes)
+        // What follows is about as long: it need not be moved while it grows.
+        let next = Vec::with_capacity(self.bytes.len());
+        std::mem::replace(&mut self.bytes, next)
     }
 
     /// What was assembled.
@@ -291,7 +293,7 @@ mod tests {
             let len = (index as usize * 97) % 1500;
             let mut pes = pes::wrap_unit(id, &vec![index as u8; len], true);
             let dts = 90_000 + index * 1000;
-            mux.unit(&Unit { pid, pts: dts, dts, random_access: true, pes: pes.clone() }, &mut ts);
+            mux.unit(Unit { pid, pts: dts, dts, random_access: true, pes: pes.clone() }, &mut ts);
             pes::restamp(&mut pes, dts, dts);
             units.push(pes);
         }

@@ -58,9 +58,8 @@ impl Muxer {
     }
 
     /// Appends a unit, with its time stamps.
-    pub fn unit(&mut self, unit: &Unit, out: &mut Vec<u8>) {
-        let mut pes = unit.pes.clone();
-        pes::restamp(&mut pes, unit.pts, unit.dts);
+    pub fn unit(&mut self, mut unit: Unit, out: &mut Vec<u8>) {
+        pes::restamp(&mut unit.pes, unit.pts, unit.dts);
         let mut flags = if unit.random_access { 0x40 } else { 0 };
         let pcr = if unit.pid == self.pcr_pid {
             flags |= 0x10;
@@ -74,7 +73,7 @@ impl Muxer {
             None
         };
         let mut first = true;
-        let mut rest = &pes[..];
+        let mut rest = &unit.pes[..];
         while !rest.is_empty() {
             let field = if first { adaptation(flags, pcr) } else { Vec::new() };
             rest = self.packet(unit.pid, first, field, rest, out);
@@ -180,7 +179,7 @@ mod tests {
                 pes: pes.clone(),
             };
             let mut out = Vec::new();
-            mux.unit(&unit, &mut out);
+            mux.unit(unit, &mut out);
             assert_eq!(out.len() % SIZE, 0);
             let mut back = Vec::new();
             for (index, chunk) in out.as_chunks::<SIZE>().0.iter().enumerate() {

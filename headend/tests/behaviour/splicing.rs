@@ -202,10 +202,10 @@ fn subtitles_go_through() {
         let random_access = index % 25 == 0;
         let picture =
             pes::wrap_unit(0xe0, &[0, 0, 1, if random_access { 0x65 } else { 0x41 }], false);
-        mux.unit(&Unit { pid: 0x31, pts: dts, dts, random_access, pes: picture }, &mut ts);
+        mux.unit(Unit { pid: 0x31, pts: dts, dts, random_access, pes: picture }, &mut ts);
         if index % 5 == 0 {
             let pes = pes::wrap_unit(0xbd, &texts[index as usize / 5], false);
-            mux.unit(&Unit { pid: 0x32, pts: dts, dts, random_access: true, pes }, &mut ts);
+            mux.unit(Unit { pid: 0x32, pts: dts, dts, random_access: true, pes }, &mut ts);
         }
     }
     let maker = Maker::new(small(25), "Subtitles".into());
