@@ -50,14 +50,14 @@ def views(window):
 
 def dialogs(window):
     main = window.active()
-    for key, title, wanted in [
-        ("ctrl+comma", "preferences", "Helping other viewers"),
-        ("F1", "the keys", "Channel by its number"),
+    for key, title, wanted, texts in [
+        ("ctrl+comma", "preferences", "Helping other viewers", False),
+        ("F1", "the keys", "Channel by its number", True),
     ]:
         window.key(key)
         window.wait(wanted)
         wait("the dialog has the keys", lambda: window.active() != main)
-        audited(window, title)
+        audited(window, title, texts=texts)
         window.key("Escape")
         wait("the dialog is closed", lambda: window.active() == main)
 

@@ -63,6 +63,12 @@ def nameless(node):
     return not node.name.strip() or re.match(r"Gtk[A-Z]", node.name) is not None
 
 
+def ancestors(node):
+    """What holds something, from the inside out."""
+    while (node := node.parent) is not None:
+        yield node
+
+
 def described(node):
     return f"{node.getRoleName()} {node.name!r}"
 
@@ -201,18 +207,23 @@ class Window:
         return next((n for n in self.all(self.front()) if n.getState().contains(pyatspi.STATE_FOCUSED)), None)
 
     def controls(self):
-        """What can have the focus in the window that has the keys, by its place on the bus."""
-        able = lambda node: node.getState().contains(pyatspi.STATE_FOCUSABLE) and node.getRoleName() not in HOLDERS
+        """What can have the focus now in the window that has the keys, by its place on the bus."""
+        states = [pyatspi.STATE_FOCUSABLE, pyatspi.STATE_SENSITIVE]
+        able = lambda node: all(node.getState().contains(s) for s in states) and node.getRoleName() not in HOLDERS
         ours = lambda node: able(node) and node.name not in DESKTOPS_OWN
         return {node.path: node for node in self.all(self.front()) if ours(node) and showing(node)}
 
-    def audit(self, view, key="Tab", wake=lambda: None):
+    def audit(self, view, key="Tab", wake=lambda: None, texts=False):
         """Whoever hears the view or has no mouse can use it: every control has a name, and the key goes through all of them.
         What the key has reached in another view need not be reached again: GTK 4.8 tells of pages that are hidden as if they
-        were not. `wake` keeps in sight what goes away by itself. Gives how many controls there are."""
+        were not. `wake` keeps in sight what goes away by itself. A view of `texts` alone has none. Gives how many controls there are."""
         wake()
+        if texts:
+            before = self.controls()
+            assert not before, f"{view}: {[described(node) for node in before.values()]}"
+            return 0
         before = wait(f"controls of {view}", self.controls)
-        silent = [path for path, node in before.items() if nameless(node)]
+        silent = {path: described(node) for path, node in before.items() if nameless(node)}
         missing = before.keys() - self.reached
         last = None
         for _ in range(2 * len(before) + 10):
@@ -226,15 +237,16 @@ class Window:
             node = wait(f"{key} goes on in {view}", moved)
             last = node.path
             if nameless(node):
-                silent.append(last)
-            self.reached.add(last)
-            missing.discard(last)
+                silent[last] = described(node)
+            # A list gives the focus on to one of its rows.
+            around = [last, *(outer.path for outer in ancestors(node) if outer.getRoleName() == "list")]
+            self.reached.update(around)
+            missing.difference_update(around)
             if not missing:
                 break
         now = self.controls()
         lost = [described(now[path]) for path in missing if path in now]
-        silent = [described(before.get(path) or now[path]) for path in silent]
-        assert not silent, f"{view}: without a name: {silent}"
+        assert not silent, f"{view}: without a name: {list(silent.values())}"
         assert not lost, f"{view}: {key} does not reach {lost}"
         return len(before)
 

@@ -108,6 +108,10 @@ impl GuideView {
         lanes_scroll.set_vadjustment(Some(&down));
         lanes_scroll.set_hexpand(true);
         lanes_scroll.set_vexpand(true);
+        // They follow the lanes, and hold nothing that has the focus.
+        for follower in [&heads_scroll, &hours_scroll] {
+            follower.set_can_focus(false);
+        }
         let left = column(0);
         let corner = label("", "");
         corner.set_size_request(HEAD, 30);

@@ -45,7 +45,6 @@ fn up_to(kbits: u64) -> Share {
 
 /// One viewer takes the channel from the headend, which has no room for another; the other takes it from the first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "passed once and failed once on a machine that was far too busy; to be seen on a quiet one"]
 async fn a_limit_and_off_hold_within_a_second() {
     let network = Network::start(Plan { packets: CHANNEL / 4 / 8 / 188, most: 1 }).await;
     let giver = network.viewer(&[(&network.headend, Role::Headend)]).await;

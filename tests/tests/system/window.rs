@@ -203,7 +203,6 @@ async fn a_viewer_signs_in_zaps_pauses_and_signs_out() -> Result<()> {
 
 /// Every control has a name for screen readers and is reached by keys (`tests/ui/audit.py`).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "has been seen through for the pages before the list of channels only, on a busy machine"]
 async fn names_and_keys() -> Result<()> {
     before_three_channels("audit.py").await
 }
