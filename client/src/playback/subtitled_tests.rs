@@ -88,7 +88,7 @@ fn hamming(value: u8) -> u8 {
 
 /// Seven bits with odd parity.
 fn odd(byte: u8) -> u8 {
-    if byte.count_ones() % 2 == 0 { byte | 0x80 } else { byte }
+    if byte.count_ones().is_multiple_of(2) { byte | 0x80 } else { byte }
 }
 
 /// Page 150 with a line of words, as a broadcaster inserts it (ETSI EN 300 706, carried as in EN 300 472).
