@@ -6,11 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use demo::{Bytes, Channel, Figures, Plan, Repeater, Source, Stage, Watch};
+use demo::{Bytes, Channel, Plan, Repeater, Source, Stage, Watch};
 use system_tests::media;
 use tokio::time::{Instant, sleep};
 
 const SECONDS: u32 = 40;
+/// After so many seconds all play. What they start with comes from whoever has it, repeaters first.
+const STARTED: u32 = 10;
 /// Until a source has answered on a busy machine.
 const ON_AIR: Duration = Duration::from_secs(60);
 /// A viewer that comes now may begin so long ago.
@@ -53,14 +55,22 @@ async fn four_play(channel: Channel, judge: impl Fn(&Path) -> Result<()>) -> Res
     }
     // Who feeds whom is looked at while they play; at the end the first to leave are missing.
     let mut parents = vec![BTreeSet::<String>::new(); viewers.len()];
-    for _ in 0..SECONDS - 5 {
+    let came = || -> Result<Vec<Bytes>> {
+        let each = viewers.iter().map(|viewer| Ok(viewer.figures()?.bytes_in));
+        each.collect::<Result<_>>().context("figures of those who play")
+    };
+    let mut at_first = Vec::new();
+    for second in 1..=SECONDS - 5 {
         sleep(Duration::from_secs(1)).await;
+        if second == STARTED {
+            at_first = came()?;
+        }
         for (viewer, parents) in viewers.iter().zip(&mut parents) {
             let now = viewer.figures().map(|figures| figures.substreams).unwrap_or_default();
             parents.extend(now.into_iter().map(|from| from.parent));
         }
     }
-    let mut all = Vec::new();
+    let at_last = came()?;
     for viewer in viewers {
         let (name, recording) = (viewer.name().to_owned(), viewer.recording());
         let log = viewer.log_tail();
@@ -70,7 +80,6 @@ async fn four_play(channel: Channel, judge: impl Fn(&Path) -> Result<()>) -> Res
         let least = u64::from(SECONDS) * 4 - 4;
         anyhow::ensure!(figures.segments.played >= least, "too little played: {}", context());
         judge(&recording).with_context(context)?;
-        all.push(figures);
     }
     println!("parents used: {:?}", parents.iter().map(BTreeSet::len).collect::<Vec<_>>());
     // One of four may live on the two repeaters: who is interior takes from servers what others hang on (decision 146).
@@ -79,15 +88,16 @@ async fn four_play(channel: Channel, judge: impl Fn(&Path) -> Result<()>) -> Res
     }
     let spread = parents.iter().filter(|parents| parents.len() >= 3).count();
     assert!(spread + 1 >= VIEWERS.len(), "most used two parents alone: {parents:?}");
-    from_viewers_mostly(&all);
+    from_viewers_mostly(at_first.iter().zip(&at_last));
     stage.strike().await
 }
 
-fn from_viewers_mostly(all: &[Figures]) {
-    let sum = all.iter().fold(Bytes::default(), |sum, figures| Bytes {
-        headend: sum.headend + figures.bytes_in.headend,
-        repeater: sum.repeater + figures.bytes_in.repeater,
-        viewer: sum.viewer + figures.bytes_in.viewer,
+/// Of what came to each between two moments.
+fn from_viewers_mostly<'a>(came: impl Iterator<Item = (&'a Bytes, &'a Bytes)>) {
+    let sum = came.fold(Bytes::default(), |sum, (first, last)| Bytes {
+        headend: sum.headend + last.headend,
+        repeater: sum.repeater + last.repeater - first.repeater,
+        viewer: sum.viewer + last.viewer - first.viewer,
     });
     assert_eq!(sum.headend, 0, "the headend serves repeaters only");
     let share = sum.viewer as f64 / sum.sum() as f64;
