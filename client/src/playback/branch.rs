@@ -303,6 +303,8 @@ fn subtitles(
     if track.kind == Kind::Subtitles {
         elements[0].link_pads(Some("src"), overlay, Some("text_sink"))?;
     }
+    // What comes before the picture waits in it.
+    overlay.sync_state_with_parent()?;
     start(&[], &elements)?;
     link(pad, &elements[0])
 }
