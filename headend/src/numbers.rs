@@ -55,13 +55,17 @@ impl Numbers {
             return Ok(());
         }
         let last = number.saturating_add(AT_ONCE - 1);
-        if let Some(path) = &self.path {
-            let beside = path.with_extension("number.new");
-            fs::write(&beside, format!("{last}\n"))?;
-            fs::rename(&beside, path)?;
-        }
-        self.last = Some(last);
-        Ok(())
+        let kept = self.keep(last);
+        // What could not be kept is used all the same, and the next one tries again.
+        self.last = Some(if kept.is_ok() { last } else { number });
+        kept
+    }
+
+    fn keep(&self, last: u64) -> std::io::Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let beside = path.with_extension("number.new");
+        fs::write(&beside, format!("{last}\n"))?;
+        fs::rename(&beside, path)
     }
 }
 
@@ -89,5 +93,19 @@ mod tests {
         }
         let other = Numbers::open(Some(folder.path()), "two");
         assert!(other.first(22_500, 1) <= first + 8, "channels do not mix");
+    }
+    #[test]
+    fn what_cannot_be_kept_is_not_given_out_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let away = folder.path().join("away");
+        let mut numbers = Numbers::open(Some(&away), "one");
+        let number = numbers.first(22_500, 1) + 1_000_000;
+        for number in [number, number + 1] {
+            assert!(numbers.record(number).is_err());
+            assert_eq!(numbers.first(22_500, 1), number + 1);
+        }
+        fs::create_dir(&away).unwrap();
+        numbers.record(number + 2).unwrap();
+        assert!(Numbers::open(Some(&away), "one").first(22_500, 1) > number + 2);
     }
 }

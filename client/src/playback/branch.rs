@@ -309,8 +309,7 @@ fn subtitles(
     link(pad, &elements[0])
 }
 
-/// Writes each page over the picture when it is due, and until the next: pages have no end of their own, and the overlay would wait
-/// for it.
+/// Writes each page over the picture when it is due. It stays until the next: pages have no end of their own.
 fn writer(overlay: &gst::Element) -> gst_app::AppSink {
     let overlay = overlay.clone();
     let callbacks = gst_app::AppSinkCallbacks::builder()
