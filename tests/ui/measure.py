@@ -5,16 +5,14 @@ Two channels of 720p at 2.5 Mbit/s, two repeaters, all on this machine. Started 
 tests/system/window.rs (`make measure-window`). Says what it has found, one line each.
 """
 
-import json
 import os
 import statistics
 import sys
 import time
 
-from window import Window, run, wait
+from window import Window, counted, figures, run, wait
 
 program, server, user, password, folder, what = sys.argv[1:7]
-STATS = os.path.join(folder, "stats.json")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 HERTZ = os.sysconf("SC_CLK_TCK")
 CHANNELS = ["one", "two"]
@@ -29,18 +27,14 @@ def say(name, values, unit):
 
 
 def stats():
-    try:
-        with open(STATS) as file:
-            return json.load(file)
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
+    return figures(folder)
 
 
 def playing(channel):
     """The figures once the first picture of the channel is on the screen."""
     def pictured():
-        figures = stats()
-        return figures if figures.get("channel") == channel and figures["picture_ms"] > 0 else None
+        now = stats()
+        return now if now.get("channel") == channel and now["picture_ms"] > 0 else None
     return wait(f"a picture of {channel}", pictured, 300)
 
 
@@ -137,7 +131,7 @@ def growth(window):
                 time.sleep(0.5)
 
 
-PLAY = ("play", CHANNELS[0], "--stats-json", STATS)
+PLAY = counted(folder, CHANNELS[0])
 
 
 def main(window):

@@ -5,6 +5,7 @@ at where they say that they are. Nothing waits for a time to pass: each step wai
 because machines are shared. Started inside a session bus and a display of its own by tests/system/window.rs.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -20,6 +21,8 @@ TICK = 0.1
 
 class Missing(Exception):
     """What was waited for in vain."""
+
+FIGURES = "stats.json"
 
 
 def wait(what, condition, patience=PATIENCE):
@@ -43,6 +46,20 @@ def showing(node):
         return False
     place = node.queryComponent().getExtents(pyatspi.WINDOW_COORDS)
     return place.width > 0 and place.height > 0
+
+
+def counted(folder, channel):
+    """The arguments with which a program plays a channel and writes its figures."""
+    return ["play", channel, "--stats-json", os.path.join(folder, FIGURES)]
+
+
+def figures(folder):
+    """What the program last wrote of its figures; nothing if it has not, or is at it."""
+    try:
+        with open(os.path.join(folder, FIGURES)) as file:
+            return json.load(file)
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
 
 
 def environment():

@@ -19,6 +19,7 @@ use tokio::time::MissedTickBehavior;
 use super::ladder::{Came, Ladder, PROOF, Step};
 use super::leg::{Leg, add, sum};
 use super::running::{Counts, Running};
+use super::seam::Seam;
 use crate::output::Piece;
 use crate::platform::{Platform, Tuned};
 use crate::settings::Share;
@@ -48,6 +49,7 @@ pub(super) struct Climb {
     offered: Option<(Piece, tokio::time::Instant)>,
     /// The number of the last segment that was played.
     last: Option<u64>,
+    seam: Seam,
     /// The number of the last segment of this rendition that came, or was missed.
     reached: Option<u64>,
     /// The last number of which this rendition had nothing to play.
@@ -124,6 +126,7 @@ impl Climb {
             held: None,
             offered: None,
             last: None,
+            seam: Seam::default(),
             reached: None,
             lacked: None,
             counts,
@@ -238,7 +241,7 @@ impl Climb {
 
     fn play(&mut self, mut piece: Piece) {
         // Who has joined anew may have another rendition than before, or an encoder that was started anew.
-        piece.switched |= self.last.is_none();
+        piece.switched |= self.last.is_none() | self.seam.begins(&piece);
         self.last = Some(piece.number);
         self.counts.last = Some(Instant::now());
         self.counts.last_is_sound = !piece.whole;

@@ -7,6 +7,7 @@ mod climb;
 mod ladder;
 mod leg;
 mod running;
+mod seam;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

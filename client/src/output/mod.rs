@@ -31,7 +31,8 @@ pub struct Piece {
     pub whole: bool,
     /// Whether segments before it are missing.
     pub gap: bool,
-    /// Whether it is of another rendition than the one before: other tables, another size of picture.
+    /// Whether another stream may begin here: another rendition, with other tables and another size of picture, or an encoder
+    /// that was started anew.
     pub switched: bool,
 }
 

@@ -43,8 +43,8 @@ pub(super) struct Stage {
     trouble_box: gtk::Box,
     what: gtk::Label,
     doing: gtk::Label,
-    /// The problem that the viewer has put away.
-    dismissed: RefCell<Option<Problem>>,
+    /// What the viewer put away, as long as it lasts.
+    dismissed: RefCell<Vec<Problem>>,
     told: RefCell<Option<Problem>>,
     information: gtk::Revealer,
     information_text: gtk::Box,
@@ -171,7 +171,8 @@ impl Stage {
         let weak = Rc::downgrade(&this);
         away.connect_clicked(move |_| {
             if let Some(this) = weak.upgrade() {
-                this.dismissed.replace(this.told.borrow().clone());
+                // What is less bad, if there is anything, is told at the next look.
+                this.dismissed.borrow_mut().extend(this.told.take());
                 this.trouble.set_reveal_child(false);
             }
         });
@@ -245,7 +246,8 @@ impl Stage {
         self.has_picture.set(false);
         self.sound_alone.set(false);
         self.since.set(Instant::now());
-        self.dismissed.replace(None);
+        // What has to do with the channel is told again; that there is no sound device, say, is not at each change.
+        self.dismissed.borrow_mut().retain(|problem| problem.severity() != Severity::Stops);
         self.wake();
     }
 
@@ -310,23 +312,25 @@ impl Stage {
     }
 
     fn tell(&self, view: &View) {
+        let mut dismissed = self.dismissed.borrow_mut();
+        dismissed.retain(|problem| view.problems.contains(problem));
         // What stops the picture is told in its place.
         let in_place = self.waiting.is_visible();
         let worst = view
             .problems
             .iter()
-            .find(|problem| !(in_place && problem.severity() == Severity::Stops))
+            .filter(|problem| !(in_place && problem.severity() == Severity::Stops))
+            .find(|problem| !dismissed.contains(problem))
             .cloned();
-        let away = worst.is_some() && *self.dismissed.borrow() == worst;
-        if let Some(problem) = worst.as_ref().filter(|_| !away) {
+        if let Some(problem) = &worst {
             let (what, doing) = words(problem);
             say(&self.what, &what);
             say(&self.doing, &doing);
             mark(&self.trouble_box, "stops", problem.severity() == Severity::Stops);
             mark(&self.trouble_box, "notice", problem.severity() == Severity::Notice);
         }
-        self.trouble.set_reveal_child(worst.is_some() && !away);
-        self.trouble.set_visible(worst.is_some() && !away);
+        self.trouble.set_reveal_child(worst.is_some());
+        self.trouble.set_visible(worst.is_some());
         self.told.replace(worst);
     }
 

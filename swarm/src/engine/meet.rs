@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use ticket::{PeerId, Role};
 
-use super::Engine;
 use super::known::{Conduct, Dialable};
 use super::partner::{Partner, Pid};
+use super::{Engine, Feed};
 use crate::output::{Offence, Parting};
 use crate::{
     ConnectError, Message, Offer, Output, PeerHint, PeerInfo, Substreams, Time, TimeoutReason,
@@ -211,7 +211,11 @@ impl Engine {
         if room == 0 && servers_wanted == 0 {
             return;
         }
-        let starving = self.is_viewer() && self.lacking(Duration::ZERO) && self.feeds.is_empty();
+        let starving = match self.config.role {
+            Role::Viewer => self.lacking(Duration::ZERO) && self.feeds.is_empty(),
+            // Its headend may start again at any moment, and all viewers wait for that. Other repeaters may be there still.
+            _ => !self.feeds.iter().any(Feed::flows),
+        };
         let reserve = self.wants_reserve();
         // Who has a repeater and knows no other gets the headend beside it.
         let repeaters_known = self.known.to_dial(self.now, starving).any(|dial| {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use swarm::{Engine, Input, Message, Offence, Output, Parting, PeerInfo, Substreams, Time};
+use swarm::{
+    ConnectError, Engine, Input, Message, Offence, Output, Parting, PeerHint, PeerInfo, Substreams,
+    Time,
+};
 use ticket::{PeerId, Role};
 
 use crate::net::{EPOCH, Net, place};
@@ -84,4 +87,49 @@ fn parting_wipes_out_no_demerits() {
         }
     }
     assert_eq!(parted, Some(Parting::Misbehaved(Offence::Protocol)));
+}
+
+#[test]
+fn a_repeater_that_gets_nothing_tries_its_headend_again_soon() {
+    let config = Net::new(0).config(Role::Repeater, place(1));
+    let mut engine = Engine::new(config, 1, Time(0));
+    let hint = |id: u8, role| PeerHint {
+        peer: PeerId([id; 32]),
+        role,
+        location: place(9),
+        addrs: vec![([127, 0, 0, 1], 1000 + u16::from(id)).into()],
+        age_s: 0,
+    };
+    let (headend, other) = (hint(50, Role::Headend), hint(60, Role::Repeater));
+    let info = PeerInfo {
+        role: Role::Repeater,
+        location: place(9),
+        rtt: Duration::from_millis(20),
+        addrs: other.addrs.clone(),
+        household: false,
+    };
+    // Another repeater, which has nothing either, is a partner all the time.
+    engine.handle_input(Time(0), Input::Connected { peer: other.peer, info });
+    engine.handle_input(Time(0), Input::Candidates { peers: vec![headend.clone(), other] });
+    let mut dials = Vec::new();
+    let mut now = Time(0);
+    while now < Time(30_000_000) {
+        while let Some(output) = engine.poll_output() {
+            if let Output::Connect { peer, .. } = output {
+                dials.push((peer, now));
+            }
+        }
+        let failed = dials.last().filter(|(_, at)| now.since(*at) == Duration::from_secs(4));
+        if let Some(&(peer, _)) = failed {
+            engine
+                .handle_input(now, Input::NotConnected { peer, error: ConnectError::Unreachable });
+        }
+        now = now + Duration::from_millis(100);
+        while engine.next_timeout().is_some_and(|(at, _)| at <= now) {
+            engine.handle_input(now, Input::Timeout);
+        }
+    }
+    assert!(dials.iter().all(|(peer, _)| *peer == headend.peer), "{dials:?}");
+    let pauses = dials.windows(2).map(|two| two[1].1.since(two[0].1));
+    assert!(pauses.max() <= Some(Duration::from_secs(6)) && dials.len() > 4, "{dials:?}");
 }

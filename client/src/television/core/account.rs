@@ -106,7 +106,7 @@ impl Core {
     pub(super) async fn signed(&mut self, signed: Result<Viewer, Failure>) {
         let by_hand = self.by_hand.take();
         match signed {
-            Ok(viewer) => self.sit(viewer).await,
+            Ok(viewer) => self.sit(viewer, by_hand.is_some()).await,
             Err(Failure::Nobody) => {}
             Err(Failure::Failed(error)) => {
                 tracing::info!(%error, "not signed in");
@@ -133,7 +133,7 @@ impl Core {
     }
 
     /// Somebody is signed in.
-    async fn sit(&mut self, viewer: Viewer) {
+    async fn sit(&mut self, viewer: Viewer, by_hand: bool) {
         self.refused = None;
         self.meter.restart();
         viewer.live.set_rendition(self.rendition());
@@ -158,7 +158,8 @@ impl Core {
             self.settings.server = Some(viewer.server.clone());
             self.save.get_or_insert(Instant::now() + SAVE);
         }
-        self.seat = Some(Seat { viewer, state, tuner, player, serving, server, local, taken });
+        self.seat =
+            Some(Seat { viewer, by_hand, state, tuner, player, serving, server, local, taken });
         self.chooses = true;
         self.share();
         self.choose();

@@ -22,6 +22,8 @@ const FIRST: Duration = Duration::from_secs(6);
 /// What there is while somebody is signed in.
 pub(super) struct Seat {
     pub(super) viewer: Viewer,
+    /// Whether the password was typed for it: where it is kept is told then, not at each start.
+    pub(super) by_hand: bool,
     pub(super) state: watch::Receiver<SessionState>,
     pub(super) tuner: Tuner,
     pub(super) player: Player,

@@ -63,8 +63,11 @@ impl Core {
         if self.no_sound {
             problems.push(Problem::NoSound);
         }
-        let kept = self.seat.as_ref().map(|seat| (seat.viewer.remember, seat.viewer.vault.kept()));
-        if kept == Some((true, Kept::File)) {
+        problems.extend(self.faults.iter().cloned());
+        let in_file = |seat: &Seat| {
+            seat.by_hand && seat.viewer.remember && seat.viewer.vault.kept() == Kept::File
+        };
+        if self.seat.as_ref().is_some_and(in_file) {
             problems.push(Problem::SecretInFile);
         }
         match upload {
@@ -74,7 +77,6 @@ impl Core {
         }
         problems.extend(self.picture.clone().map(|why| Problem::Picture { why }));
         problems.extend(self.unsaved.clone());
-        problems.extend(self.faults.iter().cloned());
         problems
     }
 }

@@ -30,6 +30,8 @@ impl Ui {
             _ if !asked => "welcome",
             _ => "main",
         };
+        // Before the page is turned: the cursor goes to the first field that is empty then.
+        self.sign_in.show(&view);
         if self.page() != page {
             self.pages.set_visible_child_name(page);
             match page {
@@ -42,7 +44,6 @@ impl Ui {
             }
         }
         self.only_watching.set_visible(page == "main");
-        self.sign_in.show(&view);
         self.channels.show(&view);
         super::super::widgets::say(&self.channels.foot, &statistics::upload_in_brief(&view.upload));
         self.guide.show(&view);
