@@ -113,7 +113,8 @@ fn a_repeater_that_gets_nothing_tries_its_headend_again_soon() {
     engine.handle_input(Time(0), Input::Candidates { peers: vec![headend.clone(), other] });
     let mut dials = Vec::new();
     let mut now = Time(0);
-    while now < Time(30_000_000) {
+    // A partner that says nothing at all is dropped after 20 s.
+    while now < Time(19_000_000) {
         while let Some(output) = engine.poll_output() {
             if let Output::Connect { peer, .. } = output {
                 dials.push((peer, now));
@@ -131,5 +132,5 @@ fn a_repeater_that_gets_nothing_tries_its_headend_again_soon() {
     }
     assert!(dials.iter().all(|(peer, _)| *peer == headend.peer), "{dials:?}");
     let pauses = dials.windows(2).map(|two| two[1].1.since(two[0].1));
-    assert!(pauses.max() <= Some(Duration::from_secs(6)) && dials.len() > 4, "{dials:?}");
+    assert!(pauses.max() <= Some(Duration::from_secs(6)) && dials.len() >= 4, "{dials:?}");
 }
