@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test clip demo test check-compose test-compose test-upgrade bench sim lint translations pictures measure-window failures deny deb
+.PHONY: help setup setup-test clip demo test check-compose test-compose test-upgrade bench sim lint translations pictures measure-window failures deny deb test-deb
 
 help: ## list the recipes
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | sort | expand -t 14
@@ -39,17 +39,17 @@ translations: setup ## the texts of the viewer's window anew into client/po: tra
 	  msgfmt --statistics -o /dev/null client/po/de.po
 
 pictures: setup-test clip ## the window's pictures in docs/pictures anew, and those of the console's pages in target/pictures
-	@. deploy/environment.sh; cargo build --workspace --bins && cargo test -p system-tests --test system -- --ignored --exact window::pictures --nocapture
+	@. deploy/environment.sh; cargo build --workspace --bins --tests --examples && cargo test --workspace --test system -- --ignored --exact window::pictures --nocapture
 	@. deploy/environment.sh; export PICTURES="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/pictures"; \
-	  cargo test -p system-tests --test system console:: -- --nocapture && cargo test -p rendezvous --test behaviour browser:: -- --nocapture && \
+	  cargo test --workspace --test system console:: -- --nocapture && cargo test --workspace --test behaviour browser:: -- --nocapture && \
 	  echo "the console's pictures are in $$PICTURES"
 
 measure-window: setup-test clip ## what the window costs and how fast it is: PART=start,zap,play (a few minutes) or PART=growth (half an hour), PROFILE=release
-	@. deploy/environment.sh; cargo build --profile "$${PROFILE:-dev}" --workspace --bins && \
-	  cargo test --profile "$${PROFILE:-dev}" -p system-tests --test system -- --ignored --exact window::measurements --nocapture
+	@. deploy/environment.sh; cargo build --profile "$${PROFILE:-dev}" --workspace --bins --tests --examples && \
+	  cargo test --profile "$${PROFILE:-dev}" --workspace --test system -- --ignored --exact window::measurements --nocapture
 
 failures: setup-test clip ## tries what may go wrong while watching, and says what the viewer reads then: OUT=FOLDER keeps pictures of it
-	@. deploy/environment.sh; cargo build --workspace --bins && cargo test -p system-tests --test system -- --ignored --exact window::failures --nocapture
+	@. deploy/environment.sh; cargo build --workspace --bins --tests --examples && cargo test --workspace --test system -- --ignored --exact window::failures --nocapture
 
 check-compose: setup ## whether docker-compose.yml is valid and its images can be made (as far as there is Docker)
 	@. deploy/environment.sh; cargo build --workspace --bins --tests --examples && deploy/compose/check.sh "$${CARGO_TARGET_DIR:-target}/debug"
@@ -66,3 +66,7 @@ deny: ## licences and advisories of all dependencies (needs cargo-deny and the n
 deb: setup ## Debian packages of the viewer's program and the repeater in target/deb (PROFILE=dev packs the debug build)
 	@. deploy/environment.sh; cargo build --profile "$${PROFILE:-release}" -p client -p repeater \
 	  && deploy/deb/build.sh "$$([ "$${PROFILE:-release}" = dev ] && echo debug || echo "$${PROFILE:-release}")" "$${CARGO_TARGET_DIR:-target}/deb"
+
+test-deb: setup-test clip ## the viewer's package on a clean Debian 12, its window driven there (needs root and Debian's mirror)
+	@. deploy/environment.sh; cargo build --workspace --bins --tests --examples && out="$${CARGO_TARGET_DIR:-target}" && deploy/deb/build.sh debug "$$out/deb" && \
+	  deploy/deb/test.sh "$$out/deb" cargo test --workspace --test system -- --exact window::a_viewer_signs_in_zaps_pauses_and_signs_out --nocapture

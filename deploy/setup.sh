@@ -27,7 +27,7 @@ if [ "${1:-}" = test ]; then
   # gir1.2-gst-rtsp-server-1.0 and python3-gi: a camera for tests.
   packages+=(gir1.2-gst-rtsp-server-1.0 python3-gi)
   # The window is driven by its accessibility and by keys, on a display of its own.
-  packages+=(xvfb openbox xdotool imagemagick dbus-daemon at-spi2-core python3-pyatspi gnome-keyring)
+  packages+=(xvfb openbox x11-utils xdotool imagemagick dbus-daemon at-spi2-core python3-pyatspi gnome-keyring)
   # What desktops read of it is checked.
   packages+=(desktop-file-utils appstream)
   # The console's pages are tested in a real browser.

@@ -76,6 +76,6 @@ def main(window):
         part(window)
 
 
-guide.load(program, platform, {name: (240, [f"{name.title()} hours", f"More of {name}"]) for name in ["red", "green", "blue"]})
+guide.load(platform, {name: (240, [f"{name.title()} hours", f"More of {name}"]) for name in ["red", "green", "blue"]})
 desktop = Desktop()
 run(main, program, folder)

@@ -228,6 +228,6 @@ def main(window):
 
 
 GUIDE = {name: (240, [f"{name.title()} hours", f"More of {name}"]) for name in COLOURS}
-guide.load(program, platform, GUIDE)
+guide.load(platform, GUIDE)
 desktop = Desktop()
 run(main, program, folder)

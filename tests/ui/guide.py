@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 
 
-def load(program, platform, channels):
+def load(platform, channels):
     """Loads a guide of fourteen hours that began two hours ago: for each channel minutes, and titles in turn."""
     now = datetime.datetime.now(datetime.timezone.utc).replace(minute=0, second=0, microsecond=0)
     lines = ["<tv>", *(f'<channel id="{channel}"><display-name>{channel}</display-name></channel>' for channel in channels)]
@@ -19,9 +19,8 @@ def load(program, platform, channels):
                          "somebody at the broadcaster has written for those who wonder whether to stay.</desc>"
                          "<category>Documentary</category></programme>")
             at, turn = end, turn + 1
-    auth = os.path.join(os.path.dirname(program), "braidcast-auth")
     with tempfile.NamedTemporaryFile("w", suffix=".xml") as file:
         file.write("\n".join([*lines, "</tv>"]))
         file.flush()
         config = os.path.join(platform, "auth.toml")
-        subprocess.run([auth, "--config", config, "guide", "load", file.name], check=True)
+        subprocess.run([os.environ["AUTH"], "--config", config, "guide", "load", file.name], check=True)

@@ -3,7 +3,7 @@ sheet for each; and the two of the README.
 
 Arguments: the program, auth's address, user, password, a folder for its state, the folder for the pictures, the platform's
 own folder, the headend's process. Started like drive.py, by the ignored test `pictures` of tests/system/window.rs
-(`make pictures`).
+(`make pictures`). LOOKS=light takes those of one look; TEXT=1.5 with text so much larger; OUT=FOLDER puts them elsewhere.
 """
 
 import os
@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import time
+
+import pyatspi
 
 import guide
 from window import Missing, run, wait, xdotool
@@ -73,12 +75,21 @@ class Photographer:
     def awake(self):
         self.window.awake(self.window.wait("Picture"))
 
+    def nothing_is_cut(self, last):
+        """What stands at the right end of the window is in it."""
+        def inside():
+            end = self.window.wait(last).queryComponent().getExtents(pyatspi.WINDOW_COORDS)
+            width, height = SIZES["small"]
+            return 0 < end.x + end.width <= width and 0 < end.y + end.height <= height
+        wait(f"{last!r} inside the window", inside)
+
     def view(self, name, open=(), close=()):
         """What is shown over the picture, small and on the full screen; keys open and close it."""
         self.window.size(*SIZES["small"])
         if open:
             self.window.key(*open)
         self.awake()
+        self.nothing_is_cut("Full screen")
         self.shot(f"{name}-small")
         self.window.key("F11")
         self.window.wait("Leave full screen")
@@ -173,6 +184,12 @@ def failing(window, photographer):
         os.kill(headend, signal.SIGCONT)
 
 
+def enlarge(times):
+    """As the desktop's setting for larger text does."""
+    resources = ["-f", "RESOURCE_MANAGER", "8s", "-set", "RESOURCE_MANAGER", f"Xft.dpi: {round(96 * times)}\n"]
+    subprocess.run(["xprop", "-root", *resources], check=True)
+
+
 def main(look):
     def take(window):
         photographer = Photographer(window, look)
@@ -183,8 +200,10 @@ def main(look):
     return take
 
 
-guide.load(program, platform, GUIDE)
+guide.load(platform, GUIDE)
 os.makedirs(SHOTS)
+if "TEXT" in os.environ:
+    enlarge(float(os.environ["TEXT"]))
 for look in LOOKS:
     state = os.path.join(folder, look)
     os.makedirs(state)

@@ -75,6 +75,9 @@ impl Channels {
         empty.set_justify(gtk::Justification::Center);
         empty.set_xalign(0.5);
         empty.set_valign(gtk::Align::Start);
+        // It takes what room there is, and asks for none: the picture has the rest.
+        empty.set_natural_wrap_mode(gtk::NaturalWrapMode::Inherit);
+        empty.set_max_width_chars(1);
         let stack = gtk::Stack::new();
         stack.add_named(&scroll, Some("list"));
         stack.add_named(&empty, Some("empty"));

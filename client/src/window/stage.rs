@@ -92,7 +92,6 @@ impl Stage {
         waiting.set_valign(gtk::Align::Center);
         waiting.set_margin_start(24);
         waiting.set_margin_end(24);
-        waiting.set_margin_bottom(60);
         fill(
             &waiting,
             &[
@@ -274,6 +273,9 @@ impl Stage {
         self.inform(view, position);
         let playing = view.phase.channel().is_some();
         self.banner.root.set_visible(playing);
+        // Above the banner, however large its text is.
+        let banner = if playing { self.banner.root.height() } else { 0 };
+        self.waiting.set_margin_bottom(banner.max(60));
     }
 
     fn wait(&self, view: &View) {

@@ -9,7 +9,7 @@ use gtk::prelude::*;
 use ticket::Role;
 
 use super::times::{bytes, rate, stretch};
-use super::widgets::{column, fill, label, role, row, say, short, spoken};
+use super::widgets::{column, fill, label, role, row, say, spoken};
 use super::words::{put, tr, trn};
 use crate::sharing::{Upload, UploadState};
 use crate::stats::{Stats, Substream};
@@ -65,10 +65,12 @@ impl Statistics {
         let grid = gtk::Grid::builder().column_spacing(14).row_spacing(3).build();
         let mut values = Vec::new();
         for (line, (figure, text)) in (0..).zip(figures) {
-            let value = short("", "value");
+            let value = super::widgets::paragraph("", "value");
             value.set_hexpand(true);
             spoken(&value, text);
-            grid.attach(&label(text, "label"), 0, line, 1, 1);
+            let what = label(text, "label");
+            what.set_valign(gtk::Align::Start);
+            grid.attach(&what, 0, line, 1, 1);
             grid.attach(&value, 1, line, 1, 1);
             values.push((figure, value));
         }

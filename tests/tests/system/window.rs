@@ -66,11 +66,16 @@ async fn clip(folder: &Path, colour: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Where cargo put the viewer's program: above the test's own.
-fn program() -> Result<PathBuf> {
+/// Where cargo put a program: above the test's own.
+fn built(name: &str) -> Result<PathBuf> {
     let here = std::env::current_exe()?;
-    let found = here.ancestors().skip(1).take(2).map(|folder| folder.join("braidcast"));
-    found.into_iter().find(|path| path.is_file()).context("braidcast is not built")
+    let found = here.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    found.into_iter().find(|path| path.is_file()).with_context(|| format!("{name} is not built"))
+}
+
+/// The program whose window is looked at: what was built, or what `BRAIDCAST_PROGRAM` names.
+fn program() -> Result<PathBuf> {
+    std::env::var_os("BRAIDCAST_PROGRAM").map_or_else(|| built("braidcast"), |path| Ok(path.into()))
 }
 
 /// Where a script runs.
@@ -119,6 +124,7 @@ async fn drive(
         .args([&stage.auth_url(), demo::USER, demo::PASSWORD])
         .arg(&state)
         .args(more)
+        .env("AUTH", built("braidcast-auth")?)
         .env("DISPLAY", &display.name)
         .env("HOME", root)
         .env("XDG_RUNTIME_DIR", root)
@@ -229,7 +235,8 @@ async fn pictures() -> Result<()> {
         headend_feeds_viewers: false,
     })
     .await?;
-    let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/pictures");
+    let pictures = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/pictures");
+    let out = std::env::var_os("OUT").map_or_else(pictures, PathBuf::from);
     let headend = stage.headend.pid().context("the headend runs")?.to_string();
     let platform = stage.folder().to_owned();
     let more = [out.as_path(), &platform, Path::new(&headend)];
