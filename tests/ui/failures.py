@@ -6,7 +6,6 @@ line `eth0` leads to the platform. PART=headend,disk: of what happens while watc
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -198,11 +197,11 @@ def corrupt(window):
 
 
 def nothing_readable(window):
-    say("Settings that are no settings at all, at a start")
+    say("All that the program has written is garbage, at a start")
     since = time.monotonic()
-    window.wait("Yes, help")
+    window.sign_in(server, user, password)
     window.press("No, only watch")
-    plays(window, since, "the sharing question is asked again, and the picture moves")
+    plays(window, since, "after signing in and the question about sharing the picture moves")
 
 
 os.makedirs(CACHE, exist_ok=True)
@@ -216,7 +215,9 @@ with open(SETTINGS) as file:
 with open(SETTINGS, "w") as file:
     file.write(text.replace("volume = 80", 'volume = "loud"'))
 run(corrupt, program, folder)
-shutil.copy(SETTINGS, SETTINGS + ".kept")
-with open(SETTINGS, "wb") as file:
-    file.write(b"\xff\xfe= [[")
+for place, _, names in os.walk(folder):
+    for name in names:
+        if name != "client.toml":
+            with open(os.path.join(place, name), "wb") as file:
+                file.write(b"\xff\xfe= [[")
 run(nothing_readable, program, folder)
