@@ -3,7 +3,7 @@
 use gtk::prelude::*;
 
 use super::preferences::dialog;
-use super::widgets::{column, fill, label, paragraph, role, row};
+use super::widgets::{column, fill, label, paragraph, role, row, spoken};
 use super::words::tr;
 
 /// Keys as they are written on them, and what they do.
@@ -88,5 +88,7 @@ pub(super) fn open(parent: &gtk::ApplicationWindow) {
     body.set_margin_end(24);
     fill(&body, &[columns[0].upcast_ref(), columns[1].upcast_ref()]);
     let scroll = gtk::ScrolledWindow::builder().child(&body).build();
+    // It takes the focus, to be scrolled by keys.
+    spoken(&scroll, tr("Keys"));
     dialog(parent, tr("Keys"), &scroll, (760, 470)).present();
 }
