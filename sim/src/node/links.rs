@@ -3,20 +3,22 @@
 /// One side of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Link {
-    peer: u32,
     /// When it came about.
     pub(crate) since: u64,
     /// When the last message arrives that was sent over it: they keep their order.
     pub(crate) last: u64,
 }
 
-/// In order of peer.
+/// In order of peer. Peers stand apart: only they are searched.
 #[derive(Default, Debug)]
-pub(crate) struct Links(Vec<Link>);
+pub(crate) struct Links {
+    peers: Vec<u32>,
+    links: Vec<Link>,
+}
 
 impl Links {
     fn place(&self, peer: u32) -> Result<usize, usize> {
-        self.0.binary_search_by_key(&peer, |link| link.peer)
+        self.peers.binary_search(&peer)
     }
 
     pub(crate) fn has(&self, peer: u32) -> bool {
@@ -25,13 +27,14 @@ impl Links {
 
     pub(crate) fn get_mut(&mut self, peer: u32) -> Option<&mut Link> {
         let place = self.place(peer).ok()?;
-        self.0.get_mut(place)
+        self.links.get_mut(place)
     }
 
     /// Whether it was not there.
     pub(crate) fn add(&mut self, peer: u32, now: u64) -> bool {
         let Err(place) = self.place(peer) else { return false };
-        self.0.insert(place, Link { peer, since: now, last: 0 });
+        self.peers.insert(place, peer);
+        self.links.insert(place, Link { since: now, last: 0 });
         true
     }
 
@@ -39,13 +42,14 @@ impl Links {
     pub(crate) fn remove(&mut self, peer: u32) -> bool {
         let place = self.place(peer);
         place.is_ok_and(|place| {
-            self.0.remove(place);
+            self.peers.remove(place);
+            self.links.remove(place);
             true
         })
     }
 
     pub(crate) fn peers(&self) -> Vec<u32> {
-        self.0.iter().map(|link| link.peer).collect()
+        self.peers.clone()
     }
 }
 

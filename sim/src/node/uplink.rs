@@ -21,7 +21,9 @@ pub(crate) struct Waiting {
 /// See the module.
 #[derive(Default, Debug)]
 pub(crate) struct Uplink {
+    /// Empty ones are kept: they are used again soon.
     queues: BTreeMap<u32, Vec<Waiting>>,
+    /// Whose queues are not empty.
     turns: VecDeque<u32>,
     /// When all that was sent has passed at the rate that is lent.
     paid: u64,
@@ -50,9 +52,7 @@ impl Uplink {
                 .min_by_key(|(place, waiting)| (waiting.urgency as u8, waiting.deadline, *place));
             let Some(place) = first.map(|(place, _)| place) else { continue };
             let waiting = queue.remove(place);
-            if queue.is_empty() {
-                self.queues.remove(&peer);
-            } else {
+            if !queue.is_empty() {
                 self.turns.push_back(peer);
             }
             return Some(waiting);
@@ -70,7 +70,7 @@ impl Uplink {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.queues.is_empty()
+        self.turns.is_empty()
     }
 
     /// Takes pushes of these sub-streams to a peer out.
@@ -83,13 +83,13 @@ impl Uplink {
     /// Takes out all for a peer.
     pub(crate) fn forget(&mut self, to: u32) {
         self.retain(to, |_| false);
+        self.queues.remove(&to);
     }
 
     fn retain(&mut self, to: u32, keep: impl Fn(&Waiting) -> bool) {
         let Some(queue) = self.queues.get_mut(&to) else { return };
         queue.retain(keep);
         if queue.is_empty() {
-            self.queues.remove(&to);
             self.turns.retain(|&peer| peer != to);
         }
     }

@@ -43,6 +43,9 @@ impl Engine {
             2..6 => 1,
             _ => 2,
         };
+        if spares == 0 {
+            return 0;
+        }
         // Where all comes from one at home, one more from outside saves nothing.
         let none = self.scarce() || self.line_is_full() || self.lives_on_home();
         if none { 0 } else { spares.min(self.config.max_spares) }
@@ -51,8 +54,11 @@ impl Engine {
     /// Whether most viewers within reach have nothing to spare.
     pub(super) fn scarce(&self) -> bool {
         let viewers = self.partners.values().filter(|p| p.met && p.info.role == Role::Viewer);
-        let (free, full): (Vec<_>, Vec<_>) = viewers.partition(|partner| partner.free > 0);
-        full.len() >= usize::from(self.config.k) && full.len() > free.len() * 2
+        let (mut free, mut full) = (0, 0);
+        for partner in viewers {
+            *(if partner.free > 0 { &mut free } else { &mut full }) += 1;
+        }
+        full >= usize::from(self.config.k) && full > free * 2
     }
 
     /// Gives a spare back that is not wanted any more: the one that nobody takes and that is the latest.

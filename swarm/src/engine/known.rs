@@ -1,11 +1,13 @@
 //! Peers heard of, whether connected or not.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use ticket::{Location, Nearness, PeerId, Role, ShortId};
 
+use super::ids::Ids;
 use crate::output::Offence;
 use crate::{Config, PeerHint, Time};
 
@@ -77,6 +79,7 @@ fn server(hint: &PeerHint) -> Option<ShortId> {
 pub(super) struct Known {
     here: Location,
     peers: Vec<Entry>,
+    ids: Ids,
     banned: BTreeMap<PeerId, (Offence, Time)>,
     parted: BTreeMap<PeerId, Conduct>,
 }
@@ -92,7 +95,15 @@ impl Known {
     }
 
     fn place(&self, peer: &PeerId) -> Result<usize, usize> {
-        self.peers.binary_search_by(|entry| entry.peer.cmp(peer))
+        let places = self.ids.places(peer);
+        for place in places.clone() {
+            match self.peers[place].peer.cmp(peer) {
+                Ordering::Less => {}
+                Ordering::Equal => return Ok(place),
+                Ordering::Greater => return Err(place),
+            }
+        }
+        Err(places.end)
     }
 
     fn entry(&mut self, peer: &PeerId) -> Option<&mut Entry> {
@@ -156,7 +167,13 @@ impl Known {
             // Not doubled: most of the memory of an engine is here.
             self.peers.reserve_exact(16);
         }
+        self.ids.insert(place, &entry.peer);
         self.peers.insert(place, entry);
+    }
+
+    fn remove(&mut self, place: usize) {
+        self.ids.remove(place);
+        self.peers.remove(place);
     }
 
     /// Hearsay goes first, then what was heard of longest ago; hearsay never displaces what is known first
@@ -170,7 +187,7 @@ impl Known {
             Some((place, first_hand, before))
                 if !(first_hand && (for_hearsay || before > heard)) =>
             {
-                self.peers.remove(place);
+                self.remove(place);
                 true
             }
             _ => false,
@@ -223,7 +240,7 @@ impl Known {
 
     pub(super) fn ban(&mut self, peer: PeerId, offence: Offence, now: Time) {
         if let Ok(place) = self.place(&peer) {
-            self.peers.remove(place);
+            self.remove(place);
         }
         if self.banned.len() >= MAX_BANNED
             && let Some(oldest) =

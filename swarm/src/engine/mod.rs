@@ -19,6 +19,7 @@ mod give;
 mod hand;
 mod hedge;
 mod household;
+mod ids;
 mod improve;
 mod intake;
 mod interior;

@@ -2,6 +2,7 @@
 
 use ticket::{Nearness, PeerId, Role, ShortId};
 
+use super::ids::Ids;
 use crate::{Availability, PeerInfo, Reach, Substreams, Time};
 
 /// A partner's place in the table: what the rest of the engine calls it by. It stands for one connection.
@@ -13,8 +14,9 @@ pub(super) struct Pid(u16);
 pub(super) struct Partners {
     slots: Vec<Option<Box<Partner>>>,
     free: Vec<Pid>,
-    /// By the first bytes of the id, in order; there is room for more than one of the same.
-    ids: Vec<(u64, Pid)>,
+    /// Ids in order, and whose they are.
+    ids: Ids,
+    pids: Vec<Pid>,
 }
 
 impl Partners {
@@ -23,10 +25,7 @@ impl Partners {
     }
 
     pub(super) fn find(&self, id: &PeerId) -> Option<Pid> {
-        let key = key(id);
-        let first = self.ids.partition_point(|&(other, _)| other < key);
-        let same = self.ids[first..].iter().take_while(|&&(other, _)| other == key);
-        let mut same = same.map(|&(_, pid)| pid);
+        let mut same = self.pids[self.ids.places(id)].iter().copied();
         same.find(|&pid| self.get(pid).is_some_and(|partner| partner.id == *id))
     }
 
@@ -51,16 +50,19 @@ impl Partners {
                 pid
             }
         };
-        let entry = (key(&partner.id), pid);
-        let place = self.ids.partition_point(|&other| other < entry);
-        self.ids.insert(place, entry);
+        let place = self.ids.places(&partner.id).start;
+        self.ids.insert(place, &partner.id);
+        self.pids.insert(place, pid);
         self.slots[usize::from(pid.0)] = Some(Box::new(partner));
         Some(pid)
     }
 
     pub(super) fn remove(&mut self, pid: Pid) -> Option<Partner> {
         let partner = self.slots.get_mut(usize::from(pid.0))?.take()?;
-        self.ids.retain(|&(_, other)| other != pid);
+        if let Some(place) = self.pids.iter().position(|&other| other == pid) {
+            self.ids.remove(place);
+            self.pids.remove(place);
+        }
         self.free.push(pid);
         Some(*partner)
     }
@@ -86,13 +88,6 @@ impl Partners {
     pub(super) fn pids(&self) -> Vec<Pid> {
         self.iter().map(|(pid, _)| pid).collect()
     }
-}
-
-/// Ids are public keys: their first bytes tell them apart, and whether they do is checked.
-fn key(id: &PeerId) -> u64 {
-    let mut first = [0; 8];
-    first.copy_from_slice(&id.0[..8]);
-    u64::from_be_bytes(first)
 }
 
 /// Of which of the latest 64 segments something is true.
