@@ -178,9 +178,10 @@ pub(crate) fn repeater_sizes(scenario: &Scenario) -> (u32, u32) {
 fn repeaters(scenario: &Scenario, seed: u64, end: u64) -> Vec<Profile> {
     let (count, each) = repeater_sizes(scenario);
     let substream = scenario.channel.bitrate.bits_per_second() / u64::from(scenario.channel.k);
-    let up = substream as f64 * f64::from(each) * (1.0 + scenario.repeaters.headroom);
     let mut stream = Stream::new(seed, 1);
     let repeater = |i: u32| {
+        let each = share(scenario, i, count, each);
+        let up = substream as f64 * f64::from(each) * (1.0 + scenario.repeaters.headroom);
         let location = if scenario.repeaters.inside {
             place(scenario, i % scenario.places.systems, &mut stream)
         } else {
@@ -193,6 +194,28 @@ fn repeaters(scenario: &Scenario, seed: u64, end: u64) -> Vec<Profile> {
         profile
     };
     (0..count).map(repeater).collect()
+}
+
+/// How many of the sub-streams that `count` repeaters push, `each` on the mean, repeater `i` does: who puts one into its
+/// network makes it as large as its own audience asks for.
+fn share(scenario: &Scenario, i: u32, count: u32, each: u32) -> u32 {
+    if !scenario.repeaters.inside {
+        return each;
+    }
+    let systems = scenario.places.systems;
+    let audience = |i: u32| {
+        let system = i % systems;
+        let repeaters = count / systems + u32::from(system < count % systems);
+        weight(scenario, system) / f64::from(repeaters)
+    };
+    let all = f64::from(each) * f64::from(count);
+    let sum: f64 = (0..count).map(audience).sum();
+    ((all * audience(i) / sum).round() as u32).max(scenario.repeaters.substreams_at_least).max(1)
+}
+
+/// In proportion to a system's audience.
+fn weight(scenario: &Scenario, system: u32) -> f64 {
+    f64::from(system + 1).powf(-scenario.places.zipf)
 }
 
 /// When repeater `i` of `count` runs.
@@ -226,8 +249,7 @@ fn place(scenario: &Scenario, system: u32, stream: &mut Stream) -> Location {
 
 fn viewer(scenario: &Scenario, stay: Stay, stream: &mut Stream) -> Profile {
     let viewers = &scenario.viewers;
-    let zipf = |i: u32| f64::from(i + 1).powf(-scenario.places.zipf);
-    let system = pick(scenario.places.systems, zipf, stream);
+    let system = pick(scenario.places.systems, |system| weight(scenario, system), stream);
     let location = place(scenario, system, stream);
     let share = |i: u32| scenario.access[i as usize].share.max(0.0);
     let line = pick(scenario.access.len() as u32, share, stream);

@@ -162,7 +162,7 @@ pub struct Crowd {
 pub struct Repeaters {
     /// They could feed this share of the audience alone.
     pub audience_share: f64,
-    /// The most sub-streams that one pushes.
+    /// The most sub-streams that one pushes, on the mean if they are `inside`.
     pub substreams: u32,
     /// As many repeaters at least.
     pub at_least: u32,
@@ -170,7 +170,8 @@ pub struct Repeaters {
     pub substreams_at_least: u32,
     /// Uplink beyond what its sub-streams need, for starts and repairs: 0.5 is half more.
     pub headroom: f64,
-    /// In the viewers' networks, one after the other; otherwise in a network of the operator.
+    /// In the viewers' networks, one after the other, each as large as its network's audience asks for; otherwise in a
+    /// network of the operator, all of one size.
     pub inside: bool,
 }
 
