@@ -24,7 +24,7 @@ impl Seam {
     pub(super) fn begins(&mut self, piece: &Piece) -> bool {
         let lacking = self.end.map_or(0, |end| piece.captured.saturating_sub(end));
         self.open |= lacking > BREAK.as_micros() as u64;
-        self.end = Some(piece.captured + piece.duration.as_micros() as u64);
+        self.end = Some(piece.captured.saturating_add(piece.duration.as_micros() as u64));
         piece.random_access && std::mem::take(&mut self.open)
     }
 }
