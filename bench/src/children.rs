@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -28,6 +28,8 @@ const PLATFORM: &str = "stage";
 pub(crate) const N: u8 = 12;
 /// The stream's type and the swarm's id stand before a shard.
 const BEFORE: usize = 17;
+/// A child asks its parent whether it is there at least this often, if it hears from it.
+const SPEAK: Duration = Duration::from_secs(5);
 /// What was refused is asked for again after this.
 const AGAIN: Duration = Duration::from_millis(300);
 
@@ -189,6 +191,7 @@ pub(crate) async fn subscribe(
     counters: Arc<Counters>,
 ) {
     let mut missing = substreams;
+    let mut said = Instant::now();
     let add = |counter: &AtomicU64, which: Substreams| {
         counter.fetch_add(u64::from(which.len()), Ordering::Relaxed);
     };
@@ -209,6 +212,13 @@ pub(crate) async fn subscribe(
                 Ok(Message::Shed { substreams, .. }) => {
                     add(&counters.shed, substreams);
                     break substreams;
+                }
+                // As viewers do: whoever says nothing at all for 20 s is dropped.
+                Ok(_) if said.elapsed() >= SPEAK => {
+                    said = Instant::now();
+                    if partner.tell(&Message::Probe { token: 0 }).await.is_err() {
+                        return;
+                    }
                 }
                 Ok(_) => {}
                 Err(_) => return,
