@@ -69,7 +69,10 @@ def reads(window, text, since, name):
                 return words.replace("\n", " ") if "\n" in words or place + 1 == len(shown) else f"{words} {shown[place + 1]}"
         return None
     words = wait(f"the words {text!r}", found)
-    say(f"    {time.monotonic() - since:5.1f} s  “{words}”")
+    took = time.monotonic() - since
+    # What stands below it has its place a moment later.
+    time.sleep(0.3)
+    say(f"    {took:5.1f} s  “{found() or words}”")
     global turn
     turn += 1
     time.sleep(0.6)
