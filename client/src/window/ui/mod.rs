@@ -210,6 +210,8 @@ impl Ui {
         });
         let weak = Rc::downgrade(self);
         let mut views = self.television.view();
+        // It may have changed since the window was built, and may not change again: without network all stays as it is.
+        views.mark_changed();
         glib::spawn_future_local(async move {
             while views.changed().await.is_ok() {
                 let view = views.borrow_and_update().clone();
