@@ -17,7 +17,7 @@ clean() {
   rm -rf --one-file-system "$work"
 }
 trap clean EXIT
-debootstrap --variant=minbase bookworm "$root" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}"
+debootstrap --variant=minbase bookworm "$root" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"}
 # How this machine reaches the mirror.
 cp /etc/apt/apt.conf.d/* "$root/etc/apt/apt.conf.d/" 2>/dev/null || true
 cp "$packages"/braidcast_*.deb "$root/root/"

@@ -400,6 +400,30 @@ mod tests {
         assert_eq!(known.fresh(&Location::default(), &PeerId([9; 32]), 255, now).len(), 200);
     }
 
+    /// Whoever looks for long enough finds ids that begin alike.
+    #[test]
+    fn peers_whose_ids_begin_alike_are_told_apart() {
+        let (mut known, now) = (Known::default(), Time(1_000_000_000));
+        let alike = |last: u8| {
+            let mut id = [7; 32];
+            id[31] = last;
+            PeerHint { peer: PeerId(id), ..hint(0, Role::Viewer, 1000 + u16::from(last)) }
+        };
+        for last in [5, 1, 9, 3, 5] {
+            known.hear(alike(last), None, now);
+        }
+        known.hear(hint(6, Role::Viewer, 1), None, now);
+        known.hear(hint(8, Role::Viewer, 1), None, now);
+        assert_eq!(known.len(), 6);
+        for last in [1, 3, 5, 9] {
+            assert_eq!(known.hint(&alike(last).peer, now), Some(alike(last)));
+        }
+        known.ban(alike(3).peer, Offence::Protocol, now);
+        let left: Vec<_> = known.to_dial(now, false).map(|dial| dial.peer).collect();
+        let [six, eight] = [6, 8].map(|id| PeerId([id; 32]));
+        assert_eq!(left, [six, alike(1).peer, alike(5).peer, alike(9).peer, eight], "in order");
+    }
+
     #[test]
     fn addresses_that_nobody_has_are_not_kept() {
         let (mut known, now) = (Known::default(), Time(1_000_000_000));
