@@ -1,12 +1,12 @@
 //! A flag that ends threads, and queues that heed it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{SendTimeoutError, Sender};
 
-/// How long a blocked thread may overlook a cancellation.
+/// How long a thread that waits for room may overlook a cancellation.
 const NAP: Duration = Duration::from_millis(50);
 
 /// Asks threads to end. Clones share one flag; a child ends with its parent.
@@ -14,6 +14,15 @@ const NAP: Duration = Duration::from_millis(50);
 pub struct Cancel {
     flag: Arc<AtomicBool>,
     parent: Option<Arc<Cancel>>,
+    /// Wakes whoever sleeps: one for a flag and all its children.
+    alarm: Arc<Alarm>,
+}
+
+#[derive(Debug, Default)]
+struct Alarm {
+    /// Held between a look at the flags and sleeping, and while a flag is set.
+    bed: Mutex<()>,
+    rung: Condvar,
 }
 
 impl Cancel {
@@ -24,12 +33,15 @@ impl Cancel {
 
     /// A flag of a part: set with this one, or alone.
     pub fn child(&self) -> Self {
-        Self { flag: Arc::default(), parent: Some(Arc::new(self.clone())) }
+        let parent = Some(Arc::new(self.clone()));
+        Self { flag: Arc::default(), parent, alarm: self.alarm.clone() }
     }
 
     /// Asks for the end.
     pub fn set(&self) {
+        let _bed = self.alarm.bed.lock().unwrap_or_else(PoisonError::into_inner);
         self.flag.store(true, Relaxed);
+        self.alarm.rung.notify_all();
     }
 
     /// Whether the end was asked for.
@@ -39,16 +51,16 @@ impl Cancel {
 
     /// Sleeps until then. Returns whether it was not cancelled.
     pub fn sleep_until(&self, until: Instant) -> bool {
-        loop {
-            if self.is_set() {
-                return false;
-            }
+        let mut bed = self.alarm.bed.lock().unwrap_or_else(PoisonError::into_inner);
+        while !self.is_set() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return true;
             }
-            std::thread::sleep(left.min(NAP));
+            let slept = self.alarm.rung.wait_timeout(bed, left);
+            bed = slept.unwrap_or_else(PoisonError::into_inner).0;
         }
+        false
     }
 
     /// Sleeps. Returns whether it was not cancelled.
@@ -66,5 +78,26 @@ impl Cancel {
                 Err(SendTimeoutError::Timeout(_)) => return false,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_sleeps_is_woken_by_the_parent_and_not_by_another_child() {
+        let parent = Cancel::new();
+        let (one, other) = (parent.child(), parent.child());
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| one.sleep(Duration::from_secs(600)));
+            other.set();
+            std::thread::sleep(Duration::from_millis(50));
+            assert!(!sleeper.is_finished());
+            parent.set();
+            assert!(!sleeper.join().unwrap());
+        });
+        assert!(!other.sleep(Duration::from_secs(600)));
+        assert!(Cancel::new().sleep(Duration::from_millis(1)));
     }
 }

@@ -39,7 +39,7 @@ pub const QUEUE: usize = 16;
 /// what is live and plays is held by the network's own buffers.
 const STREAM_QUEUE: usize = 4096;
 /// Those of a file, which waits itself: 2 MiB at most.
-const FILE_QUEUE: usize = 64;
+const FILE_QUEUE: usize = 32;
 /// The longest pause before a failed channel begins anew.
 const LONGEST: Duration = Duration::from_secs(10);
 

@@ -1,8 +1,8 @@
 //! The driver of a channel that is passed through: it tells the splicer what the time is.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -90,6 +90,15 @@ impl Earliest {
     }
 }
 
+/// When what is due at a moment goes out, up to `every` early: at moments that are the same for all channels, so that one
+/// finds the program's code in the caches where another has just used it. Nothing for what is due before the process began.
+fn beat(due: Instant, every: Duration) -> Option<Instant> {
+    static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let (due, every) = (due.checked_duration_since(*ORIGIN)?.as_micros(), every.as_micros().max(1));
+    let at = u64::try_from(due / every * every).ok()?;
+    ORIGIN.checked_add(Duration::from_micros(at))
+}
+
 /// The run of one source, and what of it goes out first.
 #[derive(Debug, Default)]
 struct Run {
@@ -110,6 +119,9 @@ enum Pace {
 
 /// What the source before may have left open without the slate in between.
 const GAP: Duration = Duration::from_millis(200);
+/// Units of a file that are due within this part of a segment go out together: waking for each would cost more than the
+/// work on it. A segment is whole only after it has begun, however early in its window it is cut.
+const TOGETHER: u64 = 4;
 /// How much longer a source is waited for if another could take over.
 const RELIEF: Duration = Duration::from_millis(300);
 
@@ -127,6 +139,7 @@ impl Passer<'_> {
         let mut earliest = Earliest::new();
         let mut wanted = None;
         let mut kept = splicer.tracks();
+        let together = Duration::from_millis(u64::from(self.channel.segment_ms) / TOGETHER);
         while !self.cancel.is_set() {
             splicer.not_before(self.clock.now());
             self.stand_by(&mut runs, chooser.active());
@@ -139,7 +152,7 @@ impl Passer<'_> {
             let index = chooser.active();
             let live = self.lanes[index].health.is_live();
             match self.receive(&mut runs[index], &self.lanes[index]) {
-                Some(Ok(bytes)) => splicer.push(&bytes),
+                Some(Ok(chunk)) => splicer.push(&chunk.bytes),
                 Some(Err(())) => {
                     splicer.end_run(!live);
                     // A file goes on with its next run; what is live may stay away.
@@ -172,6 +185,10 @@ impl Passer<'_> {
                         Pace::Clock => Some(self.clock.instant(unit.dts)),
                         Pace::After(anchor) => Some(anchor.when(unit.dts)),
                     };
+                    let due = match pace {
+                        Pace::Clock => due.and_then(|due| beat(due, together)),
+                        _ => due,
+                    };
                     if due.is_some_and(|due| !self.cancel.sleep_until(due)) {
                         return;
                     }
@@ -180,7 +197,11 @@ impl Passer<'_> {
                             Pace::Clock => self.clock.skew(),
                             _ => earliest.of(clock::wall_micros() - clock::to_micros(unit.dts)),
                         };
-                        anchor = Anchor { at: Instant::now(), media: unit.dts, skew };
+                        let at = match pace {
+                            Pace::Clock => self.clock.instant(unit.dts),
+                            _ => Instant::now(),
+                        };
+                        anchor = Anchor { at, media: unit.dts, skew };
                         self.stats.set_source_up(true);
                         self.stats.pictures.fetch_add(1, Relaxed);
                     }
@@ -243,21 +264,40 @@ impl Passer<'_> {
     }
 
     /// The next bytes; that a run has ended; or nothing for a beat.
-    fn receive(&self, run: &mut Run, lane: &Lane<Receiver<Chunk>>) -> Option<Result<Vec<u8>, ()>> {
+    fn receive(&self, run: &mut Run, lane: &Lane<Receiver<Chunk>>) -> Option<Result<Chunk, ()>> {
         if let Some(chunk) = run.backlog.pop_front() {
-            return Some(Ok(chunk.bytes));
+            return Some(Ok(chunk));
         }
         let Some(chunks) = &run.chunks else {
             run.chunks = lane.runs.recv_timeout(BEAT).ok();
             return None;
         };
         match chunks.recv_timeout(BEAT) {
-            Ok(chunk) => Some(Ok(chunk.bytes)),
+            Ok(chunk) => Some(Ok(chunk)),
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => {
                 run.chunks = None;
                 Some(Err(()))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_due_together_goes_out_together_and_never_late() {
+        let every = Duration::from_millis(62);
+        let now = Instant::now();
+        let moments: Vec<_> = (0..1000)
+            .map(|ms| now + Duration::from_millis(ms))
+            .map(|due| (due, beat(due, every).unwrap_or(due)))
+            .collect();
+        assert!(moments.iter().all(|(due, at)| at <= due && *due < *at + every));
+        let mut beats: Vec<_> = moments.into_iter().map(|(_, at)| at).collect();
+        beats.dedup();
+        assert!((16..=19).contains(&beats.len()), "{} wakes", beats.len());
     }
 }

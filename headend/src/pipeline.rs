@@ -10,6 +10,9 @@ use service::config::SecretText;
 
 use crate::cancel::Cancel;
 
+/// How often a thread that waits for a pipeline looks whether it is still wanted.
+pub const OFTEN: Duration = Duration::from_millis(100);
+
 /// What can go wrong with GStreamer.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
@@ -154,11 +157,16 @@ impl Pipeline {
         }
     }
 
-    /// Waits for the end. `enough` is asked ten times a second.
+    /// Waits for the end. That is asked for, and `enough`, each `often`.
     ///
     /// # Errors
     /// If an element failed.
-    pub fn wait(&self, cancel: &Cancel, mut enough: impl FnMut() -> bool) -> Result<End, Error> {
+    pub fn wait(
+        &self,
+        cancel: &Cancel,
+        often: Duration,
+        mut enough: impl FnMut() -> bool,
+    ) -> Result<End, Error> {
         loop {
             if cancel.is_set() {
                 return Ok(End::Cancelled);
@@ -166,7 +174,7 @@ impl Pipeline {
             if enough() {
                 return Ok(End::Idle);
             }
-            if let Some(end) = self.poll(Duration::from_millis(100))? {
+            if let Some(end) = self.poll(often)? {
                 return Ok(end);
             }
         }

@@ -103,7 +103,7 @@ impl Header {
     pub(crate) fn content(&self) -> Vec<u8> {
         let flags = u8::from(self.random_access) * RANDOM_ACCESS
             + u8::from(self.essential.is_some()) * LAYERED;
-        let mut out = Vec::with_capacity(27);
+        let mut out = Vec::with_capacity(self.content_len());
         out.extend([VERSION, flags, self.n]);
         out.extend(self.number.to_le_bytes());
         out.extend(self.epoch.to_le_bytes());
@@ -113,6 +113,11 @@ impl Header {
             out.extend(layer.len.to_le_bytes());
         }
         out
+    }
+
+    /// How long [`content`](Self::content) is.
+    pub(crate) fn content_len(&self) -> usize {
+        17 + 5 * self.layers().count()
     }
 
     /// The root over the content's fields and the layers' roots.

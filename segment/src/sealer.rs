@@ -1,7 +1,7 @@
 //! The way out: transport-stream bytes to shards.
 
 use aws_lc_rs::signature::Ed25519KeyPair;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::assembly::tree_over;
 use crate::erasure::Code;
@@ -45,9 +45,6 @@ pub struct Sealer {
     /// Memory of the segment before, for the next one: fresh pages would cost as much as the hash.
     spare: Vec<Vec<u8>>,
 }
-
-/// How many buffers are kept: content and parity of two layers.
-const SPARE: usize = 4;
 
 impl Sealer {
     /// A sealer. `epoch_segments`: how many segments one content key serves (0 counts as 1); the
@@ -149,15 +146,23 @@ impl Sealer {
         let roots = (essential.as_ref().map(|word| word.tree.root()), full.tree.root());
         header.root = header.root_of(roots.0.as_ref(), &roots.1);
         let signature = self.sign(&header);
+        let sources =
+            |index| (essential.as_ref().map(|word| word.source(index)), full.source(index));
+        let len = |(essential, full): (Option<Source<'_>>, Source<'_>)| {
+            Shard::wire_len(&header, essential.as_ref(), &full)
+        };
+        let mut wire = BytesMut::with_capacity((0..header.n).map(sources).map(len).sum());
         let shard = |index| {
-            let essential = essential.as_ref().map(|word| word.source(index));
-            Shard::encode(&header, &signature, index, essential, full.source(index))
+            let (essential, full) = sources(index);
+            Shard::encode_into(&mut wire, &header, &signature, index, essential, full)
         };
         let shards = (0..header.n).map(shard).collect();
-        for word in essential.into_iter().chain([full]) {
-            self.spare.extend([word.data, word.parity]);
-        }
-        self.spare.truncate(SPARE);
+        // The last comes out first: each buffer is used for what it was used for before, so none has to grow.
+        let words = [Some(full), essential];
+        let (data, parity): (Vec<_>, Vec<_>) =
+            words.into_iter().flatten().map(|word| (word.data, word.parity)).unzip();
+        self.spare = parity;
+        self.spare.extend(data);
         Ok(shards)
     }
 

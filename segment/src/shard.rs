@@ -1,6 +1,6 @@
 //! A shard as it travels. `docs/wire.md` has the layout, byte for byte.
 
-use bytes::{Buf as _, Bytes};
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
 use crate::header::{LAYERED, RANDOM_ACCESS, VERSION};
 use crate::seal::TAG;
@@ -11,6 +11,9 @@ use crate::{DecodeError, Header, Layer, LayerHeader, LayerSet, MAX_K, MAX_LAYER,
 const HAS_ESSENTIAL: u8 = 4;
 /// Flag: the shard carries its piece of the full layer.
 const HAS_FULL: u8 = 8;
+
+/// Bytes between the header's content and the pieces: capture time, signature, index.
+const FIXED: usize = 8 + 64 + 1;
 
 /// An Ed25519 signature.
 pub(crate) type Signature = [u8; 64];
@@ -127,18 +130,44 @@ impl Shard {
         essential: Option<Source<'_>>,
         full: Source<'_>,
     ) -> Self {
-        let sources = || essential.iter().chain([&full]);
-        let mut wire = header.content();
-        wire.reserve_exact(73 + sources().map(Source::len).sum::<usize>());
-        wire[1] |= essential.as_ref().map_or(0, |s| s.flag(HAS_ESSENTIAL)) | full.flag(HAS_FULL);
-        wire.extend(header.capture.to_le_bytes());
-        wire.extend(signature);
-        wire.push(index);
-        let at = wire.len();
-        for source in sources() {
-            source.write(&mut wire);
+        let len = Self::wire_len(header, essential.as_ref(), &full);
+        let mut wire = BytesMut::with_capacity(len);
+        Self::encode_into(&mut wire, header, signature, index, essential, full)
+    }
+
+    /// What [`encode`](Self::encode) writes, in bytes.
+    pub(crate) fn wire_len(
+        header: &Header,
+        essential: Option<&Source<'_>>,
+        full: &Source<'_>,
+    ) -> usize {
+        header.content_len()
+            + FIXED
+            + essential.into_iter().chain([full]).map(Source::len).sum::<usize>()
+    }
+
+    /// Writes a shard to the end of `wire`, and takes it from there: shards that live and end together share
+    /// one piece of memory.
+    pub(crate) fn encode_into(
+        wire: &mut BytesMut,
+        header: &Header,
+        signature: &Signature,
+        index: u8,
+        essential: Option<Source<'_>>,
+        full: Source<'_>,
+    ) -> Self {
+        let begin = wire.len();
+        wire.extend_from_slice(&header.content());
+        wire[begin + 1] |=
+            essential.as_ref().map_or(0, |s| s.flag(HAS_ESSENTIAL)) | full.flag(HAS_FULL);
+        wire.put_u64_le(header.capture);
+        wire.extend_from_slice(signature);
+        wire.put_u8(index);
+        let at = wire.len() - begin;
+        for source in essential.iter().chain([&full]) {
+            source.write(wire);
         }
-        let wire = Bytes::from(wire);
+        let wire = wire.split().freeze();
         let mut rest = wire.slice(at..);
         let essential = essential.map(|source| source.part(&mut rest));
         let full = full.part(&mut rest);
@@ -266,13 +295,15 @@ impl<'a> Source<'a> {
         self.piece.as_ref().map_or(HASH, |piece| piece.path.len() + piece.bytes.len())
     }
 
-    fn write(&self, wire: &mut Vec<u8>) {
+    fn write(&self, wire: &mut BytesMut) {
         match &self.piece {
-            None => wire.extend(self.root),
+            None => wire.extend_from_slice(&self.root),
             Some(piece) => {
                 match &piece.path {
                     Path::Bytes(bytes) => wire.extend_from_slice(bytes),
-                    Path::Tree(tree, index) => tree.path(*index).for_each(|h| wire.extend(h)),
+                    Path::Tree(tree, index) => {
+                        tree.path(*index).for_each(|hash| wire.extend_from_slice(hash));
+                    }
                 }
                 wire.extend_from_slice(piece.bytes);
             }

@@ -16,7 +16,7 @@ use crate::cancel::Cancel;
 use crate::config::{Channel, Source};
 use crate::encode::{picture_caps, sound_caps};
 use crate::feed::{Feed, Picture, Sink, Sound};
-use crate::pipeline::{End, Error, Pipeline, bytes, on_samples, running_time};
+use crate::pipeline::{End, Error, OFTEN, Pipeline, bytes, on_samples, running_time};
 use crate::still;
 
 /// What a run hands out through; taken away when that side of it has ended.
@@ -54,7 +54,7 @@ pub fn decode(
     let after = Duration::from_millis(channel.lost_after_ms.into());
     // A file that waits for room is not silent, and never becomes another.
     let live = source.is_live() && *source != Source::Test;
-    let end = pipeline.wait(cancel, || live && watch.fell_silent(after))?;
+    let end = pipeline.wait(cancel, OFTEN, || live && watch.fell_silent(after))?;
     Ok(if end == End::Finished && !watch.touched() { End::Empty } else { end })
 }
 

@@ -8,8 +8,10 @@ use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError};
 use super::health::Health;
 use crate::cancel::Cancel;
 
-/// How long a blocked thread may overlook that its source plays no longer.
+/// How long a blocked thread may overlook that its live source plays no longer.
 const NAP: Duration = Duration::from_millis(50);
+/// How long one with a file may overlook that it is no longer wanted.
+const LONG_NAP: Duration = Duration::from_millis(300);
 
 /// Where the runs of one source come from.
 #[derive(Debug)]
@@ -40,7 +42,7 @@ pub fn hand<T>(
                 }
             }
         } else {
-            match out.send_timeout(item, NAP) {
+            match out.send_timeout(item, if health.is_live() { NAP } else { LONG_NAP }) {
                 Ok(()) => return true,
                 Err(SendTimeoutError::Disconnected(_)) => return false,
                 Err(SendTimeoutError::Timeout(back)) => back,

@@ -11,7 +11,7 @@ use crate::pipeline::Error;
 /// Receive buffer asked for from the system, bytes: a burst of a tenth of a second at 100 Mbit/s.
 const SOCKET_BUFFER: i32 = 2 << 20;
 /// What is read of a file at once, bytes: each piece is handed from thread to thread, which costs more than reading it.
-const FILE_BLOCK: u32 = 32 << 10;
+const FILE_BLOCK: u32 = 64 << 10;
 
 /// What brings a source in. Whatever works beside GStreamer for it ends when it is dropped.
 pub(super) struct Reader {

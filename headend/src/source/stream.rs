@@ -18,7 +18,7 @@ use super::reader::{Input, reader};
 use super::watch::Watch;
 use crate::cancel::Cancel;
 use crate::config::{Channel, Source};
-use crate::pipeline::{End, Error, Pipeline, bytes, on_samples};
+use crate::pipeline::{End, Error, OFTEN, Pipeline, on_samples};
 use crate::ts::packet::{Packet, SIZE, SYNC};
 use crate::ts::pes;
 use crate::unit::H264;
@@ -34,8 +34,8 @@ pub struct Chunk {
     pub at: Instant,
     /// Whether a picture begins in them at which a decoder can start.
     pub entry: bool,
-    /// The bytes, cut anywhere.
-    pub bytes: Vec<u8>,
+    /// The bytes, cut anywhere, where the source has left them.
+    pub bytes: gst::MappedBuffer<gst::buffer::Readable>,
 }
 
 /// Hands over one run of a source, until it ends, fails, or (a live source) falls silent.
@@ -74,8 +74,9 @@ pub fn stream(
             return true;
         }
         let out = queue.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
-        let (Some(out), Some(buffer)) = (out, sample.buffer()) else { return false };
-        let bytes = bytes(buffer);
+        let (Some(out), Some(buffer)) = (out, sample.buffer_owned()) else { return false };
+        // Memory that cannot be read holds nothing.
+        let Ok(bytes) = buffer.into_mapped_buffer_readable() else { return true };
         if let Some(inspector) = &inspector {
             inspector.see(&bytes);
         }
@@ -102,7 +103,8 @@ pub fn stream(
     let after = Duration::from_millis(channel.lost_after_ms.into());
     let live = source.is_live();
     let enough = || live && watch.fell_silent(after) || unusable.load(Relaxed);
-    let end = pipeline.wait(cancel, enough)?;
+    // Nobody waits for the end of a file.
+    let end = pipeline.wait(cancel, if live { OFTEN } else { 3 * OFTEN }, enough)?;
     if unusable.load(Relaxed) {
         return Err(Error::Build("source has no track that can be passed through".into()));
     }

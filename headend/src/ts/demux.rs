@@ -156,11 +156,31 @@ impl Demuxer {
     /// Takes bytes, cut anywhere.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<Event>) {
         let mut rest = std::mem::take(&mut self.rest);
-        rest.extend(bytes);
+        let mut bytes = bytes;
+        if !rest.is_empty() {
+            // With what was left go the end of that packet, and the one behind it to see whether it is in step.
+            let held = rest.len();
+            rest.extend(&bytes[..bytes.len().min(2 * SIZE)]);
+            let at = self.packets(&rest, held, out);
+            let Some(done) = at.checked_sub(held) else {
+                rest.drain(..at);
+                self.rest = rest;
+                return;
+            };
+            bytes = &bytes[done..];
+        }
+        let at = self.packets(bytes, bytes.len(), out);
+        rest.clear();
+        rest.extend(&bytes[at..]);
+        self.rest = rest;
+    }
+
+    /// Takes the packets that begin before `until` and are there whole; returns how far it came.
+    fn packets(&mut self, bytes: &[u8], until: usize, out: &mut Vec<Event>) -> usize {
         let mut at = 0;
-        while let Some(chunk) = rest.get(at..at + SIZE) {
+        while let Some(chunk) = bytes.get(at..at + SIZE).filter(|_| at < until) {
             // In step, or where two packets in a row begin.
-            let in_step = chunk[0] == SYNC && rest.get(at + SIZE).is_none_or(|byte| *byte == SYNC);
+            let in_step = chunk[0] == SYNC && bytes.get(at + SIZE).is_none_or(|byte| *byte == SYNC);
             if !in_step {
                 self.errors += 1;
                 at += 1;
@@ -173,8 +193,7 @@ impl Demuxer {
                 None => self.errors += 1,
             }
         }
-        rest.drain(..at);
-        self.rest = rest;
+        at
     }
 
     /// The stream has ended: what was open is whole.

@@ -1,0 +1,33 @@
+//! Memory in large pages.
+
+/// Starts this program anew with memory in pages of 2 MiB, where the system gives them: a program that goes over much
+/// memory and comes back to each piece late spends a good part of its time on looking up where pages of 4 KiB lie. The C
+/// library reads that from the environment, once, so this is called before anything else. Whoever has set the variable
+/// decides.
+///
+/// `one_arena`: all threads take memory from one place. Those with a place of their own get no large pages there, and
+/// what one has just freed is not used by the next while it is still in the caches; those that take often wait for each
+/// other.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub fn take_large_pages(one_arena: bool) {
+    use std::os::unix::process::CommandExt as _;
+
+    const TUNABLES: &str = "GLIBC_TUNABLES";
+    if std::env::var_os(TUNABLES).is_some() {
+        return;
+    }
+    let mut tunables = "glibc.malloc.hugetlb=1".to_owned();
+    if one_arena {
+        tunables.push_str(":glibc.malloc.arena_max=1");
+    }
+    let mut arguments = std::env::args_os();
+    if let (Ok(program), Some(name)) = (std::env::current_exe(), arguments.next()) {
+        let mut again = std::process::Command::new(program);
+        // It gives an error or does not come back; without large pages all is the same, but slower.
+        let _ = again.arg0(name).args(arguments).env(TUNABLES, tunables).exec();
+    }
+}
+
+/// Other systems and C libraries are left as they are.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn take_large_pages(_one_arena: bool) {}
