@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -13,9 +13,9 @@ use link::Endpoint;
 use segment::{ChannelSecret, Shard, SwarmId, Verifier};
 use serde_json::Value;
 use swarm::{Grant, Message, PeerHint, Refusal, Substreams};
-use system_tests::peer::Partner;
+use system_tests::peer::{Ear, Partner, Voice};
 use ticket::{ChannelTicket, Confirmation, Identity, Issuer, Location, PeerId, Role};
-use tokio::time::sleep;
+use tokio::time::{Interval, interval, sleep};
 
 use crate::load::{K, SEGMENT};
 
@@ -28,7 +28,7 @@ const PLATFORM: &str = "stage";
 pub(crate) const N: u8 = 12;
 /// The stream's type and the swarm's id stand before a shard.
 const BEFORE: usize = 17;
-/// A child asks its parent whether it is there at least this often, if it hears from it.
+/// A child asks its parent this often whether it is there.
 const SPEAK: Duration = Duration::from_secs(5);
 /// What was refused is asked for again after this.
 const AGAIN: Duration = Duration::from_millis(300);
@@ -191,17 +191,18 @@ pub(crate) async fn subscribe(
     counters: Arc<Counters>,
 ) {
     let mut missing = substreams;
-    let mut said = Instant::now();
     let add = |counter: &AtomicU64, which: Substreams| {
         counter.fetch_add(u64::from(which.len()), Ordering::Relaxed);
     };
+    let (mut voice, mut ear) = partner.split();
+    let mut speak = interval(SPEAK);
     loop {
         let subscribe = Message::Subscribe { substreams: missing, from: next_segment() };
-        if partner.tell(&subscribe).await.is_err() {
+        if voice.tell(&subscribe).await.is_err() {
             return;
         }
         missing = loop {
-            match partner.hear().await {
+            match hear(&mut ear, &mut voice, &mut speak).await {
                 Ok(Message::Grant(Grant { refused, reason, .. })) if !refused.is_empty() => {
                     add(&counters.refused, refused);
                     if reason == Some(Refusal::Full) {
@@ -213,18 +214,23 @@ pub(crate) async fn subscribe(
                     add(&counters.shed, substreams);
                     break substreams;
                 }
-                // As viewers do: whoever says nothing at all for 20 s is dropped.
-                Ok(_) if said.elapsed() >= SPEAK => {
-                    said = Instant::now();
-                    if partner.tell(&Message::Probe { token: 0 }).await.is_err() {
-                        return;
-                    }
-                }
                 Ok(_) => {}
                 Err(_) => return,
             }
         };
         sleep(AGAIN).await;
+    }
+}
+
+/// The next message. Meanwhile the parent is asked now and then whether it is there, as viewers do: whoever says nothing at
+/// all for 20 s is dropped.
+async fn hear(ear: &mut Ear<'_>, voice: &mut Voice<'_>, speak: &mut Interval) -> Result<Message> {
+    let mut heard = std::pin::pin!(ear.hear());
+    loop {
+        tokio::select! {
+            heard = &mut heard => return heard,
+            _ = speak.tick() => voice.tell(&Message::Probe { token: 0 }).await?,
+        }
     }
 }
 

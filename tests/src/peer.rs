@@ -158,13 +158,18 @@ impl Partner {
         &self.connection.quic
     }
 
+    /// Both directions of its messages, for who speaks while it listens.
+    pub fn split(&mut self) -> (Voice<'_>, Ear<'_>) {
+        let Self { send, receive, swarm, .. } = self;
+        (Voice { send, swarm }, Ear { receive, swarm })
+    }
+
     /// Sends a message to the other's engine.
     ///
     /// # Errors
     /// If the connection is gone.
     pub async fn tell(&mut self, message: &Message) -> Result<()> {
-        let body = [&self.swarm[..], &message.encode()].concat();
-        Ok(protocol::write(&mut self.send, &Raw(MESSAGE, body)).await?)
+        self.split().0.tell(message).await
     }
 
     /// The next message of the other's engine. Must not be dropped half-way: what was read is lost then.
@@ -172,16 +177,7 @@ impl Partner {
     /// # Errors
     /// If the connection is gone, or what comes cannot be read.
     pub async fn hear(&mut self) -> Result<Message> {
-        loop {
-            let Raw(kind, body) = protocol::read(&mut self.receive).await?;
-            if kind != MESSAGE {
-                continue;
-            }
-            let message = body.strip_prefix(&self.swarm[..]).context("of another swarm")?;
-            if let Some((Some(message), _)) = Message::decode(message)? {
-                return Ok(message);
-            }
-        }
+        self.split().1.hear().await
     }
 
     /// Sends bytes as a shard of the swarm.
@@ -214,5 +210,47 @@ impl Partner {
     pub async fn closed(&self) -> Result<String> {
         let closed = self.connection.quic.closed();
         Ok(tokio::time::timeout(LIMIT, closed).await.context("not dropped")?.to_string())
+    }
+}
+
+/// What is said to a peer.
+pub struct Voice<'a> {
+    send: &'a mut quinn::SendStream,
+    swarm: &'a [u8; 16],
+}
+
+impl Voice<'_> {
+    /// As [`Partner::tell`].
+    ///
+    /// # Errors
+    /// As that.
+    pub async fn tell(&mut self, message: &Message) -> Result<()> {
+        let body = [&self.swarm[..], &message.encode()].concat();
+        Ok(protocol::write(self.send, &Raw(MESSAGE, body)).await?)
+    }
+}
+
+/// What a peer says.
+pub struct Ear<'a> {
+    receive: &'a mut quinn::RecvStream,
+    swarm: &'a [u8; 16],
+}
+
+impl Ear<'_> {
+    /// As [`Partner::hear`].
+    ///
+    /// # Errors
+    /// As that.
+    pub async fn hear(&mut self) -> Result<Message> {
+        loop {
+            let Raw(kind, body) = protocol::read(self.receive).await?;
+            if kind != MESSAGE {
+                continue;
+            }
+            let message = body.strip_prefix(&self.swarm[..]).context("of another swarm")?;
+            if let Some((Some(message), _)) = Message::decode(message)? {
+                return Ok(message);
+            }
+        }
     }
 }
