@@ -204,6 +204,9 @@ impl Engine {
             add(&mut self.counters.bytes_out, partner.info.role, bytes.into());
             self.counters.home_out += if partner.at_home() { u64::from(bytes) } else { 0 };
         }
+        if urgency == Urgency::Push && matches!(delivery, Delivery::Sent(_)) {
+            self.uplink.brought(self.now);
+        }
         // What stays in the home says nothing of the uplink, and neither does what was pulled or sent in a burst: that
         // waits behind what is pushed, and is dropped where it is more than a receiver's queue holds.
         if self.is_at_home(to) || urgency != Urgency::Push || !self.came_in_time(shard, delivery) {
@@ -215,7 +218,7 @@ impl Engine {
         }
         let pushed = self.pushes.outside();
         if self.uplink.delivered(delivery, pushed, self.now) {
-            self.shed_overload();
+            self.shed_fallen();
         }
     }
 
@@ -230,7 +233,7 @@ impl Engine {
         let children = pushed / u32::from(self.config.k).max(1);
         let many = (children / 16).clamp(2, MANY as u32) as usize;
         if self.dropped_to.len() >= many && self.uplink.fall(pushed, now) {
-            self.shed_overload();
+            self.shed_fallen();
         }
         if self.dropped_to.len() > MANY {
             self.dropped_to.remove(0);
@@ -267,7 +270,7 @@ impl Engine {
         let second = before
             .is_some_and(|(peer, at)| peer != from && self.now.since(at) < Duration::from_secs(3));
         if (alone || second) && self.uplink.fall(self.pushes.outside(), self.now) {
-            self.shed_overload();
+            self.shed_fallen();
         }
     }
 

@@ -10,16 +10,25 @@ use crate::{Availability, Config, Input, Message, Offer, Output, PeerInfo, Serve
 
 /// A viewer (K = 8, N = 12, 0.5 Mbit/s a sub-stream) that has all sub-streams and lends so many bits per second.
 pub(super) fn viewer(uplink: u64) -> Engine {
+    node(Role::Viewer, Some(uplink))
+}
+
+/// The same, of a server without a limit.
+pub(super) fn server(role: Role) -> Engine {
+    node(role, None)
+}
+
+fn node(role: Role, uplink: Option<u64>) -> Engine {
     let config = Config {
         me: PeerId([255; 32]),
-        role: Role::Viewer,
+        role,
         location: Location::default(),
         n: 12,
         k: 8,
         essential_k: 4,
         segment: Duration::from_millis(250),
         playout_delay: Duration::from_secs(2),
-        uplink: Some(uplink),
+        uplink,
         max_pushed: None,
         serve: Serve::All,
         max_spares: 2,

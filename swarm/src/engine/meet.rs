@@ -131,6 +131,7 @@ impl Engine {
         self.complaint = self.complaint.filter(|(from, _)| *from != peer);
         self.promised = self.promised.filter(|promise| !promise.concerns(peer));
         self.dropped_to.retain(|(child, _)| *child != peer);
+        self.owed.forget(peer);
         self.partners.remove(peer);
         self.start_lost(peer);
         self.lose_parent(peer);

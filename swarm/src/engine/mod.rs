@@ -25,6 +25,7 @@ mod intake;
 mod interior;
 mod known;
 mod meet;
+mod owed;
 mod partner;
 mod path;
 mod playout;
@@ -54,6 +55,7 @@ use self::gentle::Gentle;
 use self::give::Promise;
 use self::interior::Churn;
 use self::known::Known;
+use self::owed::Owed;
 use self::partner::{Partners, Pid, Recent};
 use self::path::Path;
 use self::playout::Playout;
@@ -120,6 +122,8 @@ pub struct Engine {
     complaint: Option<(Pid, Time)>,
     /// Servers: children for whom pushes were dropped lately, and when.
     dropped_to: Vec<(Pid, Time)>,
+    /// Places that an overload took.
+    owed: Owed,
     /// When a child last lost its place to another that gives more.
     displaced: Option<Time>,
     /// The place of a child that was promised to another.
@@ -185,6 +189,7 @@ impl Engine {
             last_exchange: now,
             complaint: None,
             dropped_to: Vec::new(),
+            owed: Owed::default(),
             displaced: None,
             promised: None,
             line_full: None,

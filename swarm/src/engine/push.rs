@@ -131,12 +131,13 @@ impl Pushes {
         old.map(|(index, push)| (index, push.peer, push.since)).collect()
     }
 
-    /// The one that was added last of those that take uplink and that `may_go`.
-    fn newest(&self, may_go: impl Fn(&Push) -> bool) -> Option<(u8, Pid)> {
+    /// The one that was added last of those that take uplink and that `may_go`, and when.
+    fn newest(&self, may_go: impl Fn(&Push) -> bool) -> Option<(u8, Pid, Time)> {
         let all = self.by_index.iter().enumerate();
         let all = all.flat_map(|(index, list)| list.iter().map(move |push| (index as u8, push)));
         let all = all.filter(|(_, push)| !push.home && may_go(push));
-        all.max_by_key(|(index, push)| (push.since, *index)).map(|(index, push)| (index, push.peer))
+        let newest = all.max_by_key(|(index, push)| (push.since, *index));
+        newest.map(|(index, push)| (index, push.peer, push.since))
     }
 }
 
@@ -164,7 +165,8 @@ impl Engine {
         if self.is_at_home(peer) {
             return self.free_at_home();
         }
-        let taken = self.pushes.outside() + self.kept_for_hard(peer);
+        let kept = self.kept_for_hard(peer) + self.owed.before(peer, self.now);
+        let taken = self.pushes.outside() + kept;
         let mut free = self.uplink.capacity().saturating_sub(taken);
         if self.goes_before_others(peer) {
             free = free.max(self.reserved().saturating_sub(self.pushes.servers_only()));
@@ -210,7 +212,7 @@ impl Engine {
                         let push = Push {
                             peer: from,
                             from: first,
-                            since: self.now,
+                            since: self.owed.pay(from, self.now).unwrap_or(self.now),
                             home: partner.at_home(),
                             servers_only: partner.servers_only,
                         };
@@ -221,6 +223,7 @@ impl Engine {
         }
         let refused = substreams.without(granted);
         let reason = reason.filter(|_| !refused.is_empty());
+        self.still_owed(from, refused);
         self.send(from, Message::Grant(Grant { granted, refused, reason }));
         if self.goes_before_others(from) {
             self.shed_overload();
@@ -344,17 +347,20 @@ impl Engine {
         }
     }
 
-    /// Sheds the newest children until the uplink carries the rest. At a server those that nobody else can feed come last,
-    /// as far as there is room kept for them.
-    pub(super) fn shed_overload(&mut self) {
+    /// Sheds the newest children until the uplink carries the rest; gives each that lost a sub-stream, and since when it
+    /// had that. At a server those that nobody else can feed come last, as far as there is room kept for them.
+    pub(super) fn shed_overload(&mut self) -> Vec<(Pid, Time)> {
+        let mut shed = Vec::new();
         while self.pushes.outside() > self.uplink.capacity() {
             let kept = !self.is_viewer() && self.pushes.servers_only() <= self.reserved();
             let others = self.pushes.newest(|push| !(kept && push.servers_only));
-            let Some((index, peer)) = others.or_else(|| self.pushes.newest(|_| true)) else {
-                return;
+            let Some((index, peer, since)) = others.or_else(|| self.pushes.newest(|_| true)) else {
+                break;
             };
             self.stop_pushing(peer, Substreams::only(index), Some(Shed::Overload));
+            shed.push((peer, since));
         }
+        shed
     }
 
     pub(super) fn serve(&mut self, serve: Serve) {

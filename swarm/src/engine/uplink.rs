@@ -14,6 +14,8 @@ const STANDING_AT_SERVER: Duration = Duration::from_millis(500);
 const LOOKED_AT: Duration = Duration::from_secs(1);
 /// At most one fall in this time: what is in the queue was admitted before the last fall.
 const SETTLE: Duration = Duration::from_secs(1);
+/// The same for a server, whose pushes wait for two seconds before they are dropped.
+const SETTLE_AT_SERVER: Duration = Duration::from_secs(2);
 /// Time without trouble before the estimate rises.
 const CALM: Duration = Duration::from_secs(2);
 /// A fall is remembered so long as where doubling ends.
@@ -39,11 +41,44 @@ pub(super) struct Uplink {
     /// Bits that may be sent beside pushes, as of `spent`.
     spare: u64,
     spent: Time,
+    /// What a server has brought.
+    carried: Option<Carried>,
     /// How long a standing queue is.
     standing: Duration,
     /// Since when waits are looked at, and the shortest since then.
     looked: Time,
     shortest: Option<Duration>,
+    /// The shortest of the look before.
+    before: Duration,
+}
+
+/// How much a server brings to its children: if it is overloaded, that is what it can.
+#[derive(Clone, Copy, Debug)]
+struct Carried {
+    segment: Duration,
+    since: Time,
+    /// Pushes brought since then.
+    pushes: u32,
+    /// Sub-streams that came whole in the second before, and in that before it.
+    lately: [Option<u64>; 2],
+}
+
+impl Carried {
+    fn add(&mut self, now: Time) {
+        let passed = now.since(self.since);
+        if passed >= LOOKED_AT {
+            let whole = u128::from(self.pushes) * self.segment.as_micros() / passed.as_micros();
+            // After a pause it would be too little.
+            let whole = Some(whole as u64).filter(|_| passed < LOOKED_AT * 2);
+            self.lately = [whole, self.lately[0]];
+            (self.since, self.pushes) = (now, 0);
+        }
+        self.pushes += 1;
+    }
+
+    fn substreams(&self) -> Option<u64> {
+        self.lately.into_iter().flatten().max()
+    }
 }
 
 impl Uplink {
@@ -61,15 +96,22 @@ impl Uplink {
             k,
             spare: limit.unwrap_or_default(),
             spent: now,
+            carried: None,
             standing: STANDING,
             looked: now,
             shortest: None,
+            before: Duration::ZERO,
         }
     }
 
     /// The same, of a server.
     pub(super) fn server(limit: Option<u64>, max_pushed: Option<u32>, k: u8, now: Time) -> Self {
-        Self { standing: STANDING_AT_SERVER, ..Self::new(limit, max_pushed, k, now) }
+        let carried = Carried { segment: Duration::ZERO, since: now, pushes: 0, lately: [None; 2] };
+        Self {
+            carried: Some(carried),
+            standing: STANDING_AT_SERVER,
+            ..Self::new(limit, max_pushed, k, now)
+        }
     }
 
     pub(super) fn limit(&mut self, limit: Option<u64>, now: Time) {
@@ -88,6 +130,16 @@ impl Uplink {
     pub(super) fn measure(&mut self, bytes: u32, segment: Duration) {
         let rate = u64::from(bytes) * 8_000_000 / (segment.as_micros() as u64).max(1);
         self.substream = if self.substream == 0 { rate } else { (self.substream * 31 + rate) / 32 };
+        if let Some(carried) = &mut self.carried {
+            carried.segment = segment;
+        }
+    }
+
+    /// A push has arrived.
+    pub(super) fn brought(&mut self, now: Time) {
+        if let Some(carried) = &mut self.carried {
+            carried.add(now);
+        }
     }
 
     /// What may be sent in all, bits per second. A server that is told how much it may push, and no rate, may send a
@@ -154,19 +206,27 @@ impl Uplink {
                 if since < LOOKED_AT {
                     return false;
                 }
-                shortest > self.standing && self.fall(pushed, now)
+                // A server's queue that becomes shorter is left to empty.
+                let before = std::mem::replace(&mut self.before, shortest);
+                let sinks = self.carried.is_some() && shortest < before;
+                shortest > self.standing && !sinks && self.fall(pushed, now)
             }
         }
     }
 
     /// The uplink is overloaded; whether the estimate fell.
     pub(super) fn fall(&mut self, pushed: u32, now: Time) -> bool {
-        if now.since(self.changed) < SETTLE || pushed == 0 || self.substream == 0 {
+        let settle = if self.carried.is_some() { SETTLE_AT_SERVER } else { SETTLE };
+        if now.since(self.changed) < settle || pushed == 0 || self.substream == 0 {
             return false;
         }
         let load = u64::from(pushed) * self.substream;
         let base = self.estimate.unwrap_or(load).min(load);
-        let fallen = (base * 17 / 20).max(self.substream);
+        let mut fallen = base * 17 / 20;
+        if let Some(substreams) = self.carried.and_then(|carried| carried.substreams()) {
+            fallen = fallen.min((substreams * self.substream).max(base / 2));
+        }
+        let fallen = fallen.max(self.substream);
         if self.threshold == u64::MAX || now.since(self.fell) > MEMORY {
             self.threshold = fallen;
             self.fell = now;
@@ -223,5 +283,26 @@ mod tests {
         let mut uplink = Uplink::new(Some(10_000_000), None, 8, Time(0));
         uplink.measure(15_625, Duration::from_millis(250));
         assert!(uplink.delivered(Delivery::Dropped, 8, Time(5_000_000)));
+    }
+
+    /// Two streams pushed, of which one comes: whether a server falls to what it brings at once, once, and while its queue
+    /// becomes shorter no further.
+    #[test]
+    fn a_server_falls_to_what_it_brings_and_lets_its_queue_empty() {
+        let mut uplink = Uplink::server(None, None, 8, Time(0));
+        uplink.measure(15_625, Duration::from_millis(250));
+        let mut fallen = Vec::new();
+        // Thirty-two pushes a second are eight sub-streams.
+        for push in 1..=320u64 {
+            let now = Time(1_000_000 + push * 31_250);
+            uplink.brought(now);
+            // The queue grows until the fourth second.
+            let wait = if push < 128 { push * 12 } else { 1_600 - (push - 128) * 5 };
+            let pushed = if fallen.is_empty() { 16 } else { 6 };
+            if uplink.delivered(Delivery::Sent(Duration::from_millis(wait)), pushed, now) {
+                fallen.push(uplink.capacity());
+            }
+        }
+        assert_eq!(fallen, [6], "six sevenths of eight");
     }
 }
