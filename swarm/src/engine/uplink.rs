@@ -292,17 +292,23 @@ mod tests {
         let mut uplink = Uplink::server(None, None, 8, Time(0));
         uplink.measure(15_625, Duration::from_millis(250));
         let mut fallen = Vec::new();
+        let mut wait = Duration::ZERO;
         // Thirty-two pushes a second are eight sub-streams.
         for push in 1..=320u64 {
             let now = Time(1_000_000 + push * 31_250);
             uplink.brought(now);
-            // The queue grows until the fourth second.
-            let wait = if push < 128 { push * 12 } else { 1_600 - (push - 128) * 5 };
-            let pushed = if fallen.is_empty() { 16 } else { 6 };
-            if uplink.delivered(Delivery::Sent(Duration::from_millis(wait)), pushed, now) {
+            let pushed = if fallen.is_empty() {
+                wait += Duration::from_millis(20);
+                16
+            } else {
+                wait = wait.saturating_sub(Duration::from_millis(2));
+                6
+            };
+            if uplink.delivered(Delivery::Sent(wait), pushed, now) {
                 fallen.push(uplink.capacity());
             }
         }
+        assert!(wait > STANDING_AT_SERVER);
         assert_eq!(fallen, [6], "six sevenths of eight");
     }
 }
