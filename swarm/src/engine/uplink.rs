@@ -12,6 +12,8 @@ const STANDING: Duration = Duration::from_millis(150);
 /// The same for a server, whose processor may be busy for a moment.
 const STANDING_AT_SERVER: Duration = Duration::from_millis(500);
 const LOOKED_AT: Duration = Duration::from_secs(1);
+/// A server's queue whose shortest wait is so much less than a second before becomes shorter.
+const SINKS: Duration = Duration::from_millis(50);
 /// At most one fall in this time: what is in the queue was admitted before the last fall.
 const SETTLE: Duration = Duration::from_secs(1);
 /// The same for a server, whose pushes wait for two seconds before they are dropped.
@@ -208,7 +210,7 @@ impl Uplink {
                 }
                 // A server's queue that becomes shorter is left to empty.
                 let before = std::mem::replace(&mut self.before, shortest);
-                let sinks = self.carried.is_some() && shortest < before;
+                let sinks = self.carried.is_some() && shortest + SINKS < before;
                 shortest > self.standing && !sinks && self.fall(pushed, now)
             }
         }
@@ -246,6 +248,11 @@ impl Uplink {
     pub(super) fn rise(&mut self, now: Time) {
         let Some(estimate) = self.estimate else { return };
         if now.since(self.changed) < CALM || self.limit.is_some_and(|limit| estimate >= limit) {
+            return;
+        }
+        // A server has no more to give while all that it pushes waits.
+        let looked_at = now.since(self.looked) < LOOKED_AT * 2;
+        if self.carried.is_some() && looked_at && self.before > STANDING {
             return;
         }
         let risen =
