@@ -13,7 +13,9 @@ pub fn take_large_pages(one_arena: bool) {
     use std::os::unix::process::CommandExt as _;
 
     const TUNABLES: &str = "GLIBC_TUNABLES";
-    if std::env::var_os(TUNABLES).is_some() {
+    // A C library takes the variable away from a program with more rights than its user; it must not begin anew for ever.
+    const STARTED: &str = "BRAIDCAST_STARTED_ANEW";
+    if [TUNABLES, STARTED].into_iter().any(|name| std::env::var_os(name).is_some()) {
         return;
     }
     let mut tunables = "glibc.malloc.hugetlb=1".to_owned();
@@ -24,7 +26,7 @@ pub fn take_large_pages(one_arena: bool) {
     if let (Ok(program), Some(name)) = (std::env::current_exe(), arguments.next()) {
         let mut again = std::process::Command::new(program);
         // It gives an error or does not come back; without large pages all is the same, but slower.
-        let _ = again.arg0(name).args(arguments).env(TUNABLES, tunables).exec();
+        let _ = again.arg0(name).args(arguments).env(TUNABLES, tunables).env(STARTED, "1").exec();
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Engine;
 use super::partner::Pid;
-use crate::{Substreams, Time};
+use crate::Time;
 
 /// Who does not ask again for so long has found another parent.
 const ASKS: Duration = Duration::from_secs(3);
@@ -27,13 +27,15 @@ struct Claim {
 pub(super) struct Owed(Vec<Claim>);
 
 impl Owed {
-    fn of(&mut self, child: Pid) -> Option<&mut Claim> {
+    /// What is still owed to a child.
+    fn of(&mut self, child: Pid, now: Time) -> Option<&mut Claim> {
+        self.0.retain(|claim| now.since(claim.asked) < ASKS);
         self.0.iter_mut().find(|claim| claim.child == child)
     }
 
     /// A child lost a sub-stream that it had since then.
     fn add(&mut self, child: Pid, since: Time, now: Time) {
-        match self.of(child) {
+        match self.of(child, now) {
             Some(claim) => {
                 claim.count += 1;
                 claim.since = claim.since.min(since);
@@ -45,8 +47,7 @@ impl Owed {
 
     /// A child gets a sub-stream, again if it had lost one; then since when it counts as having it.
     pub(super) fn pay(&mut self, child: Pid, now: Time) -> Option<Time> {
-        self.0.retain(|claim| now.since(claim.asked) < ASKS);
-        let claim = self.of(child)?;
+        let claim = self.of(child, now)?;
         claim.count -= 1;
         let since = claim.since;
         self.0.retain(|claim| claim.count > 0);
@@ -55,7 +56,7 @@ impl Owed {
 
     /// A child has asked in vain.
     pub(super) fn renew(&mut self, child: Pid, now: Time) {
-        if let Some(claim) = self.of(child) {
+        if let Some(claim) = self.of(child, now) {
             claim.asked = now;
         }
     }
@@ -83,13 +84,6 @@ impl Engine {
         }
         for (child, since) in shed {
             self.owed.add(child, since, self.now);
-        }
-    }
-
-    /// These were refused for want of room.
-    pub(super) fn still_owed(&mut self, child: Pid, refused: Substreams) {
-        if !refused.is_empty() {
-            self.owed.renew(child, self.now);
         }
     }
 }
@@ -134,5 +128,24 @@ mod tests {
         engine.uplink.max_pushed(Some(8 + u32::from(left) + 1));
         engine.shed_fallen();
         assert!(engine.takes(two).contains(7) && engine.takes(three).is_empty());
+    }
+
+    #[test]
+    fn what_is_not_asked_for_any_more_is_not_owed_any_more() {
+        let mut engine = server(Role::Headend);
+        (1..=2).for_each(|number| meet(&mut engine, number, &[]));
+        let [one, two] = [1, 2].map(|n| engine.partners.find(&id(n)).unwrap());
+        let at = |second: u64| Time(second * 1_000_000);
+        let mut owed = Owed::default();
+        owed.add(one, at(1), at(10));
+        owed.add(one, at(2), at(10));
+        owed.renew(one, at(12));
+        assert_eq!((owed.before(two, at(14)), owed.before(one, at(14))), (2, 0));
+        assert_eq!(owed.before(two, at(15)), 0);
+        owed.renew(one, at(16));
+        assert_eq!((owed.before(two, at(16)), owed.pay(one, at(16))), (0, None));
+        owed.add(one, at(3), at(20));
+        assert_eq!((owed.pay(one, at(21)), owed.pay(one, at(21))), (Some(at(3)), None));
+        assert!(owed.0.is_empty());
     }
 }

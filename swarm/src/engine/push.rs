@@ -223,7 +223,9 @@ impl Engine {
         }
         let refused = substreams.without(granted);
         let reason = reason.filter(|_| !refused.is_empty());
-        self.still_owed(from, refused);
+        if reason == Some(Refusal::Full) {
+            self.owed.renew(from, self.now);
+        }
         self.send(from, Message::Grant(Grant { granted, refused, reason }));
         if self.goes_before_others(from) {
             self.shed_overload();

@@ -251,8 +251,8 @@ impl Uplink {
             return;
         }
         // A server has no more to give while all that it pushes waits.
-        let looked_at = now.since(self.looked) < LOOKED_AT * 2;
-        if self.carried.is_some() && looked_at && self.before > STANDING {
+        let pushes = now.since(self.looked) < LOOKED_AT * 2;
+        if self.carried.is_some() && pushes && self.before > STANDING {
             return;
         }
         let risen =
