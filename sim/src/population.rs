@@ -58,15 +58,21 @@ pub(crate) enum Manner {
     PromiseBreaker,
 }
 
-/// One node.
+/// One node. What each shard asks of its receiver and sender stands first, in one line of the processor's caches: with very
+/// many nodes each look at one waits for memory.
 #[derive(Clone, Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Profile {
-    pub(crate) role: Role,
     pub(crate) location: Location,
+    /// The first node behind the same line: itself, where nobody shares it.
+    pub(crate) home: u32,
+    pub(crate) role: Role,
     /// Which kind of access line; servers have none.
     pub(crate) line: Option<u8>,
     pub(crate) nat: Nat,
     pub(crate) manner: Manner,
+    /// Whether somebody shares the line.
+    pub(crate) shares_line: bool,
     /// Bits per second, really.
     pub(crate) up: Option<u64>,
     pub(crate) down: Option<u64>,
@@ -75,10 +81,6 @@ pub(crate) struct Profile {
     pub(crate) max_pushed: Option<u32>,
     /// Presences, virtual microseconds: from, to. More than one if it is restarted.
     pub(crate) stays: Vec<Stay>,
-    /// The first node behind the same line: itself, where nobody shares it.
-    pub(crate) home: u32,
-    /// Whether somebody does.
-    pub(crate) shares_line: bool,
     pub(crate) clock: Faults,
 }
 
@@ -385,6 +387,11 @@ fn stay(scenario: &Scenario, from: u64, end: u64, stream: &mut Stream) -> Stay {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_shard_asks_of_a_node_is_in_one_cache_line() {
+        assert_eq!(std::mem::offset_of!(Profile, lends), 64);
+    }
 
     #[test]
     fn the_audience_is_as_large_as_asked_though_people_go() {

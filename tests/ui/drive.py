@@ -163,7 +163,7 @@ def reading(window):
     wait("the guide begins at what is played", focused("red, Red hours"))
     window.key("Down")
     wait("down is the next channel", focused("green, Green hours"))
-    window.wait_for_start_of("green  ·  Today")
+    window.wait_for_start_of(f"green  ·  {guide.day(GUIDE_BEGINS)}")
     window.key("Up", "Right")
     wait("right is what comes next", focused("red, More of red"))
     window.key("Left", "Down", "Return")
@@ -175,7 +175,7 @@ def reading(window):
     window.click(min(wait("buttons for the guide", buttons), key=lambda node: window.area(node)[1]))
     window.wait("Close the guide")
     window.click(window.wait_for_start_of("blue, Blue hours"))
-    window.wait_for_start_of("blue  ·  Today")
+    window.wait_for_start_of(f"blue  ·  {guide.day(GUIDE_BEGINS)}")
     window.click(window.wait_for_start_of("Watch"))
     window.gone("Close the guide")
     shows(window, "blue")
@@ -228,6 +228,6 @@ def main(window):
 
 
 GUIDE = {name: (240, [f"{name.title()} hours", f"More of {name}"]) for name in COLOURS}
-guide.load(platform, GUIDE)
+GUIDE_BEGINS = guide.load(platform, GUIDE)
 desktop = Desktop()
 run(main, program, folder)

@@ -7,11 +7,13 @@ import tempfile
 
 
 def load(platform, channels):
-    """Loads a guide of fourteen hours that began two hours ago: for each channel minutes, and titles in turn."""
+    """Loads a guide of fourteen hours that began two hours ago: for each channel minutes, and titles in turn. Gives
+    when it begins."""
     now = datetime.datetime.now(datetime.timezone.utc).replace(minute=0, second=0, microsecond=0)
+    begin = now - datetime.timedelta(hours=2)
     lines = ["<tv>", *(f'<channel id="{channel}"><display-name>{channel}</display-name></channel>' for channel in channels)]
     for channel, (minutes, titles) in channels.items():
-        at, turn = now - datetime.timedelta(hours=2), 0
+        at, turn = begin, 0
         while at < now + datetime.timedelta(hours=12):
             end = at + datetime.timedelta(minutes=minutes)
             lines.append(f'<programme channel="{channel}" start="{at:%Y%m%d%H%M%S} +0000" stop="{end:%Y%m%d%H%M%S} +0000">'
@@ -24,3 +26,11 @@ def load(platform, channels):
         file.flush()
         config = os.path.join(platform, "auth.toml")
         subprocess.run([os.environ["AUTH"], "--config", config, "guide", "load", file.name], check=True)
+    return begin
+
+
+def day(time):
+    """The day of a time, not long ago, as the window names it now: in the evening a programme is of today, after
+    midnight the same is of yesterday."""
+    today = datetime.datetime.now().date()
+    return "Today" if time.astimezone().date() == today else "Yesterday"

@@ -16,15 +16,17 @@ pub(super) fn clock(time: SystemTime) -> String {
     local(time).and_then(|time| time.format("%H:%M").ok()).map(String::from).unwrap_or_default()
 }
 
-/// The day, for people: `Today`, `Tomorrow`, or its name and date.
+/// The day, for people: `Yesterday`, `Today`, `Tomorrow`, or its name and date.
 pub(super) fn day(time: SystemTime, now: SystemTime) -> String {
     let Some((time, now)) = local(time).zip(local(now)) else { return String::new() };
     let number = |day: &glib::DateTime| (day.year(), day.day_of_year());
-    let tomorrow = now.add_days(1).ok();
-    if number(&time) == number(&now) {
+    let is = |days| now.add_days(days).is_ok_and(|day| number(&time) == number(&day));
+    if is(0) {
         tr("Today").to_owned()
-    } else if tomorrow.is_some_and(|tomorrow| number(&time) == number(&tomorrow)) {
+    } else if is(1) {
         tr("Tomorrow").to_owned()
+    } else if is(-1) {
+        tr("Yesterday").to_owned()
     } else {
         time.format("%A, %x").map(String::from).unwrap_or_default()
     }
@@ -79,5 +81,14 @@ mod tests {
             span(UNIX_EPOCH, UNIX_EPOCH + Duration::from_secs(5400)).split(' ').nth(3),
             Some("(90")
         );
+    }
+
+    #[test]
+    fn days_near_now_have_words() {
+        let now = UNIX_EPOCH + Duration::from_secs(400 * 86_400);
+        let after =
+            |days: i64| day(UNIX_EPOCH + Duration::from_secs((400 + days) as u64 * 86_400), now);
+        assert_eq!([after(-1), after(0), after(1)], ["Yesterday", "Today", "Tomorrow"]);
+        assert!(after(-2).contains(", ") && after(2).contains(", "));
     }
 }

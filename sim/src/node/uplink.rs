@@ -21,6 +21,8 @@ pub(crate) struct Waiting {
 /// See the module.
 #[derive(Default, Debug)]
 pub(crate) struct Uplink {
+    /// The only one that waits: most go out at once.
+    only: Option<Waiting>,
     /// Empty ones are kept: they are used again soon.
     queues: BTreeMap<u32, Vec<Waiting>>,
     /// Whose queues are not empty.
@@ -33,6 +35,22 @@ pub(crate) struct Uplink {
 
 impl Uplink {
     pub(crate) fn put(&mut self, waiting: Waiting) {
+        if self.is_empty() {
+            self.only = Some(waiting);
+            return;
+        }
+        self.line_up();
+        self.append(waiting);
+    }
+
+    /// Puts the only one into its queue.
+    fn line_up(&mut self) {
+        if let Some(only) = self.only.take() {
+            self.append(only);
+        }
+    }
+
+    fn append(&mut self, waiting: Waiting) {
         let queue = self.queues.entry(waiting.to).or_default();
         if queue.is_empty() {
             self.turns.push_back(waiting.to);
@@ -42,6 +60,9 @@ impl Uplink {
 
     /// The next shard, of the connection whose turn it is.
     pub(crate) fn next(&mut self) -> Option<Waiting> {
+        if let Some(only) = self.only.take() {
+            return Some(only);
+        }
         loop {
             let peer = self.turns.pop_front()?;
             let Some(queue) = self.queues.get_mut(&peer) else { continue };
@@ -70,7 +91,7 @@ impl Uplink {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.turns.is_empty()
+        self.only.is_none() && self.turns.is_empty()
     }
 
     /// Takes pushes of these sub-streams to a peer out.
@@ -87,6 +108,7 @@ impl Uplink {
     }
 
     fn retain(&mut self, to: u32, keep: impl Fn(&Waiting) -> bool) {
+        self.line_up();
         let Some(queue) = self.queues.get_mut(&to) else { return };
         queue.retain(keep);
         if queue.is_empty() {

@@ -167,7 +167,7 @@ impl Known {
             // Not doubled: most of the memory of an engine is here.
             self.peers.reserve_exact(16);
         }
-        self.ids.insert(place, &entry.peer);
+        self.ids.insert(place, &entry.peer, ());
         self.peers.insert(place, entry);
     }
 

@@ -9,14 +9,16 @@ use crate::{Availability, PeerInfo, Reach, Substreams, Time};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Pid(u16);
 
+/// From so many on, room for partners is doubled.
+const MANY: usize = 256;
+
 /// All partners, in the order of their places.
 #[derive(Debug, Default)]
 pub(super) struct Partners {
-    slots: Vec<Option<Box<Partner>>>,
+    slots: Vec<Option<Partner>>,
     free: Vec<Pid>,
     /// Ids in order, and whose they are.
-    ids: Ids,
-    pids: Vec<Pid>,
+    ids: Ids<Pid>,
 }
 
 impl Partners {
@@ -25,16 +27,16 @@ impl Partners {
     }
 
     pub(super) fn find(&self, id: &PeerId) -> Option<Pid> {
-        let mut same = self.pids[self.ids.places(id)].iter().copied();
+        let mut same = self.ids.with(self.ids.places(id));
         same.find(|&pid| self.get(pid).is_some_and(|partner| partner.id == *id))
     }
 
     pub(super) fn get(&self, pid: Pid) -> Option<&Partner> {
-        self.slots.get(usize::from(pid.0))?.as_deref()
+        self.slots.get(usize::from(pid.0))?.as_ref()
     }
 
     pub(super) fn get_mut(&mut self, pid: Pid) -> Option<&mut Partner> {
-        self.slots.get_mut(usize::from(pid.0))?.as_deref_mut()
+        self.slots.get_mut(usize::from(pid.0))?.as_mut()
     }
 
     /// Takes a partner in; `None` if there are more than can be counted or it is one already.
@@ -46,25 +48,27 @@ impl Partners {
             Some(pid) => pid,
             None => {
                 let pid = Pid(u16::try_from(self.slots.len()).ok()?);
+                if self.slots.len() == self.slots.capacity() && self.slots.len() < MANY {
+                    // Not doubled: there are very many of these.
+                    self.slots.reserve_exact(8);
+                }
                 self.slots.push(None);
                 pid
             }
         };
         let place = self.ids.places(&partner.id).start;
-        self.ids.insert(place, &partner.id);
-        self.pids.insert(place, pid);
-        self.slots[usize::from(pid.0)] = Some(Box::new(partner));
+        self.ids.insert(place, &partner.id, pid);
+        self.slots[usize::from(pid.0)] = Some(partner);
         Some(pid)
     }
 
     pub(super) fn remove(&mut self, pid: Pid) -> Option<Partner> {
         let partner = self.slots.get_mut(usize::from(pid.0))?.take()?;
-        if let Some(place) = self.pids.iter().position(|&other| other == pid) {
+        if let Some(place) = self.ids.position(pid) {
             self.ids.remove(place);
-            self.pids.remove(place);
         }
         self.free.push(pid);
-        Some(*partner)
+        Some(partner)
     }
 
     pub(super) fn clear(&mut self) {
@@ -73,15 +77,15 @@ impl Partners {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Pid, &Partner)> {
         let numbered = self.slots.iter().enumerate();
-        numbered.filter_map(|(place, slot)| Some((Pid(place as u16), slot.as_deref()?)))
+        numbered.filter_map(|(place, slot)| Some((Pid(place as u16), slot.as_ref()?)))
     }
 
     pub(super) fn values(&self) -> impl Iterator<Item = &Partner> {
-        self.slots.iter().filter_map(|slot| slot.as_deref())
+        self.slots.iter().flatten()
     }
 
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Partner> {
-        self.slots.iter_mut().filter_map(|slot| slot.as_deref_mut())
+        self.slots.iter_mut().flatten()
     }
 
     /// The places that are taken, for loops that change the table.
