@@ -61,8 +61,14 @@ enum Part {
         #[arg(long, default_value_t = 5)]
         runs: usize,
     },
-    /// What a repeater adds to the delay while its core is busy half of the time.
+    /// What a repeater adds to the delay while its core is busy half of the time, with one channel.
     Delay {
+        /// As of `all`.
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+    },
+    /// The same with many channels of few children each.
+    DelayMany {
         /// As of `all`.
         #[arg(long, default_value_t = 5)]
         runs: usize,
@@ -174,6 +180,7 @@ fn main() -> Result<()> {
             }
         }
         Part::Delay { runs } => apart(overload::delay(runs.max(1)))?,
+        Part::DelayMany { runs } => apart(overload::delay_of_many_channels(runs.max(1)))?,
         Part::Overload { runs } => apart(overload::measure(runs.max(1)))?,
         Part::Engines { partners } => return engine::engines(partners),
         Part::Engine { runs } => engine::measure(runs.max(1))?,

@@ -8,7 +8,8 @@ use anyhow::{Context as _, Result};
 use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
-use crate::children::Counters;
+use crate::children::{self, Counters};
+use crate::delay::Delays;
 use crate::fan_out;
 use crate::figure::Figure;
 use crate::load::Load;
@@ -16,8 +17,8 @@ use crate::processor::Look;
 use crate::repeater::Running;
 
 const MBIT: u32 = 20;
-/// The same, bytes per second.
-const RATE: f64 = MBIT as f64 * 1e6 / 8.0;
+/// Where there are many channels.
+const MANY_MBIT: u32 = 4;
 /// Others who take an equal share of the repeater's core: so its children's core, which has to receive and to open all
 /// that is sent, is not the limit.
 const OTHERS: usize = 3;
@@ -42,7 +43,7 @@ pub(crate) async fn measure(runs: usize) -> Result<Vec<Figure>> {
     for _ in 0..runs {
         let mut running = Running::start(&clip, 1).await?;
         running.fill(FEW).await?;
-        running.settle(RATE).await;
+        running.settle(rate(MBIT)).await;
         let load = Load { children: FEW, mbit: MBIT, seconds: 4 };
         let per_core =
             fan_out::rate("few", load, running.pid()?, &running.counters().bytes).await?;
@@ -50,7 +51,7 @@ pub(crate) async fn measure(runs: usize) -> Result<Vec<Figure>> {
         let others = (0..OTHERS).map(|_| spin()).collect::<Result<Vec<_>>>()?;
         running.sample().await?;
         running.fill(enough).await?;
-        running.settle(RATE).await;
+        running.settle(rate(MBIT)).await;
         let first = running.counters().clone();
         let saturated = goodput(&[&first], WARM).await?[0];
         running.sample().await?.delays().await?;
@@ -85,7 +86,7 @@ pub(crate) async fn measure(runs: usize) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Delay added at half load.
+/// Delay added at half load, one channel of 20 Mbit/s with many children.
 ///
 /// # Errors
 /// As of [`measure`].
@@ -98,20 +99,10 @@ pub(crate) async fn delay(runs: usize) -> Result<Vec<Figure>> {
         let few = Load { children: FEW, mbit: MBIT, seconds: 4 };
         let limit = fan_out::sealed_udp(few).await?;
         let mut running = Running::start(&clip, 1).await?;
-        running.fill(FEW).await?;
-        running.settle(RATE).await;
-        let pid = running.pid()?;
-        let per_core = fan_out::rate("few", few, pid, &running.counters().bytes).await?;
-        let half = (per_core * 1e3 / f64::from(MBIT) / 2.0) as usize;
+        let half = half_of_a_core(&mut running, few).await?;
         running.fill(half.saturating_sub(10)).await?;
-        running.settle(RATE).await;
-        let sample = running.sample().await?;
-        sleep(WARM).await;
-        sample.delays().await?;
-        let look = Look::begin(&[pid])?;
-        sleep(LOOK).await;
-        let delays = sample.delays().await?.context("nothing came")?;
-        busy.push(look.share()?);
+        let (delays, share) = added(&mut running, MBIT).await?;
+        busy.push(share);
         median.push(delays.median);
         most.push(delays.most);
         // What the limit needs to send one segment to all.
@@ -129,6 +120,57 @@ pub(crate) async fn delay(runs: usize) -> Result<Vec<Figure>> {
     ])
 }
 
+/// The same, many channels of 4 Mbit/s with twelve children each.
+///
+/// # Errors
+/// As of [`measure`].
+pub(crate) async fn delay_of_many_channels(runs: usize) -> Result<Vec<Figure>> {
+    let folder = tempfile::tempdir()?;
+    let clip = folder.path().join("clip.ts");
+    system_tests::clip::constant_rate(&clip, MANY_MBIT).await?;
+    let [mut many, mut median, mut most, mut busy] = [const { Vec::new() }; 4];
+    for _ in 0..runs {
+        let few = Load { children: FEW, mbit: MANY_MBIT, seconds: 4 };
+        let mut running = Running::start(&clip, 1).await?;
+        let channels = half_of_a_core(&mut running, few).await? / usize::from(children::N);
+        running.stop().await?;
+        let mut running = Running::start(&clip, channels.max(1)).await?;
+        let (delays, share) = added(&mut running, MANY_MBIT).await?;
+        many.push(channels as f64);
+        median.push(delays.median);
+        most.push(delays.most);
+        busy.push(share);
+        running.stop().await?;
+    }
+    Ok(vec![
+        Figure::new("half load, channels of twelve children: channels", "", many),
+        Figure::new("half load, many channels: delay added, median", "ms", median).below(1.0),
+        Figure::new("half load, many channels: delay added, 99 %", "ms", most).below(10.0),
+        Figure::new("half load, many channels: processor of the repeater", "% core", busy),
+    ])
+}
+
+/// How many children take half of a core, by what a few take.
+async fn half_of_a_core(running: &mut Running, few: Load) -> Result<usize> {
+    running.fill(few.children).await?;
+    running.settle(rate(few.mbit)).await;
+    let bytes = running.counters().clone();
+    let per_core = fan_out::rate("few", few, running.pid()?, &bytes.bytes).await?;
+    Ok((per_core * 1e3 / f64::from(few.mbit) / 2.0) as usize)
+}
+
+/// What is added to the delay now, and the repeater's share of its core.
+async fn added(running: &mut Running, mbit: u32) -> Result<(Delays, f64)> {
+    running.settle(rate(mbit)).await;
+    let pid = running.pid()?;
+    let sample = running.sample().await?;
+    sleep(WARM).await;
+    sample.delays().await?;
+    let look = Look::begin(&[pid])?;
+    sleep(LOOK).await;
+    Ok((sample.delays().await?.context("nothing came")?, look.share()?))
+}
+
 /// Gbit/s that these groups of children read.
 async fn goodput(groups: &[&Counters], before: Duration) -> Result<Vec<f64>> {
     sleep(before).await;
@@ -137,6 +179,11 @@ async fn goodput(groups: &[&Counters], before: Duration) -> Result<Vec<f64>> {
     sleep(LOOK).await;
     let rate = |bytes: u64| bytes as f64 * 8.0 / 1e9 / from.elapsed().as_secs_f64();
     Ok(bytes().zip(read).map(|(now, before)| rate(now - before)).collect())
+}
+
+/// Bytes per second.
+fn rate(mbit: u32) -> f64 {
+    f64::from(mbit) * 1e6 / 8.0
 }
 
 fn spin() -> Result<Child> {

@@ -247,12 +247,14 @@ impl Outbox {
         }
     }
 
-    /// The shard to be sent next, and those before it that came too late to be sent.
-    pub(crate) fn take_shard(&self, now: Time) -> (Option<Waiting>, Vec<Waiting>) {
+    /// The shard to be sent next, and those before it that would come too late if each takes `way` to arrive. Its deadline
+    /// is when it has to be gone by.
+    pub(crate) fn take_shard(&self, now: Time, way: Duration) -> (Option<Waiting>, Vec<Waiting>) {
         let mut queues = self.lock();
         let mut late = Vec::new();
         while let Some(key) = queues.next(self.bursts_first) {
-            let Some(waiting) = queues.remove(key) else { break };
+            let Some(mut waiting) = queues.remove(key) else { break };
+            waiting.deadline = waiting.deadline - way;
             let aged = waiting.urgency == Urgency::Push && now.since(waiting.since) > MAX_PUSH_AGE;
             if waiting.deadline < now || aged {
                 late.push(waiting);
@@ -321,7 +323,8 @@ mod tests {
         ] {
             assert!(outbox.shard(waiting(urgency, n, deadline, 10)).is_empty());
         }
-        let order: Vec<_> = (0..4).map(|_| number(outbox.take_shard(Time(0)).0)).collect();
+        let order: Vec<_> =
+            (0..4).map(|_| number(outbox.take_shard(Time(0), Duration::ZERO).0)).collect();
         assert_eq!(order, [Some(4), Some(3), Some(2), Some(1)]);
     }
 
@@ -334,7 +337,8 @@ mod tests {
         outbox.shard(waiting(Urgency::Start, 2, 90, 10));
         outbox.shard(waiting(Urgency::Start, 1, 80, 10));
         outbox.shard(Waiting { swarm: SwarmId([3; 16]), ..waiting(Urgency::Start, 3, 1, 10) });
-        let order: Vec<_> = (0..5).map(|_| number(outbox.take_shard(Time(0)).0)).collect();
+        let order: Vec<_> =
+            (0..5).map(|_| number(outbox.take_shard(Time(0), Duration::ZERO).0)).collect();
         assert_eq!(order, [Some(1), Some(2), Some(5), Some(4), Some(3)]);
     }
 
@@ -343,11 +347,21 @@ mod tests {
         let outbox = Outbox::default();
         outbox.shard(waiting(Urgency::Push, 1, 10, 10));
         outbox.shard(waiting(Urgency::Push, 2, 30, 10));
-        let (next, late) = outbox.take_shard(Time(20));
+        let (next, late) = outbox.take_shard(Time(20), Duration::ZERO);
         assert_eq!((number(next), late.len()), (Some(2), 1));
         outbox.shard(waiting(Urgency::Push, 3, 60_000_000, 10));
-        let (next, late) = outbox.take_shard(Time(5_000_000));
+        let (next, late) = outbox.take_shard(Time(5_000_000), Duration::ZERO);
         assert_eq!((number(next), late.len()), (None, 1));
+    }
+
+    #[test]
+    fn what_would_come_too_late_is_not_sent() {
+        let outbox = Outbox::default();
+        outbox.shard(waiting(Urgency::Push, 1, 30_000, 10));
+        outbox.shard(waiting(Urgency::Push, 2, 60_000, 10));
+        let (next, late) = outbox.take_shard(Time(20_000), Duration::from_millis(15));
+        assert_eq!((next.as_ref().map(|next| next.deadline), late.len()), (Some(Time(45_000)), 1));
+        assert_eq!(number(next), Some(2));
     }
 
     #[test]
@@ -361,7 +375,7 @@ mod tests {
         outbox.shard(waiting(Urgency::Start, 3, 90, 10));
         outbox.shard(waiting(Urgency::Repair, 3, 90, 10));
         outbox.shard(waiting(Urgency::Repair, 3, 90, 10));
-        let (taken, _) = outbox.take_shard(Time(0));
+        let (taken, _) = outbox.take_shard(Time(0), Duration::ZERO);
         assert_eq!((number(taken.clone()), outbox.waiting()), (Some(3), 2));
         // It is on its way.
         outbox.shard(waiting(Urgency::Repair, 3, 90, 10));
@@ -370,7 +384,7 @@ mod tests {
         let asked = Waiting { since: Time(2_000_000), ..waiting(Urgency::Repair, 3, 90, 10) };
         outbox.shard(asked);
         assert_eq!(outbox.waiting(), 3);
-        assert_eq!(number(outbox.take_shard(Time(0)).0), Some(3));
+        assert_eq!(number(outbox.take_shard(Time(0), Duration::ZERO).0), Some(3));
         // It has arrived, or was lost for good.
         outbox.settled(taken.iter());
         outbox.settled(taken.iter());
@@ -398,7 +412,8 @@ mod tests {
         outbox.shard(waiting(Urgency::Repair, 1, 10, 10));
         outbox.cancel(SwarmId([2; 16]), Substreams::first(64));
         outbox.cancel(SWARM, Substreams::only(1));
-        let order: Vec<_> = (0..4).map(|_| number(outbox.take_shard(Time(0)).0)).collect();
+        let order: Vec<_> =
+            (0..4).map(|_| number(outbox.take_shard(Time(0), Duration::ZERO).0)).collect();
         assert_eq!(order, [Some(1), Some(0), Some(2), None]);
     }
 

@@ -130,7 +130,8 @@ impl ShardWriter {
             return None;
         }
         let turn = self.egress.turn().await;
-        let (next, late) = self.outbox.take_shard(self.clock.now());
+        // Half of a round trip, which grows where the receiver or its line is overloaded.
+        let (next, late) = self.outbox.take_shard(self.clock.now(), self.quic.rtt() / 2);
         turn.spend(next.as_ref().map_or(0, |waiting| waiting.wire.len()));
         if !late.is_empty() {
             let late = late.iter().map(|waiting| delivered(waiting, Delivery::Dropped));
