@@ -59,8 +59,11 @@ async fn headend_at(mbit: u32, runs: usize) -> Result<Vec<Figure>> {
     let mut feeding = Vec::new();
     let mut repeater = Vec::new();
     for _ in 0..runs {
-        feeding.push(share(&[stage.headend.pid().context("the headend runs")?]).await?);
-        repeater.push(share(&[stage.repeaters[0].pid().context("the repeater runs")?]).await?);
+        let feeds = [stage.headend.pid().context("the headend runs")?];
+        let relays = [stage.repeaters[0].pid().context("the repeater runs")?];
+        let (fed, relayed) = tokio::try_join!(share(&feeds), share(&relays))?;
+        feeding.push(fed);
+        repeater.push(relayed);
     }
     for viewer in viewers {
         viewer.stop().await?;

@@ -146,6 +146,8 @@ impl GuideView {
         let watch = gtk::Button::with_label(tr("Watch"));
         watch.add_css_class("primary");
         watch.set_valign(gtk::Align::Center);
+        // For the mouse: by keys the programme itself is played, and Tab would find this only behind the last programme.
+        watch.set_focusable(false);
         watch.set_width_request(120);
         let details = row(20);
         details.add_css_class("details");
