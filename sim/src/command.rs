@@ -2,7 +2,8 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::error::ErrorKind;
@@ -10,6 +11,9 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use service::Common;
 use service::config::{self, Rate};
 use sim::{How, Progress, Real, Report, Scenario};
+
+/// Set by a first interrupt: the run ends, and what it showed until then is reported.
+static STOP: AtomicBool = AtomicBool::new(false);
 
 /// Runs thousands of real peer engines on a virtual clock: what a channel will do tonight, before tonight.
 #[derive(Debug, Parser)]
@@ -130,8 +134,10 @@ impl Arguments {
         match command {
             Command::Run { scenario: which, seeds, report, html, stays, failovers } => {
                 let Some(mut scenario) = self.load(which)? else { return Ok(()) };
+                stop_on_interrupt()?;
+                let stop = Some(&STOP);
                 let how =
-                    How { stays: stays.is_some(), failovers: failovers.is_some(), ..which.how() };
+                    How { stays: stays.is_some(), failovers: failovers.is_some(), stop, ..which.how() };
                 let results = sim::run(&scenario, how, &mut bar());
                 if let Some((file, lines)) = stays.as_ref().zip(results.stays.as_ref()) {
                     write(file, lines)?;
@@ -147,8 +153,11 @@ impl Arguments {
                 }
                 let mut all = vec![results];
                 for _ in 1..*seeds {
+                    if STOP.load(Relaxed) {
+                        break;
+                    }
                     scenario.seed += 1;
-                    all.push(sim::run(&scenario, which.how(), &mut bar()));
+                    all.push(sim::run(&scenario, How { stop, ..which.how() }, &mut bar()));
                 }
                 print!("{}", sim::table(&all));
                 Ok(())
@@ -217,17 +226,36 @@ fn write(file: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// A bar on a terminal, nothing elsewhere.
+/// A first interrupt ends the run, a second the program.
+fn stop_on_interrupt() -> anyhow::Result<()> {
+    let stop = || {
+        if STOP.swap(true, Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping; a second interrupt ends the program without results");
+    };
+    ctrlc::set_handler(stop).context("cannot listen to interrupts")
+}
+
+/// How often a log has a line of progress.
+const LINE_EVERY: Duration = Duration::from_secs(60);
+
+/// A bar on a terminal; elsewhere a line a minute.
 fn bar() -> impl FnMut(Progress) {
     let terminal = std::io::stderr().is_terminal();
     let began = Instant::now();
+    let mut said = began;
     move |Progress { done, of, viewers, events }| {
+        let rate = events as f64 / began.elapsed().as_secs_f64().max(0.001) / 1e6;
         if !terminal {
+            if said.elapsed() >= LINE_EVERY {
+                said = Instant::now();
+                eprintln!("{done:.0} of {of:.0} s, {viewers} viewers, {rate:.2} million events/s");
+            }
             return;
         }
         let width = 30;
         let full = ((done / of.max(1.0)) * f64::from(width)) as usize;
-        let rate = events as f64 / began.elapsed().as_secs_f64().max(0.001) / 1e6;
         let mut out = std::io::stderr().lock();
         let _ = write!(
             out,

@@ -31,6 +31,7 @@ mod tally;
 mod transit;
 mod world;
 
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 pub use compare::{Real, compare};
@@ -53,11 +54,13 @@ pub struct How {
     pub stays: bool,
     /// Whether it has one for every sub-stream that was lost and moved.
     pub failovers: bool,
+    /// Once this is set, the run ends within a virtual second, and the report is of what was until then.
+    pub stop: Option<&'static AtomicBool>,
 }
 
 impl From<u32> for How {
     fn from(threads: u32) -> Self {
-        Self { threads, profile: false, stays: false, failovers: false }
+        Self { threads, profile: false, stays: false, failovers: false, stop: None }
     }
 }
 

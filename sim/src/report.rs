@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::histogram::{Distribution, Histogram, round};
 use crate::moves::Reason;
 use crate::population::{Manner, Nat, repeater_sizes};
+use crate::setting::STEP;
 use crate::tally::{CAUSES, KINDS, Record, micros};
 use crate::world::{Outcome, Sample, share};
 
@@ -21,6 +22,8 @@ pub struct Report {
     pub seed: u64,
     /// Length of the run.
     pub virtual_seconds: f64,
+    /// Whether it was stopped before the end of the scenario.
+    pub stopped: bool,
     /// How long it took to compute: the only figure that differs between two runs.
     pub wall_seconds: f64,
     /// What the engines took of that, over all threads, if it was measured; not part of the written report.
@@ -287,7 +290,8 @@ pub(crate) fn make(outcome: &Outcome) -> Report {
         viewers: scenario.viewers.count + crowds,
         joins: tally.viewers.len() as u64,
         seed: setting.seed,
-        virtual_seconds: setting.end as f64 / 1e6,
+        virtual_seconds: outcome.end as f64 / 1e6,
+        stopped: outcome.end < setting.end / STEP * STEP,
         wall_seconds: 0.0,
         engine_seconds: None,
         cpu_seconds: None,
@@ -382,7 +386,7 @@ fn spread(playout: &Histogram) -> Spread {
 }
 
 fn entering(outcome: &Outcome, rate: f64) -> Vec<Entering> {
-    let seconds = (outcome.setting.end as f64 / 1e6).max(1.0);
+    let seconds = (outcome.end as f64 / 1e6).max(1.0);
     let mut stayed = vec![0.0; outcome.tally.entering.len()];
     for record in &outcome.tally.viewers {
         if let Some(sum) = stayed.get_mut((record.system as usize).wrapping_sub(1)) {

@@ -51,7 +51,8 @@ pub(crate) fn rows(report: &Report) -> Vec<Row> {
         "viewers (joins), seed",
         format!("{} ({}), {}", report.viewers, report.joins, report.seed),
     );
-    line("virtual seconds", format!("{}", report.virtual_seconds));
+    let stopped = if report.stopped { " (stopped)" } else { "" };
+    line("virtual seconds", format!("{}{stopped}", report.virtual_seconds));
     let repeaters = report.repeaters;
     line("repeaters", format!("{} of {} sub-streams", repeaters.count, repeaters.substreams_each));
     line("start", times(&report.startup_ms));

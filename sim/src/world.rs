@@ -1,6 +1,7 @@
 //! A run: regions step by step, rendezvous, and samples for the curves.
 
 use std::ops::Range;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub struct Sample {
 /// What a run gives.
 pub(crate) struct Outcome {
     pub(crate) setting: Arc<Setting>,
+    /// How far it got, virtual microseconds.
+    pub(crate) end: u64,
     pub(crate) tally: Tally,
     pub(crate) samples: Vec<Sample>,
     pub(crate) audit: Audit,
@@ -90,7 +93,7 @@ pub(crate) fn run(
     let steps = setting.end / STEP;
     let every = (micros(setting.scenario.sample.get()) / STEP).max(1);
     let mut step = 0;
-    while step < steps {
+    while step < steps && !how.stop.is_some_and(|stop| stop.load(Relaxed)) {
         // Short stretches, so that whoever waits sees it move.
         let until = (step + 1_000_000 / STEP).min(steps).min((step / every + 1) * every);
         world.stretch(step, until);
@@ -100,8 +103,9 @@ pub(crate) fn run(
         }
         progress(world.progress(step * STEP));
     }
-    let (tally, samples, audit, engines) = world.finish(steps * STEP);
-    Outcome { setting, tally, samples, audit, engines }
+    let end = step * STEP;
+    let (tally, samples, audit, engines) = world.finish(end);
+    Outcome { setting, end, tally, samples, audit, engines }
 }
 
 struct World<'a> {
