@@ -24,7 +24,7 @@ demo: setup clip ## a whole platform on this machine: DEMO_SECONDS=60 stops by i
 test: setup-test clip ## every test, those with the real programs included
 	@. deploy/environment.sh; cargo build --workspace --bins --tests --examples && cargo test --workspace --no-fail-fast
 
-bench: setup-test ## what the programs cost, one table of ratios at the end: PART=media|engine|headend|viewer|rendezvous|rendezvous-redis|overload|delay|delay-many|fan-out|fan-out-400|fan-out-20 runs one part, PART=parts the pure parts alone
+bench: setup-test ## what the programs cost, one table of ratios at the end: PART=media|engine|headend|headend-20|viewer|rendezvous|rendezvous-redis|overload|delay|delay-many|fan-out|fan-out-400|fan-out-20 runs one part, PART=parts the pure parts alone
 	@. deploy/environment.sh; cargo build --release --workspace --bins && bench/run.sh "$${PART:-all}"
 
 sim: setup ## the scenarios at full size on the simulator (an hour or more), results in docs/results/

@@ -8,6 +8,7 @@ case $part in
   parts) exec cargo bench --workspace --bench '*' ;;
   fan-out-400) arguments=(fan-out --children 400) ;;
   fan-out-20) arguments=(fan-out --mbit 20) ;;
+  headend-20) arguments=(headend --mbit 20) ;;
   rendezvous-redis) arguments=(rendezvous --redis) ;;
   *) arguments=("$part") ;;
 esac

@@ -99,6 +99,9 @@ enum Part {
     },
     /// Ten channels at one headend, and one with three children.
     Headend {
+        /// Bit rate of a channel, Mbit/s.
+        #[arg(long, default_value_t = programs::MBIT)]
+        mbit: u32,
         /// As of `all`.
         #[arg(long, default_value_t = 5)]
         runs: usize,
@@ -189,7 +192,9 @@ fn main() -> Result<()> {
         }
         Part::Media { runs } => media::measure(runs.max(1))?,
         Part::FanOut { load, runs } => apart(fan_out::measure(load, runs.max(1)))?,
-        Part::Headend { runs } => Runtime::new()?.block_on(programs::headend(runs.max(1)))?,
+        Part::Headend { mbit, runs } => {
+            Runtime::new()?.block_on(programs::headend(mbit, runs.max(1)))?
+        }
         Part::Viewer { runs } => viewer(runs.max(1))?,
         Part::Counted { runs } => return allocations::counted(runs),
         Part::All { runs } => all(runs.max(1))?,
@@ -212,12 +217,12 @@ fn all(runs: usize) -> Result<Vec<Figure>> {
     let mut figures = media::measure(runs)?;
     figures.extend(engine::measure(runs)?);
     let runtime = Runtime::new()?;
-    figures.extend(runtime.block_on(programs::headend(runs))?);
+    figures.extend(runtime.block_on(programs::headend(programs::MBIT, runs))?);
     figures.extend(viewer(runs)?);
     figures.extend(apart(rendezvous::measure(20_000, false, runs))?);
     figures.extend(apart(overload::measure(1))?);
-    figures.extend(apart(overload::delay(1))?);
-    figures.extend(apart(fan_out::measure(Load { children: 100, mbit: 4, seconds: 4 }, runs))?);
+    figures.extend(apart(overload::delay_of_many_channels(1))?);
+    figures.extend(apart(fan_out::measure(Load { children: 100, mbit: 4, seconds: 3 }, runs))?);
     Ok(figures)
 }
 

@@ -3,6 +3,7 @@
 //! Media time is what segment numbers and time stamps follow. It starts at the wall clock and then
 //! advances by counting; [`Skew`] says how far the wall clock is from it by now.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Ticks in a second (ISO/IEC 13818-1, the unit of PTS and DTS).
@@ -34,6 +35,14 @@ pub fn wall_micros() -> i64 {
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
+/// How long after the wall clock's grid the segments of this channel begin, less than a segment of so many ticks: those of
+/// many channels would else all be sent at the same moment. The same after every start.
+pub fn phase(channel: &str, segment: i64) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    channel.hash(&mut hasher);
+    Duration::from_micros(hasher.finish() % to_micros(segment).unsigned_abs().max(1))
+}
+
 /// Where a channel's media time begins, tied to a clock that never steps.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
@@ -42,11 +51,12 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Media time starts with segment `first` of `segment` ticks, at the moment when the wall clock
-    /// shows its beginning, or now if that moment has passed or is far ahead.
-    pub fn starting_at(first: u64, segment: i64) -> Self {
+    /// Media time starts with segment `first` of `segment` ticks, `phase` after the moment when the wall clock shows its
+    /// beginning, or now if that moment has passed or is far ahead.
+    pub fn starting_at(first: u64, segment: i64, phase: Duration) -> Self {
         let base = i64::try_from(first).unwrap_or(i64::MAX / HZ).saturating_mul(segment);
-        let ahead = to_micros(base) - wall_micros();
+        let phase = i64::try_from(phase.as_micros()).unwrap_or(0);
+        let ahead = to_micros(base) + phase - wall_micros();
         // A number kept from before a clock was set back may lie hours ahead: do not wait for it.
         let wait = if (0..2_000_000).contains(&ahead) { ahead.unsigned_abs() } else { 0 };
         Self { base, at: Instant::now() + Duration::from_micros(wait) }
@@ -145,13 +155,27 @@ mod tests {
     }
 
     #[test]
+    fn channels_begin_all_over_a_segment() {
+        let segment = millis(250);
+        let mut at = [0; 5];
+        for channel in 0..200 {
+            let phase = phase(&format!("channel-{channel}"), segment);
+            assert_eq!(phase, super::phase(&format!("channel-{channel}"), segment));
+            at[(phase.as_micros() / 50_000) as usize] += 1;
+        }
+        assert!(at.iter().all(|count| (20..80).contains(count)), "{at:?}");
+    }
+
+    #[test]
     fn a_clock_begins_at_its_first_segment() {
         let segment = millis(250);
         let now = u64::try_from(from_micros(wall_micros()) / segment).unwrap();
-        let clock = Clock::starting_at(now + 4, segment);
+        let clock = Clock::starting_at(now + 4, segment, Duration::ZERO);
         assert!(clock.now() < clock.base(), "the first segment lies ahead");
         assert!(clock.skew().abs() < 1_000, "media time is wall time");
-        let kept = Clock::starting_at(now + 1_000_000, segment);
+        let later = Clock::starting_at(now + 4, segment, Duration::from_millis(125));
+        assert!((later.skew() - 125_000).abs() < 1_000, "wall time is ahead by the phase");
+        let kept = Clock::starting_at(now + 1_000_000, segment, Duration::ZERO);
         assert!(kept.now() >= kept.base(), "a number far ahead is not waited for");
     }
 }

@@ -17,7 +17,7 @@ struct Arguments {
 
 fn main() -> ExitCode {
     // Segments of all channels go through it, each from thread to thread.
-    service::take_large_pages(true);
+    service::take_large_pages();
     let Arguments { common, command } = Arguments::parse();
     service::logs::init(&common);
     service::exit(start(&common, command))

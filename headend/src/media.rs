@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::assemble::{Outlet, interleave};
 use crate::cancel::Cancel;
-use crate::clock::{Clock, Skew, millis};
+use crate::clock::{self, Clock, Skew, millis};
 use crate::conduct::Conductor;
 use crate::config::{Channel, Mode, Source};
 use crate::cut::{Cutter, Item, Rule};
@@ -146,7 +146,8 @@ impl Part {
         let slate = still::draw(&channel.video, &channel.name)?;
         let gop = channel.video.fps * channel.gop_ms / 1000;
         let multiple = u64::from(channel.gop_ms / channel.segment_ms);
-        let clock = Clock::starting_at(numbers.first(segment, multiple), segment);
+        let phase = clock::phase(&channel.id, segment);
+        let clock = Clock::starting_at(numbers.first(segment, multiple), segment, phase);
         let ladder = channel.ladder();
         let (mut encoders, mut made) = (Vec::new(), Vec::new());
         for (rendition, video, audio) in &ladder {
@@ -217,7 +218,8 @@ impl Part {
         let maker = Maker::new(channel.video.clone(), channel.name.clone());
         maker.make(&Wanted::usual())?;
         let multiple = u64::from((1000 / channel.segment_ms).max(1));
-        let clock = Clock::starting_at(numbers.first(segment, multiple), segment);
+        let phase = clock::phase(&channel.id, segment);
+        let clock = Clock::starting_at(numbers.first(segment, multiple), segment, phase);
         let (runs_in, lanes) = lanes(stats);
         let (slates, wanted) = bounded::<Wanted>(4);
         let (Some(cuts), Some(output)) = (cuts.first(), stats.outputs.first()) else {

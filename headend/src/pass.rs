@@ -1,8 +1,8 @@
 //! The driver of a channel that is passed through: it tells the splicer what the time is.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -90,13 +90,15 @@ impl Earliest {
     }
 }
 
-/// When what is due at a moment goes out, up to `every` early: at moments that are the same for all channels, so that one
-/// finds the program's code in the caches where another has just used it. Nothing for what is due before the process began.
-fn beat(due: Instant, every: Duration) -> Option<Instant> {
-    static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
-    let (due, every) = (due.checked_duration_since(*ORIGIN)?.as_micros(), every.as_micros().max(1));
-    let at = u64::try_from(due / every * every).ok()?;
-    ORIGIN.checked_add(Duration::from_micros(at))
+/// Units of a file that are due within this part of a segment go out together: waking for each would cost more than the work
+/// on it. A segment is whole only after it has begun, however early in its window it is cut.
+const BEATS: i64 = 4;
+
+/// When a unit of a file goes out, of segments of so many ticks: with the first of its part of a segment, so up to that much
+/// early.
+fn beat(dts: i64, segment: i64) -> i64 {
+    let every = (segment / BEATS).max(1);
+    dts.div_euclid(every) * every
 }
 
 /// The run of one source, and what of it goes out first.
@@ -119,9 +121,6 @@ enum Pace {
 
 /// What the source before may have left open without the slate in between.
 const GAP: Duration = Duration::from_millis(200);
-/// Units of a file that are due within this part of a segment go out together: waking for each would cost more than the
-/// work on it. A segment is whole only after it has begun, however early in its window it is cut.
-const TOGETHER: u64 = 4;
 /// How much longer a source is waited for if another could take over.
 const RELIEF: Duration = Duration::from_millis(300);
 
@@ -139,7 +138,7 @@ impl Passer<'_> {
         let mut earliest = Earliest::new();
         let mut wanted = None;
         let mut kept = splicer.tracks();
-        let together = Duration::from_millis(u64::from(self.channel.segment_ms) / TOGETHER);
+        let segment = clock::millis(self.channel.segment_ms);
         while !self.cancel.is_set() {
             splicer.not_before(self.clock.now());
             self.stand_by(&mut runs, chooser.active());
@@ -182,12 +181,8 @@ impl Passer<'_> {
                 if let (Item::Unit(unit), true) = (&item, from_source) {
                     let due = match pace {
                         Pace::Free => None,
-                        Pace::Clock => Some(self.clock.instant(unit.dts)),
+                        Pace::Clock => Some(self.clock.instant(beat(unit.dts, segment))),
                         Pace::After(anchor) => Some(anchor.when(unit.dts)),
-                    };
-                    let due = match pace {
-                        Pace::Clock => due.and_then(|due| beat(due, together)),
-                        _ => due,
                     };
                     if due.is_some_and(|due| !self.cancel.sleep_until(due)) {
                         return;
@@ -289,15 +284,15 @@ mod tests {
 
     #[test]
     fn what_is_due_together_goes_out_together_and_never_late() {
-        let every = Duration::from_millis(62);
-        let now = Instant::now();
-        let moments: Vec<_> = (0..1000)
-            .map(|ms| now + Duration::from_millis(ms))
-            .map(|due| (due, beat(due, every).unwrap_or(due)))
-            .collect();
-        assert!(moments.iter().all(|(due, at)| at <= due && *due < *at + every));
-        let mut beats: Vec<_> = moments.into_iter().map(|(_, at)| at).collect();
+        let segment = clock::millis(250);
+        let due = 7 * segment..11 * segment;
+        assert!(due.clone().all(|dts| (0..segment / 4).contains(&(dts - beat(dts, segment)))));
+        let mut beats: Vec<_> = due.map(|dts| beat(dts, segment)).collect();
         beats.dedup();
-        assert!((16..=19).contains(&beats.len()), "{} wakes", beats.len());
+        assert_eq!(beats.len(), 16);
+        assert!(
+            (7..11).all(|number| beats.contains(&(number * segment))),
+            "a segment's end waits for nothing"
+        );
     }
 }

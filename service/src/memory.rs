@@ -5,11 +5,10 @@
 /// library reads that from the environment, once, so this is called before anything else. Whoever has set the variable
 /// decides.
 ///
-/// `one_arena`: all threads take memory from one place. Those with a place of their own get no large pages there, and
-/// what one has just freed is not used by the next while it is still in the caches; those that take often wait for each
-/// other.
+/// All threads take memory from one place. Those with a place of their own would get no large pages there, and what one has
+/// just freed would not be used by the next while it is still in the caches.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-pub fn take_large_pages(one_arena: bool) {
+pub fn take_large_pages() {
     use std::os::unix::process::CommandExt as _;
 
     const TUNABLES: &str = "GLIBC_TUNABLES";
@@ -18,10 +17,7 @@ pub fn take_large_pages(one_arena: bool) {
     if [TUNABLES, STARTED].into_iter().any(|name| std::env::var_os(name).is_some()) {
         return;
     }
-    let mut tunables = "glibc.malloc.hugetlb=1".to_owned();
-    if one_arena {
-        tunables.push_str(":glibc.malloc.arena_max=1");
-    }
+    let tunables = "glibc.malloc.hugetlb=1:glibc.malloc.arena_max=1";
     let mut arguments = std::env::args_os();
     if let (Ok(program), Some(name)) = (std::env::current_exe(), arguments.next()) {
         let mut again = std::process::Command::new(program);
@@ -32,4 +28,4 @@ pub fn take_large_pages(one_arena: bool) {
 
 /// Other systems and C libraries are left as they are.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-pub fn take_large_pages(_one_arena: bool) {}
+pub fn take_large_pages() {}

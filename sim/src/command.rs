@@ -136,8 +136,12 @@ impl Arguments {
                 let Some(mut scenario) = self.load(which)? else { return Ok(()) };
                 stop_on_interrupt()?;
                 let stop = Some(&STOP);
-                let how =
-                    How { stays: stays.is_some(), failovers: failovers.is_some(), stop, ..which.how() };
+                let how = How {
+                    stays: stays.is_some(),
+                    failovers: failovers.is_some(),
+                    stop,
+                    ..which.how()
+                };
                 let results = sim::run(&scenario, how, &mut bar());
                 if let Some((file, lines)) = stays.as_ref().zip(results.stays.as_ref()) {
                     write(file, lines)?;
