@@ -1,5 +1,6 @@
 //! A repeater at half of what its core can do, and at twice that.
 
+use std::ops::RangeInclusive;
 use std::process::Stdio;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -31,7 +32,7 @@ const LOOK: Duration = Duration::from_secs(8);
 /// The children of many channels cost more than those of a single one, whose shards are in the caches: so many for as much.
 const OF_MANY: f64 = 0.67;
 /// Percent of a core that count as half of it.
-const HALF: f64 = 55.0;
+const HALF: RangeInclusive<f64> = 44.0..=56.0;
 /// So often the number of channels is made to fit what they take.
 const CORRECTIONS: usize = 2;
 /// With so many children the cost of one is measured.
@@ -144,11 +145,11 @@ pub(crate) async fn delay_of_many_channels(runs: usize) -> Result<Vec<Figure>> {
         let mut running = Running::start(&clip, channels).await?;
         let (mut delays, mut share) = added(&mut running, MANY_MBIT).await?;
         for _ in 0..CORRECTIONS {
-            if share <= HALF {
+            if HALF.contains(&share) {
                 break;
             }
             running.stop().await?;
-            channels = ((channels as f64 * 50.0 / share) as usize).max(1);
+            channels = ((channels as f64 * (50.0 / share).clamp(0.25, 2.0)) as usize).max(1);
             running = Running::start(&clip, channels).await?;
             (delays, share) = added(&mut running, MANY_MBIT).await?;
         }
