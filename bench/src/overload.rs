@@ -33,7 +33,7 @@ const LOOK: Duration = Duration::from_secs(8);
 const OF_MANY: f64 = 0.67;
 /// Percent of a core that count as half of it.
 const HALF: RangeInclusive<f64> = 44.0..=56.0;
-/// So often the number of channels is made to fit what they take.
+/// So often the number of channels is made to fit what they take; carefully upwards, for what is too many gives no delay at all.
 const CORRECTIONS: usize = 2;
 /// With so many children the cost of one is measured.
 const FEW: usize = 20;
@@ -149,7 +149,7 @@ pub(crate) async fn delay_of_many_channels(runs: usize) -> Result<Vec<Figure>> {
                 break;
             }
             running.stop().await?;
-            channels = ((channels as f64 * (50.0 / share).clamp(0.25, 2.0)) as usize).max(1);
+            channels = ((channels as f64 * (50.0 / share).clamp(0.25, 1.3)) as usize).max(1);
             running = Running::start(&clip, channels).await?;
             (delays, share) = added(&mut running, MANY_MBIT).await?;
         }
