@@ -236,9 +236,14 @@ fn stop_on_interrupt() -> anyhow::Result<()> {
         if STOP.swap(true, Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nstopping; a second interrupt ends the program without results");
+        say("\nstopping; a second interrupt ends the program without results");
     };
     ctrlc::set_handler(stop).context("cannot listen to interrupts")
+}
+
+/// Writes a line to whoever waits; hours of work are not lost because nobody listens any more.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// How often a log has a line of progress.
@@ -254,7 +259,9 @@ fn bar() -> impl FnMut(Progress) {
         if !terminal {
             if said.elapsed() >= LINE_EVERY {
                 said = Instant::now();
-                eprintln!("{done:.0} of {of:.0} s, {viewers} viewers, {rate:.2} million events/s");
+                say(&format!(
+                    "{done:.0} of {of:.0} s, {viewers} viewers, {rate:.2} million events/s"
+                ));
             }
             return;
         }
